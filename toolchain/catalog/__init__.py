@@ -1,0 +1,1 @@
+"""model.yml into frozen records; every complaint names file, line and column."""

@@ -1,0 +1,102 @@
+"""Every error that the toolchain raises on purpose.
+
+    ToolchainError                 exit code 1
+    |-- UsageError                 exit code 2: arguments that contradict each other
+    |-- CatalogError               model.yml: file, line, column, what was expected
+    |-- WorkspaceError             the place for results: full disk, permissions, foreign files
+    |   `-- BusyError              another process holds the lock
+    |-- DownloadError              no source of a file gave the file
+    |   |-- SourceError            one source failed; the next one is tried
+    |   `-- IntegrityError         a file that is there differs from what was recorded
+    |-- CheckpointError            unreadable, or not of this network
+    |   `-- UnsafeCheckpointError  a pickle that would run code
+    |-- ExportError                the network did not become the promised ONNX
+    |-- ConversionError            the ONNX did not become the promised IR
+    |-- FrameError                 a picture or clip that can't be used
+    `-- ValidationError            outputs differ from the original's by more than the limits
+
+Each carries up to three sentences: what was wrong, what was kept safe, what to do next.
+The command line prints them and nothing else; no traceback reaches a user.
+"""
+
+from __future__ import annotations
+
+
+class ToolchainError(Exception):
+    """Base of the tree.
+
+    `message`: what was wrong, with file, key, expected and found.  `kept`: what was kept safe.
+    `hint`: what to do next.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, kept: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.kept = kept
+        self.hint = hint
+
+    def lines(self) -> list[str]:
+        """The sentences that are there, in order."""
+        return [line for line in (self.message, self.kept, self.hint) if line]
+
+
+class UsageError(ToolchainError):
+    """Arguments that contradict each other or name nothing."""
+
+    exit_code = 2
+
+
+class CatalogError(ToolchainError):
+    """A mistake in a model.yml; its message is one line `file:line:column: ...`."""
+
+
+class WorkspaceError(ToolchainError):
+    """The place for results can't be read or written."""
+
+
+class BusyError(WorkspaceError):
+    """Another process holds the lock that this one needs."""
+
+
+class DownloadError(ToolchainError):
+    """No source gave the file."""
+
+
+class SourceError(DownloadError):
+    """One source failed.  `retry`: whether the same source may do better in a moment."""
+
+    def __init__(
+        self, message: str, *, kept: str = "", hint: str = "", retry: bool = False
+    ) -> None:
+        super().__init__(message, kept=kept, hint=hint)
+        self.retry = retry
+
+
+class IntegrityError(DownloadError):
+    """A file differs from the digest that was published or recorded for it."""
+
+
+class CheckpointError(ToolchainError):
+    """A checkpoint that can't be read or is not of this network."""
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """A checkpoint whose pickle asks for more than tensors."""
+
+
+class ExportError(ToolchainError):
+    """The network did not become the promised ONNX."""
+
+
+class ConversionError(ToolchainError):
+    """The ONNX did not become the promised IR."""
+
+
+class FrameError(ToolchainError):
+    """A picture, folder or clip that can't be used as frames."""
+
+
+class ValidationError(ToolchainError):
+    """The outputs differ from the original's by more than the limits allow."""
