@@ -156,6 +156,8 @@ class Model:
     `subdirectory`: where results lie under an output folder, with `/`: "public/<name>".
     `bundled`: the file of the demonstration weights that ship with the toolchain.
     `cross_check`: published files that prove the checkpoint's identity; never needed to run.
+    `model_info`: text, whole numbers, numbers and booleans, or tuples of one of these kinds.
+    `composite_model_name`: set for a stage of a composite model.
     """
 
     name: str
@@ -175,3 +177,26 @@ class Model:
     bundled: ModelFile | None = None
     cross_check: tuple[ModelFile, ...] = ()
     tolerances: tuple[Tolerance, ...] = ()
+    composite_model_name: str | None = None
+
+
+@dataclass(frozen=True)
+class CompositeModel:
+    """One composite-model.yml: models that work only together, in order; never empty."""
+
+    name: str
+    subdirectory: str
+    config_path: Path
+    description: str
+    task_type: str
+    framework: Framework
+    license_url: str
+    stages: tuple[Model, ...]
+
+    @property
+    def precisions(self) -> frozenset[str]:
+        """Those of the first stage, as the incumbent has it."""
+        return self.stages[0].precisions
+
+
+CatalogEntry = Model | CompositeModel

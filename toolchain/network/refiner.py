@@ -75,7 +75,7 @@ class Refiner(nn.Module):
             return out
         half = _crop(self._half_input(src_bgr, coarse, hid), cells, CELL // 2, HALF_HALO)
         full = _crop(src_bgr, cells, CELL, FULL_HALO)
-        patches = self._full_size(self._half_size(half), full)
+        patches = self.refine(half, full)
         grid = out.reshape(-1, 4, height // CELL, CELL, width // CELL, CELL)
         grid = grid.permute(0, 2, 4, 1, 3, 5).contiguous()
         grid[cells[:, 0], cells[:, 1], cells[:, 2]] = patches
@@ -86,23 +86,24 @@ class Refiner(nn.Module):
         half = self._half_input(src_bgr, coarse, hid)
         half = functional.pad(half, (HALF_HALO,) * 4)
         full = functional.pad(src_bgr, (FULL_HALO,) * 4)
-        return self._full_size(self._half_size(half), full)
+        return self.refine(half, full)
+
+    def refine(self, half: Tensor, full: Tensor) -> Tensor:
+        """The four convolutions, without padding, on windows that carry their halo.
+
+        `half` N x 42 x (a + 6) x (b + 6), `full` N x 6 x (2a + 4) x (2b + 4) -> N x 4 x 2a x 2b.
+        """
+        x = self.relu(self.bn1(self.conv1(half)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+        x = self.relu(self.bn3(self.conv3(torch.cat([x, full], dim=1))))
+        y: Tensor = self.conv4(x)
+        return y
 
     def _half_input(self, src_bgr: Tensor, coarse: Tensor, hid: Tensor) -> Tensor:
         size = (src_bgr.shape[2] // 2, src_bgr.shape[3] // 2)
         x = bilinear(torch.cat([hid, coarse], dim=1), size)
         return torch.cat([x, bilinear(src_bgr, size)], dim=1)
-
-    def _half_size(self, x: Tensor) -> Tensor:
-        x = self.relu(self.bn1(self.conv1(x)))
-        y: Tensor = self.relu(self.bn2(self.conv2(x)))
-        return y
-
-    def _full_size(self, half: Tensor, full: Tensor) -> Tensor:
-        x = functional.interpolate(half, scale_factor=2.0, mode="nearest")
-        x = self.relu(self.bn3(self.conv3(torch.cat([x, full], dim=1))))
-        y: Tensor = self.conv4(x)
-        return y
 
 
 def _crop(x: Tensor, cells: Tensor, size: int, halo: int) -> Tensor:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,16 @@ def publish(finished: Path, target: Path) -> None:
     _sync_folder(target.parent)
 
 
+def publish_pair(first: Path, last: Path, folder: Path) -> None:
+    """Publish two files into `folder` that are good only together, `last` being the one read.
+
+    The old `last` goes first: a kill in between leaves no pair rather than a mixed one.
+    """
+    (folder / last.name).unlink(missing_ok=True)
+    publish(first, folder / first.name)
+    publish(last, folder / last.name)
+
+
 def write_bytes(target: Path, data: bytes) -> None:
     """Replace `target` by `data`, whole or not at all."""
     with writing(target) as temporary:
@@ -78,8 +89,11 @@ def write_json(target: Path, value: object) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what killed writers left in `folder`.  Call it under the folder's lock."""
-    for left_over in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
-        left_over.unlink(missing_ok=True)
+    for left_over in list(folder.rglob(f".*{TEMPORARY_SUFFIX}")):
+        if left_over.is_dir():
+            shutil.rmtree(left_over, ignore_errors=True)
+        else:
+            left_over.unlink(missing_ok=True)
 
 
 def _umask() -> int:

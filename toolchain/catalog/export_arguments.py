@@ -1,0 +1,147 @@
+"""`conversion_to_onnx_args` as settings of the export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from toolchain.catalog.argument_list import Argument, finite, given, in_file, parse, positive
+from toolchain.catalog.fields import listed
+from toolchain.catalog.positions import complaint, place_of, shown
+from toolchain.catalog.records import Model
+from toolchain.errors import UsageError
+
+RefineMode = Literal["sampling", "thresholding", "full"]
+MODES: tuple[RefineMode, ...] = ("sampling", "thresholding", "full")
+KEYS = ("backbone_scale", "refine_mode", "refine_sample_pixels", "refine_threshold")
+INPUTS = ("src", "bgr")
+STEP = 4  # the refiner works on quarter-size cells
+SMALLEST = 16  # pixels of the backbone's input: its output stride
+LARGEST = 16_384
+CELL_PIXELS = 16  # one refined cell is 4 x 4
+SHAPE = "[1, 3, H, W] for src and bgr alike"
+RANK = 4
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What the ONNX is made for.
+
+    `width`, `height`: pixels of a frame, divisible by 4.  `backbone_scale`: 0 < scale <= 1, of
+    the frame the backbone sees.  `mode`: which 4 x 4 cells are refined: the `sample_pixels` // 16
+    with the largest predicted error, those with an error over `threshold` (0..1), or all.
+    """
+
+    width: int
+    height: int
+    backbone_scale: float = 0.25
+    mode: RefineMode = "sampling"
+    sample_pixels: int = 80_000
+    threshold: float = 0.1
+
+
+def export_settings(model: Model) -> ExportSettings:
+    """The settings in `model`'s conversion_to_onnx_args and the shapes in its input_info.
+
+    Raises CatalogError for an argument that can't be translated, or values that do not fit.
+    """
+    path, key = model.config_path, "conversion_to_onnx_args"
+    found = parse(model.conversion_to_onnx_args or (), KEYS, in_file(path, key))
+    width, height = _size(model)
+    settings = ExportSettings(
+        width=width,
+        height=height,
+        backbone_scale=given(found, KEYS[0], finite, ExportSettings.backbone_scale),
+        mode=given(found, KEYS[1], _mode, ExportSettings.mode),
+        sample_pixels=given(found, KEYS[2], positive, ExportSettings.sample_pixels),
+        threshold=given(found, KEYS[3], finite, ExportSettings.threshold),
+    )
+    if fault := _fault(settings):
+        about, wrong, expected = fault
+        if about in found:
+            raise found[about].error(wrong, expected)
+        place = place_of(path, model.input_info[0].name)
+        raise complaint(path, *place, f"{about} {wrong}", expected)
+    return settings
+
+
+def with_overrides(
+    settings: ExportSettings,
+    *,
+    input_size: tuple[int, int] | None = None,
+    backbone_scale: float | None = None,
+    refine_mode: RefineMode | None = None,
+    refine_sample_pixels: int | None = None,
+    refine_threshold: float | None = None,
+) -> ExportSettings:
+    """`settings` with what is not None put in; `input_size`: (width, height) in pixels.
+
+    Raises UsageError for a value that does not fit, or that the mode would ignore.
+    """
+    changes: dict[str, object] = {
+        "backbone_scale": backbone_scale,
+        "mode": refine_mode,
+        "sample_pixels": refine_sample_pixels,
+        "threshold": refine_threshold,
+    }
+    if input_size is not None:
+        changes["width"], changes["height"] = input_size
+    there = {name: value for name, value in changes.items() if value is not None}
+    changed = replace(settings, **there)  # type: ignore[arg-type]
+    if changed.mode not in MODES:
+        raise UsageError(f"--refine-mode is {shown(changed.mode)}; expected {listed(MODES)}")
+    for value, flag, mode in (
+        (refine_sample_pixels, "--refine-sample-pixels", "sampling"),
+        (refine_threshold, "--refine-threshold", "thresholding"),
+    ):
+        if value is not None and changed.mode != mode:
+            raise UsageError(
+                f"{flag} has no effect with refine mode {changed.mode}",
+                hint=f"Leave it out, or give --refine-mode {mode}.",
+            )
+    if fault := _fault(changed):
+        about, wrong, expected = fault
+        raise UsageError(f"--{about.replace('_', '-')} {wrong}; expected {expected}")
+    return changed
+
+
+def _mode(argument: Argument) -> RefineMode:
+    for mode in MODES:
+        if mode == argument.needed():
+            return mode
+    raise argument.error(f"is {shown(argument.needed())}", listed(MODES))
+
+
+def _size(model: Model) -> tuple[int, int]:
+    shapes = {info.name: info.shape for info in model.input_info}
+    src, bgr = (shapes.get(name, ()) for name in INPUTS)
+    if set(shapes) != set(INPUTS) or src != bgr or len(src) != RANK or src[:2] != (1, 3):
+        line, column = place_of(model.config_path, model.input_info[0].name if shapes else "")
+        wrong = f"input_info is {', '.join(f'{n} {list(s)}' for n, s in shapes.items()) or 'empty'}"
+        raise complaint(model.config_path, line, column, wrong, SHAPE)
+    return src[3], src[2]
+
+
+def _fault(settings: ExportSettings) -> tuple[str, str, str] | None:
+    """What the values break: the argument's name, what was wrong, what was expected."""
+    return next(_faults(settings), None)
+
+
+def _faults(settings: ExportSettings) -> Iterator[tuple[str, str, str]]:
+    width, height, scale = settings.width, settings.height, settings.backbone_scale
+    size = f"is {width}x{height}"
+    if width % STEP or height % STEP or min(width, height) < STEP:
+        yield "input_size", size, f"width and height divisible by {STEP}"
+    if max(width, height) > LARGEST:
+        yield "input_size", size, f"at most {LARGEST} pixels each way"
+    if not 0 < scale <= 1:
+        yield "backbone_scale", f"is {scale}", "more than 0, at most 1"
+    if min(width, height) * scale < SMALLEST:
+        wrong = f"of {scale} leaves the backbone {width * scale:g}x{height * scale:g} pixels"
+        yield "backbone_scale", wrong, f"at least {SMALLEST} each way"
+    if settings.sample_pixels < CELL_PIXELS:
+        expected = f"at least {CELL_PIXELS}, one cell"
+        yield "refine_sample_pixels", f"is {settings.sample_pixels}", expected
+    if not 0 <= settings.threshold <= 1:
+        yield "refine_threshold", f"is {settings.threshold}", "0 to 1"

@@ -1,0 +1,1 @@
+"""The commands: arguments in, tables and JSON out; all work is done further down."""

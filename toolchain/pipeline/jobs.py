@@ -1,0 +1,253 @@
+"""What each stage would do for a request: inputs, parameters, outputs, and the work itself.
+
+The real run and `--dry-run` share these jobs; only the real run calls `work`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from toolchain import __version__
+from toolchain.catalog.arguments import (
+    ConversionSettings,
+    ExportSettings,
+    conversion_settings,
+    export_settings,
+)
+from toolchain.catalog.builtin import builtin_config
+from toolchain.catalog.reader import read_model
+from toolchain.catalog.records import Model, Tolerance
+from toolchain.errors import ValidationError
+from toolchain.pipeline.weights import Weights, layout_of
+from toolchain.progress import Listener
+from toolchain.stages.convert import ConvertRequest, Precision, convert
+from toolchain.stages.export import ExportRequest, export
+from toolchain.stages.validate import ValidateRequest, processor, validate
+from toolchain.workspace.atomic import os_errors
+from toolchain.workspace.digests import file_digest
+from toolchain.workspace.layout import Layout
+from toolchain.workspace.ledger import version
+
+Stage = Literal["download", "export", "convert", "validate"]
+STAGES: tuple[Stage, ...] = ("download", "export", "convert", "validate")
+PRECISIONS: tuple[Precision, ...] = ("FP32", "FP16")
+SMALL = 20_000  # constants below stay float32 in FP16: 3.5 % larger, several times closer
+ROUNDING_WORTH_TELLING = 5e-6  # a quarter of the limit on FP32
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to build from `weights` of `model` below `output`.
+
+    `settings`: instead of model.yml's export arguments.  `stages`: those to run; what the others
+    make must be there.  `captures`: folders of real frames to validate on as well.
+    `accept`: the name of a checkpoint whose changed digest is accepted.
+    """
+
+    model: Model
+    weights: Weights
+    output: Path
+    settings: ExportSettings | None = None
+    precisions: tuple[Precision, ...] = PRECISIONS
+    stages: tuple[Stage, ...] = STAGES
+    captures: tuple[Path, ...] = ()
+    composites: int = 6
+    cache_dir: Path | None = None
+    attempts: int = 4
+    accept: str | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """Where everything lies."""
+        return layout_of(self.model, self.weights.name, self.output)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint in the results' folder."""
+        return self.layout.folder / self.weights.file.name
+
+    @property
+    def export_settings(self) -> ExportSettings:
+        """The settings in force."""
+        return self.settings or export_settings(self.model)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One entry of the ledger.  `tools`: distributions whose versions matter to the result."""
+
+    stage: Stage
+    entry: str
+    inputs: Mapping[str, Path]
+    parameters: Mapping[str, object]
+    tools: tuple[str, ...]
+    outputs: tuple[Path, ...]
+    work: Callable[[Listener], object]
+
+
+def jobs_of(request: BuildRequest, stage: Stage) -> tuple[Job, ...]:
+    """The jobs of `stage`; the checkpoint must be there.  Raises WorkspaceError if it is not."""
+    if stage == "export":
+        return (_export_job(request),)
+    if stage == "convert":
+        return tuple(_convert_job(request, precision) for precision in request.precisions)
+    if stage == "validate":
+        return (_validate_job(request),)
+    return ()
+
+
+def _export_job(request: BuildRequest) -> Job:
+    layout, settings = request.layout, request.export_settings
+    work = ExportRequest(request.checkpoint, layout.onnx, settings, facts_of(request))
+    return Job(
+        stage="export",
+        entry="export",
+        inputs={"checkpoint": request.checkpoint},
+        parameters={"settings": asdict(settings), "facts": work.facts},
+        tools=("torch", "onnx", "onnxscript", "onnxruntime"),
+        outputs=(layout.onnx,),
+        work=lambda _: export(work),
+    )
+
+
+def _convert_job(request: BuildRequest, precision: Precision) -> Job:
+    layout = request.layout
+    xml = layout.ir(precision)
+    settings = _with_fixed_inputs(request)
+    work = ConvertRequest(
+        layout.onnx,
+        xml,
+        precision,
+        settings,
+        facts_of(request) + _ir_facts(settings),
+        request.model.model_info,
+        SMALL,
+    )
+    return Job(
+        stage="convert",
+        entry=f"convert-{precision}",
+        inputs={"onnx": layout.onnx},
+        parameters={
+            "precision": precision,
+            "settings": repr(settings),
+            "facts": work.facts,
+            "model_info": repr(work.model_info),
+            "small": work.small,
+        },
+        tools=("openvino", "onnx"),
+        outputs=(xml, xml.with_suffix(".bin")),
+        work=lambda _: convert(work),
+    )
+
+
+def _validate_job(request: BuildRequest) -> Job:
+    layout = request.layout
+    irs = tuple((precision, layout.ir(precision)) for precision in request.precisions)
+    work = ValidateRequest(
+        name=layout.name,
+        checkpoint=request.checkpoint,
+        onnx=layout.onnx,
+        irs=irs,
+        settings=request.export_settings,
+        tolerances=_tolerances(request.model),
+        target=layout.validation,
+        facts=facts_of(request),
+        composites=request.composites,
+        captures=request.captures,
+    )
+    inputs = {"checkpoint": request.checkpoint, "onnx": layout.onnx}
+    for precision, xml in irs:
+        inputs[f"{precision}.xml"] = xml
+        inputs[f"{precision}.bin"] = xml.with_suffix(".bin")
+    for number, folder in enumerate(request.captures):
+        for picture in sorted(path for path in folder.rglob("*") if path.is_file()):
+            inputs[f"{number}:{picture.relative_to(folder).as_posix()}"] = picture
+
+    def run(listener: Listener) -> None:
+        if not validate(work, listener).passed:
+            raise _failed(layout)
+
+    return Job(
+        stage="validate",
+        entry="validate",
+        inputs=inputs,
+        parameters={
+            "settings": asdict(work.settings),
+            "tolerances": [asdict(item) for item in work.tolerances],
+            "composites": work.composites,
+            "seed": work.seed,
+            "facts": work.facts,
+            "processor": processor(),
+        },
+        tools=("torch", "onnxruntime", "openvino", "numpy", "pillow", "scipy"),
+        outputs=(layout.validation,),
+        work=run,
+    )
+
+
+def facts_of(request: BuildRequest) -> tuple[tuple[str, str], ...]:
+    """What every file of a build says about itself; the same for the same inputs."""
+    model, weights, checkpoint = request.model, request.weights, request.checkpoint
+    with os_errors(checkpoint, "read"):
+        digest = file_digest(checkpoint, "sha384").value
+    return (
+        ("model", weights.name),
+        ("weights", weights.kind),
+        ("weights_are", weights.description),
+        ("checkpoint", checkpoint.name),
+        ("checkpoint_sha384", digest),
+        ("license", model.license_url),
+        ("toolchain", __version__),
+        ("torch", version("torch")),
+        ("onnx", version("onnx")),
+    )
+
+
+def _ir_facts(settings: ConversionSettings) -> tuple[tuple[str, str], ...]:
+    return (
+        ("input_colour_order", "BGR" if settings.reverse_input_channels else "RGB"),
+        ("input_range", "0..255" if settings.scale else "0..1"),
+        ("input_layout", "NCHW"),
+        ("output_fgr_colour_order", "RGB"),
+        ("output_range", "0..1"),
+        ("openvino", version("openvino")),
+    )
+
+
+def _with_fixed_inputs(request: BuildRequest) -> ConversionSettings:
+    settings = request.export_settings
+    shape = (1, 3, settings.height, settings.width)
+    converted = conversion_settings(request.model)
+    return replace(converted, shapes=(("src", shape), ("bgr", shape)))
+
+
+def _tolerances(model: Model) -> tuple[Tolerance, ...]:
+    """The model's limits, or the built-in model's where its model.yml sets none."""
+    return model.tolerances or read_model(builtin_config()).tolerances
+
+
+def _failed(layout: Layout) -> ValidationError:
+    verdict = json.loads(layout.validation.read_text(encoding="utf-8"))
+    lines = [
+        f"{run['form']} at {run['hint']} ({run['executed']}): {failure}"
+        for run in verdict["runs"]
+        for failure in run["failures"]
+    ]
+    rounding = verdict.get("original_own_rounding") or {}
+    worst = max(rounding.values(), default=0.0)
+    hint = f"All figures are in {layout.validation}."
+    if worst > ROUNDING_WORTH_TELLING:
+        hint += (
+            f" With these weights the original itself differs from its own float64 result by "
+            f"{worst:.1e}: they amplify rounding, and no float32 runtime can agree more closely."
+        )
+    return ValidationError(
+        "the converted model differs from the original by more than the limits:\n  "
+        + "\n  ".join(lines),
+        kept="validation.json says fail; the files are not validated and must not be used.",
+        hint=hint,
+    )

@@ -1,0 +1,62 @@
+"""Download and checkpoint stages together: a file is adopted only once its content was checked."""
+
+from __future__ import annotations
+
+from toolchain.catalog.records import Digest
+from toolchain.errors import CheckpointError
+from toolchain.pipeline.jobs import BuildRequest
+from toolchain.progress import Listener
+from toolchain.stages.checkpoint import CheckpointRequest, check
+from toolchain.stages.download import DownloadRequest, download, plan
+from toolchain.workspace.ledger import Ledger, key_of
+from toolchain.workspace.pins import adopt, read_pins, record_pin
+
+TOOLS = ("torch", "safetensors")
+
+
+def obtain(request: BuildRequest, ledger: Ledger, listener: Listener) -> bool:
+    """Have the request's checkpoint in its folder, verified; True if anything had to be done.
+
+    A file without a published digest is held strictly against the network first, then its
+    sha384 is recorded; from then on another digest is an IntegrityError until the user names
+    the file in `accept`.  Raises DownloadError and CheckpointError otherwise.
+    """
+    name, folder = request.weights.file.name, request.layout.folder
+    (fetched,) = download(_download_request(request), listener).files
+    key = key_of({"checkpoint": fetched.path}, {}, TOOLS)
+    final = folder / name
+    checked = fetched.path == final and ledger.current("checkpoint", key) is not None
+    if not checked:
+        listener.note(f"checkpoint: {fetched.path}")
+        try:
+            check(CheckpointRequest(fetched.path))
+        except CheckpointError:
+            if fetched.path != final:
+                fetched.path.unlink(missing_ok=True)
+            raise
+    if fetched.verified_by == "nothing":
+        if fetched.path != final:
+            adopt(folder, name)
+        digest = Digest("sha384", fetched.digest.value)
+        record_pin(folder, name, digest, fetched.size, fetched.source, accept=request.accept == name)
+    if not checked:
+        ledger.enter("checkpoint", key, (final,), {})
+    return not checked or fetched.status != "present"
+
+
+def foresee_obtaining(request: BuildRequest) -> tuple[bool, str]:
+    """Whether `obtain` would fetch or check anything, and a sentence on it.  Touches nothing."""
+    (planned,) = plan(_download_request(request))
+    return planned.action != "keep", planned.detail
+
+
+def _download_request(request: BuildRequest) -> DownloadRequest:
+    folder = request.layout.folder
+    pins = {name: pin for name, pin in read_pins(folder).items() if name != request.accept}
+    return DownloadRequest(
+        files=(request.weights.file,),
+        folder=folder,
+        pins=tuple(sorted(pins.items())),
+        cache_dir=request.cache_dir,
+        attempts=request.attempts,
+    )

@@ -1,0 +1,59 @@
+"""What every runtime promises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+PROBES = ("pha_sm", "err_sm", "ref_sm")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """`pha`: H x W; `fgr`: H x W x 3, RGB; `ref`: H/4 x W/4, true where a patch was refined.
+
+    `exact`: whether the run that told `ref` gave the same bits of pha and fgr as the plain one.
+    """
+
+    pha: Floats
+    fgr: Floats
+    ref: npt.NDArray[np.bool_]
+    exact: bool = True
+
+
+class Runtime(Protocol):
+    """A loaded model."""
+
+    @property
+    def executed(self) -> str:
+        """The precision that the runtime computes in: "f32", "bf16", "f16"."""
+
+    def infer(self, src: Pixels, bgr: Pixels) -> Inference:
+        """`src`, `bgr`: H x W x 3 uint8 RGB of the model's size."""
+
+
+def planes(frame: Pixels) -> Floats:
+    """H x W x 3 uint8 -> 1 x 3 x H x W float32, 0..255, the channel order kept."""
+    return np.ascontiguousarray(frame.transpose(2, 0, 1)[None], dtype=np.float32)
+
+
+def unpack(pha: Floats, fgr: Floats, ref: Floats, *, exact: bool = True) -> Inference:
+    """The network's own layout (1 x C x H x W) into an Inference."""
+    return Inference(
+        pha=np.array(pha[0, 0]),
+        fgr=np.ascontiguousarray(fgr[0].transpose(1, 2, 0)),
+        ref=ref[0, 0] > 0,
+        exact=exact,
+    )
+
+
+def same_bits(one: Floats, other: Floats) -> bool:
+    """Whether two float32 arrays hold the same bits."""
+    return one.shape == other.shape and bool(
+        np.array_equal(one.view(np.uint32), other.view(np.uint32))
+    )

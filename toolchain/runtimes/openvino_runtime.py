@@ -1,0 +1,67 @@
+"""An IR in OpenVINO: BGR 0..255 in, as a camera gives frames; fgr comes out RGB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import openvino
+
+from toolchain.errors import ValidationError
+from toolchain.runtimes.base import PROBES, Inference, Pixels, planes, same_bits, unpack
+
+Hint = Literal["f32", "default"]
+OUTPUTS = ("pha", "fgr")
+_SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+class OpenVinoRuntime:
+    """The IR as it is, and a copy in memory that also gives the inner tensors.
+
+    `hint`: "f32", or "default" for whatever the device takes when nobody says otherwise.
+    Raises ValidationError if the IR has other inputs or outputs than promised, or can't be read.
+    """
+
+    def __init__(self, xml: Path, hint: Hint = "f32", device: str = "CPU") -> None:
+        core = openvino.Core()
+        config = {"INFERENCE_PRECISION_HINT": "f32"} if hint == "f32" else {}
+        try:
+            model = core.read_model(xml)
+            _check(model, xml)
+            self._plain = core.compile_model(model, device, config)
+            probed = core.read_model(xml)
+            probed.add_outputs(list(PROBES))
+            self._probe = core.compile_model(probed, device, config)
+        except RuntimeError as error:
+            raise ValidationError(
+                f"{xml}: OpenVINO can't run it on {device}: {str(error).strip().splitlines()[-1]}",
+                hint="Convert it again; see `matting info` for the versions in use.",
+            ) from error
+        kind = self._plain.get_property("INFERENCE_PRECISION_HINT")
+        self._executed = _SHORT.get(kind.to_string(), str(kind.to_string()))
+
+    @property
+    def executed(self) -> str:
+        """The precision that the device computes in."""
+        return self._executed
+
+    def infer(self, src: Pixels, bgr: Pixels) -> Inference:
+        """See `Runtime.infer`."""
+        feed = {name: planes(frame[..., ::-1]) for name, frame in (("src", src), ("bgr", bgr))}
+        plain = self._plain(feed)
+        pha, fgr = (np.array(plain[name]) for name in OUTPUTS)
+        probe = self._probe(feed)
+        exact = same_bits(pha, np.array(probe["pha"])) and same_bits(fgr, np.array(probe["fgr"]))
+        return unpack(pha, fgr, np.array(probe["ref_sm"]), exact=exact)
+
+
+def _check(model: Any, xml: Path) -> None:
+    found = [port.get_any_name() for port in (*model.inputs, *model.outputs)]
+    kinds = {port.get_element_type().get_type_name() for port in (*model.inputs, *model.outputs)}
+    if found != ["src", "bgr", *OUTPUTS] or kinds != {"f32"} or model.is_dynamic():
+        raise ValidationError(
+            f"{xml}: has inputs and outputs {found} of {sorted(kinds)}, "
+            "expected static f32 src, bgr, pha, fgr",
+            hint="Convert it again with this toolchain.",
+        )

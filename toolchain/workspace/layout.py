@@ -1,0 +1,34 @@
+"""Where one model's results lie: `<output>/public/<name>/...`, as the incumbent lays them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`output`: the root of the tree; `subdirectory`: with `/`; `name`: the model's name."""
+
+    output: Path
+    subdirectory: str
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """The model's own folder."""
+        return self.output.joinpath(*self.subdirectory.split("/"))
+
+    @property
+    def onnx(self) -> Path:
+        """The exported network."""
+        return self.folder / f"{self.name}.onnx"
+
+    def ir(self, precision: str) -> Path:
+        """The IR's xml; its bin lies beside it."""
+        return self.folder / precision / f"{self.name}.xml"
+
+    @property
+    def validation(self) -> Path:
+        """The verdict."""
+        return self.folder / "validation.json"
