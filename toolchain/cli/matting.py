@@ -13,8 +13,9 @@ from toolchain import __version__
 from toolchain.cli.exits import run
 
 if TYPE_CHECKING:
+    from toolchain.catalog.arguments import ExportSettings
     from toolchain.catalog.records import Model
-    from toolchain.pipeline.jobs import BuildRequest, Stage
+    from toolchain.pipeline.request import BuildRequest, Stage
 
 EXAMPLES = """\
 examples:
@@ -23,6 +24,13 @@ examples:
   matting build --dry-run                         say what would be done, touch nothing
   matting info --json                             the model's facts for a script
 """
+NETWORK_FLAGS = (
+    "input_size",
+    "backbone_scale",
+    "refine_mode",
+    "refine_sample_pixels",
+    "refine_threshold",
+)
 STAGES: dict[str, tuple[Stage, ...]] = {
     "build": ("download", "export", "convert", "validate"),
     "download": ("download",),
@@ -145,9 +153,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--refine-sample-pixels", type=_positive, metavar="N", help="for sampling (80000)"
     )
-    group.add_argument(
-        "--refine-threshold", type=float, metavar="T", help="for thresholding (0.1)"
-    )
+    group.add_argument("--refine-threshold", type=float, metavar="T", help="for thresholding (0.1)")
 
 
 def _add_validate(parser: argparse.ArgumentParser) -> None:
@@ -178,7 +184,8 @@ def _build(options: argparse.Namespace) -> int:
             _print_json([vars(item) for item in seen])
         else:
             for item in seen:
-                print(f"{'would run' if item.action == 'run' else 'up to date':10} {item.entry}: {item.detail}")
+                state = "would run" if item.action == "run" else "up to date"
+                print(f"{state:10} {item.entry}: {item.detail}")
         return 0
     result = build(request, talk)
     if getattr(options, "cross_check", False):
@@ -194,7 +201,7 @@ def _build(options: argparse.Namespace) -> int:
 
 def _request(options: argparse.Namespace) -> BuildRequest:
     from toolchain.errors import UsageError
-    from toolchain.pipeline.jobs import PRECISIONS, BuildRequest
+    from toolchain.pipeline.request import PRECISIONS, BuildRequest
     from toolchain.pipeline.weights import choose
 
     model = _model(options.config)
@@ -202,9 +209,7 @@ def _request(options: argparse.Namespace) -> BuildRequest:
     wanted = getattr(options, "precisions", "FP32,FP16").split(",")
     unknown = [name for name in wanted if name not in PRECISIONS]
     if unknown:
-        raise UsageError(
-            f"--precisions: unknown {', '.join(unknown)}", hint="Known: FP32, FP16."
-        )
+        raise UsageError(f"--precisions: unknown {', '.join(unknown)}", hint="Known: FP32, FP16.")
     return BuildRequest(
         model=model,
         weights=weights,
@@ -227,19 +232,10 @@ def _model(config: Path | None) -> Model:
     return read_model(config or builtin_config())
 
 
-def _settings(options: argparse.Namespace, model: Model):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _settings(options: argparse.Namespace, model: Model) -> ExportSettings | None:
     from toolchain.catalog.arguments import export_settings, with_overrides
 
-    given = {
-        name: getattr(options, name, None)
-        for name in (
-            "input_size",
-            "backbone_scale",
-            "refine_mode",
-            "refine_sample_pixels",
-            "refine_threshold",
-        )
-    }
+    given = {name: getattr(options, name, None) for name in NETWORK_FLAGS}
     if not any(value is not None for value in given.values()):
         return None
     return with_overrides(export_settings(model), **given)
@@ -249,7 +245,9 @@ def _size(text: str) -> tuple[int, int]:
     try:
         width, height = (int(part) for part in text.lower().split("x"))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected WxH, such as 1920x1080, got {text!r}") from error
+        raise argparse.ArgumentTypeError(
+            f"expected WxH, such as 1920x1080, got {text!r}"
+        ) from error
     return width, height
 
 

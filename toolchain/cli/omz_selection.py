@@ -9,7 +9,9 @@ from pathlib import Path
 
 from toolchain.catalog.collection import load, select
 from toolchain.catalog.positions import complaint
+from toolchain.catalog.reader import PRECISIONS
 from toolchain.catalog.records import CatalogEntry
+from toolchain.errors import ToolchainError
 
 
 def add_selection(parser: argparse.ArgumentParser, verb: str = "use") -> None:
@@ -69,6 +71,22 @@ def selected(
     if args.name is not None:
         patterns = args.name.split(",")
     return known if patterns is None else select(known, patterns)
+
+
+def known_precisions(text: str | None) -> frozenset[str]:
+    """The precisions that --precisions names, all known ones for None.
+
+    Raises ToolchainError (exit 1, as with the incumbent) for one that is not known.
+    """
+    if text is None:
+        return frozenset(PRECISIONS)
+    asked = frozenset(text.split(","))
+    if unknown := sorted(asked - set(PRECISIONS)):
+        raise ToolchainError(
+            f"Unknown precisions specified: {', '.join(unknown)}.",
+            hint=f"Known: {', '.join(PRECISIONS)}.",
+        )
+    return asked
 
 
 def read_list(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""From weights to a verified IR: every stage in order, each skipped while its result still holds."""
+"""From weights to a verified IR: the stages in order, each skipped while its result holds."""
 
 from __future__ import annotations
 
@@ -6,26 +6,16 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from toolchain.errors import ToolchainError
-from toolchain.pipeline.jobs import STAGES, BuildRequest, Job, jobs_of
+from toolchain.pipeline.job import Outcome, holds, run
+from toolchain.pipeline.jobs import jobs_of
 from toolchain.pipeline.obtain import foresee_obtaining, obtain
+from toolchain.pipeline.request import STAGES, BuildRequest
 from toolchain.progress import Listener, Silence
 from toolchain.workspace.atomic import os_errors, sweep
-from toolchain.workspace.ledger import Ledger, key_of
+from toolchain.workspace.ledger import Ledger
 from toolchain.workspace.locking import locked
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """`ran` is False where the earlier result still held; `seconds`: wall time."""
-
-    entry: str
-    ran: bool
-    seconds: float
-    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -69,9 +59,9 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
             if stage not in request.stages:
                 continue
             if stage == "download":
-                outcomes.append(_obtain(request, ledger, talk))
+                outcomes.append(_obtain(request, talk))
             else:
-                outcomes += [_run(job, ledger, talk) for job in jobs_of(request, stage)]
+                outcomes += [run(job, ledger, talk) for job in jobs_of(request, stage)]
     verdict = None
     if "validate" in request.stages:
         verdict = json.loads(layout.validation.read_text(encoding="utf-8"))
@@ -96,43 +86,14 @@ def foresee(request: BuildRequest) -> tuple[Foreseen, ...]:
             continue
         before = stale
         for job in jobs_of(request, stage):
-            runs = before or not _holds(job, ledger)
+            runs = before or not holds(job, ledger)
             stale = stale or runs
             made = ", ".join(map(str, job.outputs))
             seen.append(Foreseen(job.entry, "run" if runs else "keep", made))
     return tuple(seen)
 
 
-def _obtain(request: BuildRequest, ledger: Ledger, listener: Listener) -> Outcome:
+def _obtain(request: BuildRequest, listener: Listener) -> Outcome:
     began = time.monotonic()
-    ran = obtain(request, ledger, listener)
+    ran = obtain(request, listener)
     return Outcome("download", ran, time.monotonic() - began, (request.checkpoint,))
-
-
-def _run(job: Job, ledger: Ledger, listener: Listener) -> Outcome:
-    began = time.monotonic()
-    for path in job.inputs.values():
-        if not path.is_file():
-            raise ToolchainError(
-                f"{path}: is not there, and {job.stage} needs it",
-                kept="Nothing was changed.",
-                hint="Run `matting build`, or the stage that makes it, first.",
-            )
-    key = _key(job)
-    ran = ledger.current(job.entry, key) is None
-    if ran:
-        listener.note(f"{job.entry}: {job.outputs[0]}")
-        ledger.forget(job.entry)
-        job.work(listener)
-        ledger.enter(job.entry, key, job.outputs, {})
-    return Outcome(job.entry, ran, time.monotonic() - began, job.outputs)
-
-
-def _holds(job: Job, ledger: Ledger) -> bool:
-    there = all(path.is_file() for path in job.inputs.values())
-    return there and ledger.current(job.entry, _key(job)) is not None
-
-
-def _key(job: Job) -> str:
-    with os_errors(next(iter(job.inputs.values())), "read"):
-        return key_of(job.inputs, job.parameters, job.tools)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolchain.errors import UsageError
-from toolchain.pipeline.jobs import BuildRequest
+from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener
 from toolchain.stages.crosscheck import CrossCheckRequest, cross_check
 from toolchain.stages.download import DownloadRequest, download

@@ -6,23 +6,19 @@ The real run and `--dry-run` share these jobs; only the real run calls `work`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Literal
+from dataclasses import asdict, replace
 
 from toolchain import __version__
 from toolchain.catalog.arguments import (
     ConversionSettings,
-    ExportSettings,
     conversion_settings,
-    export_settings,
 )
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Model, Tolerance
-from toolchain.errors import ValidationError
-from toolchain.pipeline.weights import Weights, layout_of
+from toolchain.errors import ToolchainError, ValidationError
+from toolchain.pipeline.job import Job
+from toolchain.pipeline.request import SMALL, BuildRequest, Stage
 from toolchain.progress import Listener
 from toolchain.stages.convert import ConvertRequest, Precision, convert
 from toolchain.stages.export import ExportRequest, export
@@ -32,67 +28,13 @@ from toolchain.workspace.digests import file_digest
 from toolchain.workspace.layout import Layout
 from toolchain.workspace.ledger import version
 
-Stage = Literal["download", "export", "convert", "validate"]
-STAGES: tuple[Stage, ...] = ("download", "export", "convert", "validate")
-PRECISIONS: tuple[Precision, ...] = ("FP32", "FP16")
-SMALL = 20_000  # constants below stay float32 in FP16: 3.5 % larger, several times closer
 ROUNDING_WORTH_TELLING = 5e-6  # a quarter of the limit on FP32
 
 
-@dataclass(frozen=True)
-class BuildRequest:
-    """What to build from `weights` of `model` below `output`.
-
-    `settings`: instead of model.yml's export arguments.  `stages`: those to run; what the others
-    make must be there.  `captures`: folders of real frames to validate on as well.
-    `accept`: the name of a checkpoint whose changed digest is accepted.
-    """
-
-    model: Model
-    weights: Weights
-    output: Path
-    settings: ExportSettings | None = None
-    precisions: tuple[Precision, ...] = PRECISIONS
-    stages: tuple[Stage, ...] = STAGES
-    captures: tuple[Path, ...] = ()
-    composites: int = 6
-    cache_dir: Path | None = None
-    attempts: int = 4
-    accept: str | None = None
-
-    @property
-    def layout(self) -> Layout:
-        """Where everything lies."""
-        return layout_of(self.model, self.weights.name, self.output)
-
-    @property
-    def checkpoint(self) -> Path:
-        """The checkpoint in the results' folder."""
-        return self.layout.folder / self.weights.file.name
-
-    @property
-    def export_settings(self) -> ExportSettings:
-        """The settings in force."""
-        return self.settings or export_settings(self.model)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One entry of the ledger.  `tools`: distributions whose versions matter to the result."""
-
-    stage: Stage
-    entry: str
-    inputs: Mapping[str, Path]
-    parameters: Mapping[str, object]
-    tools: tuple[str, ...]
-    outputs: tuple[Path, ...]
-    work: Callable[[Listener], object]
-
-
 def jobs_of(request: BuildRequest, stage: Stage) -> tuple[Job, ...]:
-    """The jobs of `stage`; the checkpoint must be there.  Raises WorkspaceError if it is not."""
+    """The jobs of `stage`; the checkpoint must be there.  Raises ToolchainError if it is not."""
     if stage == "export":
-        return (_export_job(request),)
+        return (export_job(request),)
     if stage == "convert":
         return tuple(_convert_job(request, precision) for precision in request.precisions)
     if stage == "validate":
@@ -100,7 +42,8 @@ def jobs_of(request: BuildRequest, stage: Stage) -> tuple[Job, ...]:
     return ()
 
 
-def _export_job(request: BuildRequest) -> Job:
+def export_job(request: BuildRequest) -> Job:
+    """The job that makes the ONNX; the checkpoint must be there."""
     layout, settings = request.layout, request.export_settings
     work = ExportRequest(request.checkpoint, layout.onnx, settings, facts_of(request))
     return Job(
@@ -123,7 +66,7 @@ def _convert_job(request: BuildRequest, precision: Precision) -> Job:
         xml,
         precision,
         settings,
-        facts_of(request) + _ir_facts(settings),
+        facts_of(request) + ir_facts(settings),
         request.model.model_info,
         SMALL,
     )
@@ -192,6 +135,12 @@ def _validate_job(request: BuildRequest) -> Job:
 def facts_of(request: BuildRequest) -> tuple[tuple[str, str], ...]:
     """What every file of a build says about itself; the same for the same inputs."""
     model, weights, checkpoint = request.model, request.weights, request.checkpoint
+    if not checkpoint.is_file():
+        raise ToolchainError(
+            f"{checkpoint}: the checkpoint is not there",
+            kept="Nothing was changed.",
+            hint="Run `matting download` or `matting build` with the same --weights first.",
+        )
     with os_errors(checkpoint, "read"):
         digest = file_digest(checkpoint, "sha384").value
     return (
@@ -207,7 +156,8 @@ def facts_of(request: BuildRequest) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _ir_facts(settings: ConversionSettings) -> tuple[tuple[str, str], ...]:
+def ir_facts(settings: ConversionSettings) -> tuple[tuple[str, str], ...]:
+    """What an IR says about its inputs and outputs."""
     return (
         ("input_colour_order", "BGR" if settings.reverse_input_channels else "RGB"),
         ("input_range", "0..255" if settings.scale else "0..1"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from toolchain.catalog.records import Digest
 from toolchain.errors import CheckpointError
-from toolchain.pipeline.jobs import BuildRequest
+from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener
 from toolchain.stages.checkpoint import CheckpointRequest, check
 from toolchain.stages.download import DownloadRequest, download, plan
@@ -14,14 +16,15 @@ from toolchain.workspace.pins import adopt, read_pins, record_pin
 TOOLS = ("torch", "safetensors")
 
 
-def obtain(request: BuildRequest, ledger: Ledger, listener: Listener) -> bool:
+def obtain(request: BuildRequest, listener: Listener) -> bool:
     """Have the request's checkpoint in its folder, verified; True if anything had to be done.
 
     A file without a published digest is held strictly against the network first, then its
     sha384 is recorded; from then on another digest is an IntegrityError until the user names
     the file in `accept`.  Raises DownloadError and CheckpointError otherwise.
     """
-    name, folder = request.weights.file.name, request.layout.folder
+    name, folder = request.weights.file.name, request.checkpoint.parent
+    ledger = Ledger(folder)
     (fetched,) = download(_download_request(request), listener).files
     key = key_of({"checkpoint": fetched.path}, {}, TOOLS)
     final = folder / name
@@ -38,7 +41,9 @@ def obtain(request: BuildRequest, ledger: Ledger, listener: Listener) -> bool:
         if fetched.path != final:
             adopt(folder, name)
         digest = Digest("sha384", fetched.digest.value)
-        record_pin(folder, name, digest, fetched.size, fetched.source, accept=request.accept == name)
+        record_pin(
+            folder, name, digest, fetched.size, fetched.source, accept=request.accept == name
+        )
     if not checked:
         ledger.enter("checkpoint", key, (final,), {})
     return not checked or fetched.status != "present"
@@ -51,10 +56,11 @@ def foresee_obtaining(request: BuildRequest) -> tuple[bool, str]:
 
 
 def _download_request(request: BuildRequest) -> DownloadRequest:
-    folder = request.layout.folder
+    folder = request.checkpoint.parent
+    file = request.weights.file
     pins = {name: pin for name, pin in read_pins(folder).items() if name != request.accept}
     return DownloadRequest(
-        files=(request.weights.file,),
+        files=(replace(file, sources=()) if request.offline else file,),
         folder=folder,
         pins=tuple(sorted(pins.items())),
         cache_dir=request.cache_dir,

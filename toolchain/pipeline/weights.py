@@ -1,4 +1,4 @@
-"""Which weights a run uses, and under which name its results go, so that they are never confused."""
+"""Which weights a run uses and what its results are called, so that they are never confused."""
 
 from __future__ import annotations
 

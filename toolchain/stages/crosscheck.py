@@ -1,4 +1,4 @@
-"""Cross-check: prove that a checkpoint holds the published weights, by a file whose digest is known.
+"""Cross-check: prove that a checkpoint holds the published weights, by a file of known digest.
 
 The published ONNX carries each convolution with its BatchNorm folded in; folding the checkpoint's
 own must give the same numbers.  Names were lost in that export, so convolutions are matched by

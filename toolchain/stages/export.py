@@ -104,11 +104,12 @@ def _trace(request: ExportRequest) -> onnx.ModelProto:
             outputs = self.net(src, bgr)
             return tuple(getattr(outputs, name) for name in (*OUTPUTS, *PROBES))
 
-    frame = torch.zeros(1, 3, settings.height, settings.width)
+    # Two tensors, not one twice: the tracer takes the same object for the same input.
+    frames = tuple(torch.zeros(1, 3, settings.height, settings.width) for _ in INPUTS)
     with _quiet():
         program = torch.onnx.export(
             Exported().eval(),
-            (frame, frame),
+            frames,
             input_names=list(INPUTS),
             output_names=[*OUTPUTS, *PROBES],
             opset_version=OPSET,

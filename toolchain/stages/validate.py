@@ -253,8 +253,13 @@ class _Candidate:
         else:
             limits = self.limits
             if worse is None:  # no frame with known truth: nothing to be worse than
-                unset = {key: None for key in vars(limits) if key.endswith("_worse")}
-                limits = replace(limits, **unset)
+                limits = replace(
+                    limits,
+                    alpha_mad_worse=None,
+                    alpha_mse_worse=None,
+                    alpha_grad_worse=None,
+                    foreground_mse_worse=None,
+                )
             failures += [str(failure) for failure in judge(limits, figures)]
         return Run(
             self.form,

@@ -1,0 +1,55 @@
+# `make help` explains every target.  Everything is set up in .venv on first use, by itself.
+# Another interpreter: make setup PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+WEIGHTS ?= auto
+OUTPUT ?= build
+ARGS ?=
+
+ifeq ($(OS),Windows_NT)
+  BIN := $(VENV)/Scripts
+else
+  BIN := $(VENV)/bin
+endif
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup convert test lint bench train wheel clean
+
+help:  ## show this list
+	@echo "make TARGET, where TARGET is one of:"
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/  \1|\2/p' Makefile | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+	@echo "convert takes WEIGHTS=auto|upstream|bundled|PATH, OUTPUT=DIR and ARGS='more options'."
+
+setup: $(READY)  ## make .venv with the exact versions of constraints.txt (done by the others as needed)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make setup PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PYTHON) -c 'import pathlib; pathlib.Path("$(READY)").touch()'
+
+convert: $(READY)  ## checkpoint to verified IR: download, export, convert, validate
+	@$(BIN)/matting build --weights "$(WEIGHTS)" --output "$(OUTPUT)" $(ARGS)
+
+test: $(READY)  ## run the tests
+	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+
+lint: $(READY)  ## ruff, mypy and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## start-up, download and build against their yardsticks
+	$(BIN)/python -m benchmarks $(ARGS)
+
+train: $(READY)  ## repeat the training of the bundled weights
+	$(BIN)/python -m training.stand_in $(ARGS)
+
+wheel: $(READY)  ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --outdir dist .
+
+clean:  ## remove build, dist and caches; .venv stays
+	$(PYTHON) -c 'import shutil; [shutil.rmtree(p, ignore_errors=True) for p in ("build", "dist", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache")]'

@@ -1,0 +1,177 @@
+"""Convert: an IR that takes BGR 0..255 and computes what the ONNX computes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import openvino
+import pytest
+
+from tests.support.weights import picture
+from toolchain.catalog.arguments import ConversionSettings, ExportSettings
+from toolchain.errors import ConversionError
+from toolchain.stages.convert import ConvertRequest, convert
+from toolchain.stages.export import ExportRequest, export
+
+SHAPE = (1, 3, 192, 320)
+SETTINGS = ConversionSettings(
+    inputs=("src", "bgr"),
+    outputs=("pha", "fgr"),
+    scale=(("src", (255.0,)), ("bgr", (255.0,))),
+    reverse_input_channels=True,
+    layouts=(("src", "NCHW"), ("bgr", "NCHW")),
+    shapes=(("src", SHAPE), ("bgr", SHAPE)),
+)
+FACTS = (("model", "m"), ("input_colour_order", "BGR"))
+
+
+@pytest.fixture(scope="module")
+def onnx_file(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    export(ExportRequest(checkpoint, path, ExportSettings(320, 192), ()))
+    return path
+
+
+def converted(onnx_file: Path, folder: Path, **changes: Any) -> Path:
+    xml = folder / "model.xml"
+    request: dict[str, Any] = {
+        "onnx": onnx_file,
+        "xml": xml,
+        "precision": "FP32",
+        "settings": SETTINGS,
+        "facts": FACTS,
+    }
+    result = convert(ConvertRequest(**(request | changes)))
+    assert result.xml_size == xml.stat().st_size
+    assert result.bin_size == xml.with_suffix(".bin").stat().st_size
+    return xml
+
+
+def run(xml: Path, feed: dict[str, Any]) -> list[np.ndarray[Any, Any]]:
+    core = openvino.Core()
+    model = core.compile_model(xml, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    outputs = model(feed)
+    return [np.array(outputs[name]) for name in ("pha", "fgr")]
+
+
+def test_bgr_0_to_255_gives_what_rgb_0_to_1_gave(onnx_file: Path, tmp_path: Path) -> None:
+    """Channel reversal and 1/255 are inside, on both inputs; fgr stays RGB."""
+    xml = converted(onnx_file, tmp_path)
+    src, bgr = (frame.numpy() for frame in picture(2, 320, 192))
+    session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
+    expected = session.run(["pha", "fgr"], {"src": src, "bgr": bgr})
+    found = run(xml, {"src": src[:, ::-1] * 255, "bgr": bgr[:, ::-1] * 255})
+    for one, other in zip(expected, found, strict=True):
+        worst = np.abs(one - other)[0].max(0).reshape(48, 4, 80, 4).max((1, 3))
+        assert (worst > 2e-5).mean() <= 0.001
+    swapped = run(xml, {"src": src * 255, "bgr": bgr[:, ::-1] * 255})
+    assert np.abs(swapped[0] - found[0]).max() > 0.01
+
+
+def test_ports_are_static_named_and_in_order(onnx_file: Path, tmp_path: Path) -> None:
+    """src, bgr, pha, fgr, f32, no dynamic dimension."""
+    model = openvino.Core().read_model(converted(onnx_file, tmp_path))
+    ports = [(port.get_any_name(), tuple(port.shape)) for port in (*model.inputs, *model.outputs)]
+    assert ports == [
+        ("src", SHAPE),
+        ("bgr", SHAPE),
+        ("pha", (1, 1, 192, 320)),
+        ("fgr", SHAPE),
+    ]
+    assert not model.is_dynamic()
+
+
+def test_rt_info_tells_the_facts(onnx_file: Path, tmp_path: Path) -> None:
+    """Facts and model.yml's own model_info can be read back from the xml."""
+    xml = converted(onnx_file, tmp_path, model_info=(("model_type", "matting"), ("labels", "a b")))
+    model = openvino.Core().read_model(xml)
+    assert model.get_rt_info(["matting", "input_colour_order"]).astype(str) == "BGR"
+    assert model.get_rt_info(["model_info", "model_type"]).astype(str) == "matting"
+
+
+def test_fp16_halves_the_weights_and_keeps_small_constants_exact(
+    onnx_file: Path, tmp_path: Path
+) -> None:
+    """With small constants kept, FP16 costs little and lies several times closer."""
+    folders = [tmp_path / name for name in ("full", "rounded", "kept")]
+    full = converted(onnx_file, folders[0])
+    rounded = converted(onnx_file, folders[1], precision="FP16")
+    kept = converted(onnx_file, folders[2], precision="FP16", small=20_000)
+    sizes = [xml.with_suffix(".bin").stat().st_size for xml in (full, rounded, kept)]
+    assert sizes[1] < 0.51 * sizes[0]
+    assert sizes[2] < 1.05 * sizes[1]
+    src, bgr = (frame.numpy()[:, ::-1] * 255 for frame in picture(6, 320, 192))
+    exact, coarse, fine = (run(xml, {"src": src, "bgr": bgr})[0] for xml in (full, rounded, kept))
+    assert np.abs(fine - exact).mean() < 0.6 * np.abs(coarse - exact).mean()
+
+
+@pytest.mark.parametrize(("precision", "small"), [("FP32", 0), ("FP16", 0), ("FP16", 20_000)])
+def test_same_onnx_same_bytes_in_another_process(
+    precision: str, small: int, onnx_file: Path, tmp_path: Path
+) -> None:
+    """xml and bin do not depend on the process, the folder, or what was converted before."""
+    here = converted(onnx_file, tmp_path / "here", precision=precision, small=small)
+    there = tmp_path / "there" / "model.xml"
+    code = (
+        "import sys; from pathlib import Path;"
+        "from toolchain.catalog.arguments import ConversionSettings;"
+        "from toolchain.stages.convert import ConvertRequest, convert;"
+        f"convert(ConvertRequest(Path(sys.argv[1]), Path(sys.argv[2]), {precision!r},"
+        f"{SETTINGS!r}, {FACTS!r}, (), {small}))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(onnx_file), str(there)], check=True)
+    for suffix in (".xml", ".bin"):
+        assert here.with_suffix(suffix).read_bytes() == there.with_suffix(suffix).read_bytes()
+
+
+def test_mean_and_scale_per_channel_are_folded_in_after_the_reversal(
+    onnx_file: Path, tmp_path: Path
+) -> None:
+    """(x - mean) / scale, in the network's own channel order."""
+    mean, scale = (10.0, 20.0, 30.0), (200.0, 210.0, 220.0)
+    settings = ConversionSettings(
+        inputs=("src", "bgr"),
+        outputs=("pha",),
+        mean=(("src", mean),),
+        scale=(("src", scale), ("bgr", (255.0,))),
+        reverse_input_channels=True,
+        layouts=SETTINGS.layouts,
+        shapes=SETTINGS.shapes,
+    )
+    xml = converted(onnx_file, tmp_path, settings=settings)
+    core = openvino.Core()
+    model = core.read_model(xml)
+    assert [port.get_any_name() for port in model.outputs] == ["pha"]
+    src, bgr = (frame.numpy() for frame in picture(2, 320, 192))
+    session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
+    (expected,) = session.run(["pha"], {"src": src, "bgr": bgr})
+    raw = src * np.reshape(scale, (1, 3, 1, 1)) + np.reshape(mean, (1, 3, 1, 1))
+    feed = {"src": raw[:, ::-1].astype(np.float32), "bgr": bgr[:, ::-1] * 255}
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = np.array(compiled(feed)["pha"])
+    assert np.median(np.abs(found - np.asarray(expected))) < 1e-5
+
+
+def test_a_wrong_name_is_refused_and_the_good_ir_stays(onnx_file: Path, tmp_path: Path) -> None:
+    """An output that the ONNX lacks is named, and nothing is written."""
+    xml = converted(onnx_file, tmp_path)
+    before = xml.read_bytes()
+    settings = ConversionSettings(inputs=("src", "bgr"), outputs=("alpha",))
+    with pytest.raises(ConversionError, match="alpha"):
+        converted(onnx_file, tmp_path, settings=settings)
+    assert xml.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"model.xml", "model.bin"}
+
+
+def test_a_file_that_is_no_onnx_is_one_sentence(tmp_path: Path) -> None:
+    """OpenVINO's own words are cut to one line."""
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"nothing of the kind")
+    with pytest.raises(ConversionError) as caught:
+        converted(bad, tmp_path)
+    assert "\n" not in caught.value.message

@@ -1,0 +1,145 @@
+"""Export: an ONNX of fixed shapes that is the same network."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from tests.support.weights import picture
+from toolchain.catalog.arguments import ExportSettings
+from toolchain.errors import CheckpointError
+from toolchain.network.checkpoint import load_network
+from toolchain.network.refiner import Selection
+from toolchain.stages.export import ExportRequest, export
+
+FACTS = (("model", "m"), ("checkpoint_sha384", "0" * 96), ("toolchain", "9.9"))
+SMALL = ExportSettings(320, 192)
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "model.onnx"
+    export(ExportRequest(checkpoint, path, SMALL, FACTS))
+    return path
+
+
+def test_full_size_export_holds_every_promise(checkpoint: Path, tmp_path: Path) -> None:
+    """1x3x720x1280 float32 in and out, no dynamic size, no control flow, at most 21 MB."""
+    path = tmp_path / "full.onnx"
+    result = export(ExportRequest(checkpoint, path, ExportSettings(1280, 720), FACTS))
+    assert result.size == path.stat().st_size <= 21_000_000
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    ports = {
+        value.name: (
+            value.type.tensor_type.elem_type,
+            [dim.dim_value for dim in value.type.tensor_type.shape.dim],
+        )
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    frame, alpha = [1, 3, 720, 1280], [1, 1, 720, 1280]
+    single = onnx.TensorProto.FLOAT
+    assert list(ports.items()) == [
+        ("src", (single, frame)),
+        ("bgr", (single, frame)),
+        ("pha", (single, alpha)),
+        ("fgr", (single, frame)),
+    ]
+    assert not {node.op_type for node in model.graph.node} & {"If", "Loop", "Scan"}
+    assert {node.domain for node in model.graph.node} == {""}
+    assert [item.version for item in model.opset_import if item.domain == ""] == [18]
+
+
+def test_names_and_metadata_are_filled_in_and_tell_nothing_of_the_machine(exported: Path) -> None:
+    """Facts are in the file; paths and stack traces are not."""
+    model = onnx.load(exported)
+    assert {item.key: item.value for item in model.metadata_props} == dict(FACTS)
+    assert model.producer_name == "background-matting-toolchain"
+    names = [node.name for node in model.graph.node]
+    assert len(set(names)) == len(names)
+    assert "decoder.conv4/Conv" in names
+    data = exported.read_bytes()
+    assert b"site-packages" not in data
+    assert b"network/matting.py" not in data
+    assert str(Path(__file__).parents[2]).encode() not in data
+
+
+def test_onnx_runtime_loads_it_without_a_warning(exported: Path) -> None:
+    """A fresh process that loads the file at warning level prints nothing."""
+    code = (
+        "import onnxruntime as o, sys; s = o.SessionOptions(); s.log_severity_level = 2;"
+        "o.InferenceSession(sys.argv[1], s, providers=['CPUExecutionProvider'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(exported)], capture_output=True, text=True, check=True
+    )
+    # What the runtime says of the machine itself, not of the file, does not count.
+    said = [line for line in done.stderr.splitlines() if "device_discovery" not in line]
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "scale"),
+    [("sampling", 0.25), ("thresholding", 0.25), ("full", 0.25), ("sampling", 0.5)],
+)
+def test_outputs_equal_the_original_patch_by_patch(
+    mode: str, scale: float, checkpoint: Path, tmp_path: Path
+) -> None:
+    """The exported graph gives the per-patch network's numbers in every refinement mode."""
+    settings = ExportSettings(256, 192, scale, mode, 8_000)  # type: ignore[arg-type]
+    path = tmp_path / "model.onnx"
+    export(ExportRequest(checkpoint, path, settings, FACTS))
+    selection = Selection(settings.mode, settings.sample_pixels, settings.threshold)
+    network = load_network(checkpoint, backbone_scale=scale, selection=selection)
+    src, bgr = picture(9, 256, 192)
+    with torch.no_grad():
+        expected = network(src, bgr)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    pha, fgr = session.run(["pha", "fgr"], {"src": src.numpy(), "bgr": bgr.numpy()})
+    wrong = np.abs(np.asarray(pha) - expected.pha.numpy())[0, 0]
+    differing_patches = (wrong.reshape(48, 4, 64, 4).max((1, 3)) > 2e-5).mean()
+    assert differing_patches <= 0.001  # ties of top-k
+    assert np.median(np.abs(np.asarray(fgr) - expected.fgr.numpy())) < 1e-6
+
+
+def test_same_checkpoint_same_bytes_in_another_process_and_folder(
+    checkpoint: Path, exported: Path, tmp_path: Path
+) -> None:
+    """A second export elsewhere, after other work or none, is the same file."""
+    code = (
+        "import sys; from pathlib import Path;"
+        "from toolchain.catalog.arguments import ExportSettings;"
+        "from toolchain.stages.export import ExportRequest, export;"
+        "export(ExportRequest(Path(sys.argv[1]), Path(sys.argv[2]), ExportSettings(320, 192),"
+        f"{FACTS!r}))"
+    )
+    other = tmp_path / "elsewhere" / "model.onnx"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(checkpoint), str(other)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout + done.stderr == ""
+    assert other.read_bytes() == exported.read_bytes()
+
+
+def test_a_failed_export_leaves_the_good_file(exported: Path, tmp_path: Path) -> None:
+    """A bad checkpoint does not touch what an earlier export made."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(exported.read_bytes())
+    bad = tmp_path / "bad.pth"
+    bad.write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError):
+        export(ExportRequest(bad, path, SMALL, FACTS))
+    assert path.read_bytes() == exported.read_bytes()
+    assert {item.name for item in tmp_path.iterdir()} == {"model.onnx", "bad.pth"}

@@ -1,0 +1,224 @@
+"""What `omz_converter` does with a model: downloaded files in, IR out, rounded as it did."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from toolchain import __version__
+from toolchain.catalog.arguments import ConversionSettings, conversion_settings, substitute
+from toolchain.catalog.records import Model
+from toolchain.errors import ConversionError, ToolchainError
+from toolchain.pipeline.job import Job, Outcome, holds, run
+from toolchain.pipeline.jobs import export_job, facts_of, ir_facts
+from toolchain.pipeline.obtain import obtain
+from toolchain.pipeline.request import BuildRequest
+from toolchain.pipeline.weights import choose, layout_of
+from toolchain.progress import Listener
+from toolchain.stages.convert import ConvertRequest, Precision, convert
+from toolchain.stages.download import DownloadRequest, download
+from toolchain.workspace.atomic import os_errors, sweep
+from toolchain.workspace.digests import file_digest
+from toolchain.workspace.layout import Layout
+from toolchain.workspace.ledger import Ledger, version
+from toolchain.workspace.locking import locked
+
+ALL_ROUNDED = 0  # every constant in float16, as the incumbent's FP16 has it
+CONVERTIBLE = ("onnx", "pytorch")
+
+
+@dataclass(frozen=True)
+class ConversionRequest:
+    """`downloads`, `output`: roots of trees.  `arguments`: for Model Optimizer, model.yml's first.
+
+    `precisions`: those to make, each of which the model has.
+    """
+
+    model: Model
+    downloads: Path
+    output: Path
+    precisions: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def layout(self) -> Layout:
+        """Where the results lie."""
+        return layout_of(self.model, self.model.name, self.output)
+
+    @property
+    def download_folder(self) -> Path:
+        """Where the downloaded files lie."""
+        return layout_of(self.model, self.model.name, self.downloads).folder
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What would be done for one file: "run", or "keep" what still holds."""
+
+    entry: str
+    action: Literal["run", "keep"]
+    target: Path
+
+
+def convert_downloaded(request: ConversionRequest, listener: Listener) -> tuple[Outcome, ...]:
+    """Verify the downloaded files, export if they are a checkpoint, convert to each precision.
+
+    Nothing is downloaded.  Raises ConversionError for a framework that needs another tool,
+    ToolchainError for a file that is not there, and whatever the stages raise.
+    """
+    _check(request)
+    settings = conversion_settings(request.model, request.arguments)
+    folder = request.layout.folder
+    outcomes = []
+    with _locked(request):
+        with os_errors(folder, "write"):
+            folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder)
+        ledger = Ledger(folder)
+        _verify(request, listener)
+        if request.model.framework == "pytorch":
+            outcomes.append(run(export_job(_build_request(request)), ledger, listener))
+        for precision in request.precisions:
+            job = _job(request, settings, precision)  # its facts need the ONNX to be there
+            outcomes.append(run(job, ledger, listener))
+    return tuple(outcomes)
+
+
+def foresee_conversion(request: ConversionRequest) -> tuple[Conversion, ...]:
+    """What `convert_downloaded` would do, without touching anything."""
+    _check(request)
+    settings = conversion_settings(request.model, request.arguments)
+    ledger = Ledger(request.layout.folder)
+    jobs = [_job(request, settings, precision) for precision in request.precisions]
+    stale = False
+    if request.model.framework == "pytorch":
+        if (request.download_folder / request.model.files[0].name).is_file():
+            jobs.insert(0, export_job(_build_request(request)))
+        else:
+            stale = True
+    seen = []
+    for job in jobs:
+        stale = (stale and job.stage == "convert") or not holds(job, ledger)
+        seen.append(Conversion(job.entry, "run" if stale else "keep", job.outputs[0]))
+    return tuple(seen)
+
+
+@contextlib.contextmanager
+def _locked(request: ConversionRequest) -> Iterator[None]:
+    """Hold both folders, always in one order; they may be the same."""
+    folders = {folder.absolute() for folder in (request.layout.folder, request.download_folder)}
+    with contextlib.ExitStack() as stack:
+        for folder in sorted(folders):
+            stack.enter_context(locked(folder))
+        yield
+
+
+def _check(request: ConversionRequest) -> None:
+    model = request.model
+    if model.framework not in CONVERTIBLE:
+        raise ConversionError(
+            f"{model.name}: its framework is {model.framework}; this toolchain converts "
+            f"{' and '.join(CONVERTIBLE)} models",
+            kept="Nothing was written.",
+            hint="OpenVINO's `ovc` reads TensorFlow models; an IR (dldt) needs no conversion.",
+        )
+
+
+def _verify(request: ConversionRequest, listener: Listener) -> None:
+    """Hold every downloaded file against its digest; fetch nothing."""
+    model, folder = request.model, request.download_folder
+    missing = [file.name for file in model.files if not (folder / file.name).is_file()]
+    if missing:
+        raise ToolchainError(
+            f"{folder}: has no {', '.join(missing)}",
+            kept="Nothing was changed.",
+            hint=f"Run `omz_downloader --name {model.name} -o {request.downloads}` first, or put "
+            "the file there by hand.",
+        )
+    if model.framework == "pytorch":
+        obtain(_build_request(request), listener)
+        return
+    if not model.postprocessing:  # which changes files on purpose
+        files = tuple(replace(file, sources=()) for file in model.files)
+        download(DownloadRequest(files=files, folder=folder), listener)
+
+
+def _build_request(request: ConversionRequest) -> BuildRequest:
+    model = request.model
+    return BuildRequest(
+        model=model,
+        weights=choose(model, "upstream", request.output),
+        output=request.output,
+        source=request.downloads,
+        offline=True,
+    )
+
+
+def _job(request: ConversionRequest, settings: ConversionSettings, precision: str) -> Job:
+    layout = request.layout
+    rounding: Precision = "FP16" if precision.startswith("FP16") else "FP32"
+    if settings.compress_to_fp16 is not None:  # --add_mo_arg has the last word, as it had
+        rounding = "FP16" if settings.compress_to_fp16 else "FP32"
+    name = settings.model_name or layout.name
+    xml = layout.folder / precision / f"{name}.xml"
+    onnx = _onnx(request, settings)
+    work = ConvertRequest(
+        onnx=onnx,
+        xml=xml,
+        precision=rounding,
+        settings=settings,
+        facts=_facts(request, onnx) + ir_facts(settings),
+        model_info=request.model.model_info,
+        small=ALL_ROUNDED,
+    )
+    return Job(
+        stage="convert",
+        entry=f"convert-{precision}",
+        inputs={"onnx": onnx},
+        parameters={
+            "precision": rounding,
+            "settings": repr(settings),
+            "facts": work.facts,
+            "model_info": repr(work.model_info),
+            "small": work.small,
+        },
+        tools=("openvino", "onnx"),
+        outputs=(xml, xml.with_suffix(".bin")),
+        work=lambda _: convert(work),
+    )
+
+
+def _onnx(request: ConversionRequest, settings: ConversionSettings) -> Path:
+    if request.model.framework == "pytorch":
+        return request.layout.onnx
+    folders: Mapping[str, object] = {
+        "dl_dir": request.download_folder,
+        "conv_dir": request.layout.folder,
+        "config_dir": request.model.config_path.parent,
+    }
+    if settings.input_model is None:
+        raise ConversionError(
+            f"{request.model.config_path}: model_optimizer_args name no --input_model",
+            kept="Nothing was written.",
+            hint="Add --input_model=$dl_dir/<file>.onnx to them.",
+        )
+    (path,) = substitute((settings.input_model,), folders, request.model.config_path)
+    return Path(path)
+
+
+def _facts(request: ConversionRequest, onnx: Path) -> tuple[tuple[str, str], ...]:
+    if request.model.framework == "pytorch":
+        build = _build_request(request)
+        return facts_of(build) if build.checkpoint.is_file() else ()
+    digest = file_digest(onnx, "sha384").value if onnx.is_file() else ""
+    return (
+        ("model", request.model.name),
+        ("source", onnx.name),
+        ("source_sha384", digest),
+        ("license", request.model.license_url),
+        ("toolchain", __version__),
+        ("onnx", version("onnx")),
+    )
