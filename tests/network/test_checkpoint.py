@@ -53,7 +53,7 @@ WRITERS: dict[str, Callable[[State, Path], None]] = {
     "ordered": lambda s, p: torch.save(OrderedDict(s), p),
     "wrapped": lambda s, p: torch.save({"state_dict": s, "epoch": 3}, p),
     "shuffled": lambda s, p: torch.save(dict(reversed(s.items())), p),
-    "safetensors": lambda s, p: safetensors.torch.save_file(s, p),
+    "safetensors": safetensors.torch.save_file,
 }
 
 

@@ -14,6 +14,10 @@ from toolchain.workspace.ledger import Ledger, key_of
 from toolchain.workspace.pins import adopt, read_pins, record_pin
 
 TOOLS = ("torch", "safetensors")
+OFFLINE = (
+    "Without a network, `matting build --weights bundled` (`make convert WEIGHTS=bundled`) uses "
+    "the weights that ship with the toolchain."
+)
 
 
 def obtain(request: BuildRequest, listener: Listener) -> bool:
@@ -65,4 +69,5 @@ def _download_request(request: BuildRequest) -> DownloadRequest:
         pins=tuple(sorted(pins.items())),
         cache_dir=request.cache_dir,
         attempts=request.attempts,
+        otherwise=OFFLINE if request.weights.kind == "upstream" else "",
     )

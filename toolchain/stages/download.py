@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from toolchain.catalog.records import Digest, GoogleDriveSource, HttpSource, ModelFile, Source
-from toolchain.errors import BusyError, DownloadError, IntegrityError, SourceError
+from toolchain.catalog.records import Digest, ModelFile, Source
+from toolchain.errors import IntegrityError, SourceError, WorkspaceError
 from toolchain.progress import Listener, Silence
 from toolchain.transfer import cache
 from toolchain.transfer.digesting import ALWAYS, Digests, algorithms_for, digests_of
+from toolchain.transfer.failure import nobody_gave
 from toolchain.transfer.http import Cancelled
 from toolchain.transfer.partial import Partial
-from toolchain.transfer.sources import fetch_verified
+from toolchain.transfer.sources import WrongDigestError, fetch_verified
 from toolchain.transfer.transport import Transport, shown
 from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.locking import DEFAULT_WAIT, locked
@@ -43,7 +44,7 @@ class DownloadRequest:
     attempts: int = 4
     jobs: int = 1
     otherwise: str = ""
-    transport: Transport = Transport()
+    transport: Transport = field(default_factory=Transport)
     lock_wait: float = DEFAULT_WAIT
 
 
@@ -53,7 +54,7 @@ class FetchedFile:
 
     `path`: the target, or `<name>.unverified` beside it for a file that was fetched and that
     nothing could verify.  `size`: bytes.  `digest`: its sha384.  `source`: where it was taken
-    from, "" if it was there.  `verified_by`: what the digest was held against.
+    from.  `verified_by`: what the digest was held against.
     """
 
     name: str
@@ -137,7 +138,7 @@ class _Wanted:
         return cls(file, target, "nothing")
 
     def fetched(
-        self, path: Path, size: int, digests: Digests, status: Status, source: str = ""
+        self, path: Path, size: int, digests: Digests, status: Status, source: str
     ) -> FetchedFile:
         return FetchedFile(
             self.file.name, path, size, digests[ALWAYS], source, status, self.verified_by
@@ -169,19 +170,15 @@ def _present(request: DownloadRequest, wanted: _Wanted) -> tuple[FetchedFile | N
     Raises IntegrityError if it is not the recorded file.
     """
     file, target = wanted.file, wanted.target
-    try:
+    if not target.exists():
+        return None, ""
+    with os_errors(target, "read"):
         size = target.stat().st_size
-        if target.is_file() and file.size is not None and size != file.size:
+        if file.size is not None and size != file.size:
             return None, f"{target}: expected {file.size:,} bytes, found {size:,}"
         digests = digests_of(target, algorithms_for(file.digest))
-    except FileNotFoundError:
-        return None, ""
-    except OSError as error:
-        with os_errors(target, "read"):
-            raise error from None
-        return None, ""
     if file.digest is None or digests[file.digest.algorithm] == file.digest:
-        return wanted.fetched(target, size, digests, "present"), ""
+        return wanted.fetched(target, size, digests, "present", "already in the folder"), ""
     if wanted.verified_by == "pinned":
         raise differs(request.folder, file.name, file.digest, digests[ALWAYS])
     algorithm = file.digest.algorithm
@@ -199,7 +196,9 @@ def _obtain(
     try:
         with locked(wanted.target, 0.0):
             return _fetch(request, wanted, listener, cancelled)
-    except BusyError:
+    except WorkspaceError as error:
+        if not isinstance(error.__cause__, TimeoutError):
+            raise
         listener.note(f"{wanted.target}: another process is fetching it; waiting")
     with locked(wanted.target, request.lock_wait):
         return _fetch(request, wanted, listener, cancelled)
@@ -230,29 +229,16 @@ def _fetch(
                 partial.finish(final)
         except SourceError as error:
             failures.append((source, error))
-            listener.note(f"{file.name}: {shown(source)}: {error.message}")
+            if len(failures) < len(file.sources):
+                listener.note(f"{file.name}: {shown(source)}: {error.message}; trying the next one")
             continue
         if request.cache_dir is not None and file.digest is not None:
             trouble = cache.keep(request.cache_dir, digests[ALWAYS], target)
             if trouble:
                 listener.note(f"{file.name}: not kept in the cache: {trouble}")
         return wanted.fetched(final, size, digests, "fetched", shown(source))
-    raise _nobody_gave(request, wanted, failures, fault)
-
-
-def _nobody_gave(
-    request: DownloadRequest,
-    wanted: _Wanted,
-    failures: list[tuple[Source, SourceError]],
-    fault: str,
-) -> DownloadError:
-    file, target = wanted.file, wanted.target.absolute()
-    lines = [f"{file.name}: no source gave the file"]
-    lines += [f"  {shown(source)}: {error.message}" for source, error in failures]
-    if not file.sources:
-        lines = [fault or f"{target}: is not there"]
-    ...
-    return DownloadError("\n".join(lines))
-
-
-__all__ = ["HttpSource", "GoogleDriveSource"]
+    if wanted.verified_by == "pinned":
+        for _, failure in failures:
+            if isinstance(failure, WrongDigestError):
+                raise differs(request.folder, file.name, failure.expected, failure.found)
+    raise nobody_gave(file, target, failures, fault, request.otherwise)

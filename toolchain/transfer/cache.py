@@ -46,8 +46,7 @@ def take(cache: Path, digest: Digest | None, target: Path) -> bool:
         return False
     try:
         with source, writing(target) as temporary, temporary.open("wb", buffering=0) as copy:
-            if _copy(source, copy) != digest.value:
-                raise _Damaged
+            _copy(source, copy, digest)
     except _Damaged:
         _repair(entry, digest)
         return False
@@ -67,8 +66,7 @@ def keep(cache: Path, digest: Digest, path: Path) -> str:
                     writing(entry) as temporary,
                     temporary.open("wb", buffering=0) as copy,
                 ):
-                    if _copy(source, copy) != digest.value:
-                        raise _Damaged
+                    _copy(source, copy, digest)
     except (WorkspaceError, OSError) as error:
         return str(error)
     except _Damaged:
@@ -79,22 +77,23 @@ def keep(cache: Path, digest: Digest, path: Path) -> str:
 def _repair(entry: Path, digest: Digest) -> None:
     """Remove the entry, unless another process has put a good one there meanwhile."""
     with contextlib.suppress(WorkspaceError, OSError), locked(entry):
-        good = False
-        with contextlib.suppress(_Damaged), entry.open("rb", buffering=0) as stream:
-            good = _copy(stream, None) == digest.value
-        if not good:
+        try:
+            with entry.open("rb", buffering=0) as stream:
+                _copy(stream, None, digest)
+        except _Damaged:
             entry.unlink()
 
 
-def _copy(source: io.FileIO, target: io.FileIO | None) -> str:
-    """Copy everything; returns the sha384 of it.  Raises OSError only for `target`."""
+def _copy(source: io.FileIO, target: io.FileIO | None, digest: Digest) -> None:
+    """Copy everything.  Raises _Damaged if it has another digest, OSError only for `target`."""
     hasher = hashlib.sha384()
     while piece := _read(source):
         hasher.update(piece)
         rest = memoryview(piece)
         while target is not None and rest:
             rest = rest[target.write(rest) or 0 :]
-    return hasher.hexdigest()
+    if hasher.hexdigest() != digest.value:
+        raise _Damaged
 
 
 def _read(source: io.FileIO) -> bytes:

@@ -115,6 +115,10 @@ def _explain(error: Exception, timeouts: tuple[float, float]) -> NoReturn:
         raise Dropped(f"nothing came for {timeouts[1]:g} s") from error
     if "NameResolution" in repr(error):
         raise Dropped("the host's name was not found (is there a network?)") from error
+    if isinstance(error, urllib3.exceptions.IncompleteRead):
+        raise Dropped(f"cut off with {error.expected:,} bytes still to come") from error
+    if "IncompleteRead" in repr(error):  # a body in chunks
+        raise Dropped("cut off before its end") from error
     lasting = (
         requests.exceptions.TooManyRedirects,
         requests.exceptions.InvalidURL,

@@ -76,18 +76,27 @@ def fetch_http(
 
 def fetch(work: Fetch) -> None:
     """Attempt until it is done.  Raises as `fetch_http`."""
+    most = work.transport.attempts
     with opened(work.transport) as connection:
-        for failures in range(1, work.transport.attempts + 1):
-            try:
-                _attempt(work, connection)
-            except (_Again, Dropped) as trouble:
-                if failures == work.transport.attempts:
-                    tries = "" if failures == 1 else f" ({failures} attempts)"
-                    raise SourceError(f"{trouble}{tries}", retry=True) from trouble
-                after = trouble.after if isinstance(trouble, _Again) else None
-                _wait(work, work.transport.delay(failures, after))
-            else:
+        for failures in range(1, most + 1):
+            trouble = _trouble(work, connection)
+            if trouble is None:
                 return
+            if failures == most:
+                tries = "" if failures == 1 else f" ({failures} attempts)"
+                raise SourceError(f"{trouble}{tries}", retry=True) from trouble
+            _wait(work, work.transport.delay(failures, trouble.after))
+
+
+def _trouble(work: Fetch, connection: Connection) -> _Again | None:
+    """One attempt; None if it did it."""
+    try:
+        _attempt(work, connection)
+    except _Again as trouble:
+        return trouble
+    except Dropped as dropped:
+        return _Again(str(dropped))
+    return None
 
 
 def _wait(work: Fetch, seconds: float) -> None:

@@ -34,6 +34,11 @@ class Origin:
     total: int | None = None
 
 
+def partial_path(target: Path) -> Path:
+    """Where the part of `target` that is here so far lies."""
+    return target.with_name(f".{target.name}.partial")
+
+
 class Partial(contextlib.AbstractContextManager["Partial"]):
     """The partial file of `target`, open for appending.
 
@@ -43,11 +48,11 @@ class Partial(contextlib.AbstractContextManager["Partial"]):
 
     def __init__(self, target: Path, algorithms: Iterable[DigestAlgorithm]) -> None:
         self.target = target
-        self.path = target.with_name(f".{target.name}.partial")
+        self.path = partial_path(target)
         self.size = 0
         self.resumed = False
         self.origin: Origin | None = None
-        self._sidecar = target.with_name(f".{target.name}.partial.json")
+        self._sidecar = self.path.with_name(f"{self.path.name}.json")
         self._algorithms = tuple(algorithms)
         self._digest: BackgroundDigest | None = None
         self._stream: io.FileIO | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from toolchain.catalog.records import GoogleDriveSource, HttpSource, ModelFile, Source
+from toolchain.catalog.records import Digest, GoogleDriveSource, HttpSource, ModelFile, Source
 from toolchain.errors import SourceError
 from toolchain.progress import Task
 from toolchain.transfer.digesting import Digests
@@ -13,6 +13,17 @@ from toolchain.transfer.http import fetch_http
 from toolchain.transfer.local import fetch_local
 from toolchain.transfer.partial import Partial
 from toolchain.transfer.transport import Transport
+
+
+class WrongDigestError(SourceError):
+    """A source gave a whole file, but another one."""
+
+    def __init__(self, expected: Digest, found: Digest) -> None:
+        super().__init__(
+            f"wrong {expected.algorithm}: expected {expected.value}, found {found.value}"
+        )
+        self.expected = expected
+        self.found = found
 
 
 def fetch_verified(
@@ -31,13 +42,13 @@ def fetch_verified(
     while True:
         _fetch(source, file, partial, transport, task, cancelled)
         digests = partial.digests()
-        wrong = _fault(file, partial.size, digests)
-        if not wrong:
+        fault = _fault(file, partial.size, digests)
+        if fault is None:
             return digests
         resumed = partial.resumed
         partial.discard()
         if not resumed:
-            raise SourceError(wrong)
+            raise fault
         task.reach(0)
 
 
@@ -57,10 +68,9 @@ def _fetch(
         fetch_local(source, partial, task, cancelled)
 
 
-def _fault(file: ModelFile, size: int, digests: Digests) -> str:
+def _fault(file: ModelFile, size: int, digests: Digests) -> SourceError | None:
     if file.size is not None and size != file.size:
-        return f"wrong size: expected {file.size:,} bytes, found {size:,}"
+        return SourceError(f"wrong size: expected {file.size:,} bytes, found {size:,}")
     if file.digest is not None and digests[file.digest.algorithm] != file.digest:
-        found = digests[file.digest.algorithm].value
-        return f"wrong {file.digest.algorithm}: expected {file.digest.value}, found {found}"
-    return ""
+        return WrongDigestError(file.digest, digests[file.digest.algorithm])
+    return None

@@ -1,0 +1,97 @@
+"""The build against the bare library calls that it can't do without.
+
+Bare: load the weights, `torch.onnx.export`, `openvino.convert_model`, `save_model` twice; no check
+of anything.  Ours: `matting` over the same weights, download to IR.  Both in fresh processes, in
+turn; the ratio of each pair counts.  What validation adds, which bare calls don't do at all, is
+shown apart.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.outcome import Figure, conclude
+
+ROUNDS = 3
+LIMIT = 1.3
+BARE = """
+import sys, warnings, logging
+warnings.simplefilter("ignore"); logging.disable(logging.WARNING)
+import torch, openvino
+from toolchain.network.checkpoint import load_network
+from toolchain.network.refiner import Selection
+network = load_network(sys.argv[1], selection=Selection(), static=True)
+class Two(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = network
+    def forward(self, src, bgr):
+        outputs = self.network(src, bgr)
+        return outputs.pha, outputs.fgr
+frames = tuple(torch.zeros(1, 3, 720, 1280) for _ in range(2))
+torch.onnx.export(Two().eval(), frames, sys.argv[2] + "/m.onnx", input_names=["src", "bgr"],
+    output_names=["pha", "fgr"], opset_version=18, dynamo=True, external_data=False, verbose=False)
+model = openvino.convert_model(sys.argv[2] + "/m.onnx")
+openvino.save_model(model, sys.argv[2] + "/FP32.xml", compress_to_fp16=False)
+openvino.save_model(model, sys.argv[2] + "/FP16.xml", compress_to_fp16=True)
+"""
+OURS = """
+import sys
+from pathlib import Path
+from toolchain.catalog.builtin import builtin_config
+from toolchain.catalog.reader import read_model
+from toolchain.pipeline.build import build
+from toolchain.pipeline.request import BuildRequest
+from toolchain.pipeline.weights import choose
+model, output = read_model(builtin_config()), Path(sys.argv[1])
+stages = ("download", "export", "convert")
+build(BuildRequest(model, choose(model, "bundled", output), output, stages=stages))
+"""
+
+
+def main() -> int:
+    """Time both, print the ratios."""
+    from toolchain.catalog.builtin import builtin_config, data_file
+    from toolchain.catalog.reader import read_model
+
+    bundled = read_model(builtin_config()).bundled
+    assert bundled is not None
+    weights = data_file(bundled.name)
+    matting = str(Path(sys.executable).with_name("matting"))
+    bare, ours, whole = [], [], []
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "bare").mkdir()
+            bare.append(
+                _timed([sys.executable, "-c", BARE, str(weights), str(Path(folder, "bare"))])
+            )
+            ours.append(_timed([sys.executable, "-c", OURS, str(Path(folder, "ours"))]))
+            command = [matting, "build", "--weights", "bundled", "--output"]
+            whole.append(_timed([*command, str(Path(folder, "whole"))]))
+    ratios = [mine / theirs for mine, theirs in zip(ours, bare, strict=True)]
+    all_ratios = [mine / theirs for mine, theirs in zip(whole, bare, strict=True)]
+    return conclude(
+        "build",
+        [
+            Figure("bare calls: load, export, convert, save twice", statistics.median(bare), "s"),
+            Figure("download, checkpoint, export, convert, checked", statistics.median(ours), "s"),
+            Figure("ratio to the bare calls", statistics.median(ratios), "x", LIMIT),
+            Figure("with validation against the original", statistics.median(whole), "s"),
+            Figure("ratio with validation", statistics.median(all_ratios), "x"),
+        ],
+    )
+
+
+def _timed(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    sys.exit(main())

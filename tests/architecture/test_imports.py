@@ -1,0 +1,67 @@
+"""The shape of the code: which way imports run, and what start-up may load."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "openvino", "onnx", "onnxruntime", "numpy", "scipy", "PIL", "requests", "rich")
+
+
+def test_imports_run_one_way() -> None:
+    """The contracts in pyproject.toml hold: layers downwards, stages apart."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["toolchain.cli.matting", "--help"],
+        ["toolchain.cli.matting", "build", "--help"],
+        ["toolchain.cli.omz_info_dumper", "--all"],
+        ["toolchain.cli.omz_downloader", "--help"],
+        ["toolchain.cli.omz_converter", "--print_all"],
+    ],
+    ids=" ".join,
+)
+def test_start_up_loads_nothing_heavy(arguments: list[str]) -> None:
+    """Help, lists and info load neither torch nor OpenVINO nor anything else of their weight."""
+    code = (
+        "import sys; from importlib import import_module;"
+        f"code = import_module({arguments[0]!r}).main({arguments[1:]!r});"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], code, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.stderr.splitlines()[-1] == "[] 0"
+    assert done.stdout
+
+
+def test_nothing_in_the_project_names_this_machine_or_a_registry() -> None:
+    """No absolute path of a developer's machine and no package index stands in a tracked file."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False
+    ).stdout.decode()
+    if not listed:
+        pytest.skip("not a git checkout")
+    telling = re.compile(r"/work/(main|shared)|/opt/py" + r"pi|pypi\.org|download\.py" + "torch")
+    found = []
+    for name in filter(None, listed.split("\0")):
+        path = ROOT / name
+        if path.suffix in (".safetensors", ".png") or not path.is_file():
+            continue
+        found += [name] if telling.search(path.read_text(encoding="utf-8")) else []
+    assert found == []

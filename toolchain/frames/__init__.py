@@ -1,0 +1,1 @@
+"""Frames in: generated composites with known truth, and pictures of real scenes."""

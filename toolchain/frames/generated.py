@@ -1,0 +1,55 @@
+"""Composites of generated figures over generated rooms: the truth is known to the last pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import ndimage
+
+from toolchain.frames.figures import figure
+from toolchain.frames.frame import Floats, Frame, Pixels
+from toolchain.frames.scenes import Random, scene
+
+EXACT_PLATES = 0.5  # the others were taken a moment before, and it shows
+
+
+def composite(seed: int, width: int, height: int) -> Frame:
+    """The composite number `seed`, the same bytes for the same seed, size and versions.
+
+    src = alpha * foreground + (1 - alpha) * room; half of the plates show that very room, half
+    one shifted by up to a pixel, brighter or darker by up to 3 %, with noise and a cast shadow.
+    """
+    random = np.random.default_rng((seed, 20_201))
+    room = scene(random, width, height)
+    alpha, foreground = figure(random, width, height)
+    behind, plate = room, room
+    if random.random() >= EXACT_PLATES:
+        behind, plate = _degraded(random, room, alpha)
+    cover = alpha[..., None]
+    src = cover * foreground + (1 - cover) * behind
+    return Frame(f"composite-{seed}", _pixels(src), _pixels(plate), alpha, foreground)
+
+
+def composites(count: int, seed: int, width: int, height: int) -> Iterator[Frame]:
+    """The composites `seed` to `seed` + `count` - 1."""
+    for index in range(count):
+        yield composite(seed + index, width, height)
+
+
+def _degraded(random: Random, room: Floats, alpha: Floats) -> tuple[Floats, Floats]:
+    """The room as the frame shows it (with a shadow) and as the plate does."""
+    height = alpha.shape[0]
+    behind = room
+    if random.random() < 0.5:  # noqa: PLR2004
+        away = random.normal(0, height / 30, 2)
+        shadow = ndimage.gaussian_filter(ndimage.shift(alpha, away, order=1), height / 40)
+        behind = room * (1 - random.uniform(0.1, 0.4) * shadow[..., None])
+    shift = (*random.uniform(-1, 1, 2), 0)
+    plate = ndimage.shift(room, shift, order=1, mode="nearest") * random.uniform(0.97, 1.03)
+    plate = plate + random.normal(0, random.uniform(0, 0.015), room.shape)
+    return behind, plate.astype(np.float32)
+
+
+def _pixels(picture: Floats) -> Pixels:
+    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""Pure numpy: differences between outputs, the matting metrics, verdicts."""

@@ -1,0 +1,1 @@
+"""How the bundled weights came about: `make train` repeats it."""

@@ -1,0 +1,36 @@
+"""What training lowers: errors of alpha, of its edges, of the foreground, of the forecast."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LEAK = 0.02
+
+
+def leaky_clamp(x: Tensor) -> Tensor:
+    """Clamp to 0..1 with a slope outside, where a plain clamp would stop all learning."""
+    return x.clamp(0, 1) + LEAK * (x - x.clamp(0, 1))
+
+
+def alpha_loss(alpha: Tensor, truth: Tensor) -> Tensor:
+    """Mean |difference| plus twice that of the Sobel gradients."""
+    return functional.l1_loss(alpha, truth) + 2 * functional.l1_loss(_sobel(alpha), _sobel(truth))
+
+
+def foreground_loss(foreground: Tensor, truth: Tensor, alpha: Tensor) -> Tensor:
+    """Mean |difference| where there is any foreground."""
+    seen = (alpha > 0).float()
+    return ((foreground - truth).abs() * seen).sum() / (3 * seen.sum() + 1)
+
+
+def forecast_loss(err: Tensor, alpha: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared difference of the forecast from the |error| of alpha that there is."""
+    return functional.mse_loss(err, (alpha.detach() - truth).abs())
+
+
+def _sobel(x: Tensor) -> Tensor:
+    kernel = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]) / 8
+    kernels = torch.stack([kernel, kernel.T])[:, None].to(x)
+    return functional.conv2d(functional.pad(x, (1, 1, 1, 1), "replicate"), kernels)
