@@ -21,6 +21,9 @@ The command line prints them and nothing else; no traceback reaches a user.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class ToolchainError(Exception):
     """Base of the tree.
@@ -99,4 +102,18 @@ class FrameError(ToolchainError):
 
 
 class ValidationError(ToolchainError):
-    """The outputs differ from the original's by more than the limits allow."""
+    """The outputs differ from the original's by more than the limits allow.
+
+    `verdict`: the content of validation.json where one was written, else None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kept: str = "",
+        hint: str = "",
+        verdict: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, kept=kept, hint=hint)
+        self.verdict = verdict

@@ -51,8 +51,9 @@ class _PlainTask:
         self._total = total
 
     def _say(self) -> None:
+        done = _amount(self._done, "" if self._total and self._unit != "B" else self._unit)
         of = f" of {_amount(self._total, self._unit)}" if self._total else ""
-        print(f"{self._label}: {_amount(self._done, self._unit)}{of}", file=sys.stderr, flush=True)
+        print(f"{self._label}: {done}{of}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> _PlainTask:  # noqa: PYI034 - Self needs Python 3.11
         return self

@@ -172,7 +172,8 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
 
 def _build(options: argparse.Namespace) -> int:
     from toolchain.cli.console import listener
-    from toolchain.cli.summary import as_json, as_text, weights_line
+    from toolchain.cli.summary import as_json, as_text, table, weights_line
+    from toolchain.errors import ValidationError
     from toolchain.pipeline.build import build, foresee
 
     request = _request(options)
@@ -187,7 +188,15 @@ def _build(options: argparse.Namespace) -> int:
                 state = "would run" if item.action == "run" else "up to date"
                 print(f"{state:10} {item.entry}: {item.detail}")
         return 0
-    result = build(request, talk)
+    try:
+        result = build(request, talk)
+    except ValidationError as error:
+        if error.verdict is not None:
+            if options.json:
+                _print_json(error.verdict)
+            else:
+                print(*table(error.verdict), "", sep="\n", flush=True)
+        raise
     if getattr(options, "cross_check", False):
         from toolchain.pipeline.crosscheck import cross_checked
 

@@ -153,7 +153,7 @@ class TextLines:
         listener = _TextNumbers(self, target, lively=sys.stdout.isatty() and not self._several)
         yield listener
         if listener.quiet:
-            self.say(f"========== Already there, verified: {target}")
+            self.say(f"========== In place, verified: {target}")
         self.say()
 
     @contextlib.contextmanager

@@ -34,7 +34,7 @@ def as_text(result: BuildResult) -> str:
     request = result.request
     lines = []
     if result.verdict is not None:
-        lines += [*_table(result.verdict), ""]
+        lines += [*table(result.verdict), ""]
     for outcome in result.outcomes:
         state = f"{outcome.seconds:.1f} s" if outcome.ran else "up to date"
         lines.append(f"{outcome.entry:13} {state:>10}  {', '.join(map(str, outcome.files))}")
@@ -68,7 +68,7 @@ def as_json(result: BuildResult) -> dict[str, Any]:
     }
 
 
-def _table(verdict: Mapping[str, Any]) -> list[str]:
+def table(verdict: Mapping[str, Any]) -> list[str]:
     """One row a run.  `+`: worse than the original by; on the published scales."""
     lines = [_row([name for name, _ in HEAD])]
     original = verdict["original"]["truth"]

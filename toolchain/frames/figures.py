@@ -166,7 +166,7 @@ def _veils(random: Random, sheet: _Sheet, width: int, height: int) -> None:
 
 def _shrunk(image: Image.Image, width: int, height: int) -> Floats:
     small = image.resize((width, height), Image.Resampling.BOX)
-    return np.asarray(small, np.float32) / 255
+    return np.asarray(np.asarray(small) / np.float32(255), np.float32)
 
 
 def _fine(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:

@@ -95,7 +95,8 @@ def _open(path: Path) -> Image.Image:
             if opened.width * opened.height > LARGEST:
                 raise FrameError(f"{path}: has {_size(opened)} pixels, more than any camera gives")
             opened.load()
-            return opened.convert("RGB")
+            converted: Image.Image = opened.convert("RGB")
+            return converted
     # Pillow's decoders raise what they like for a damaged file; the file is the cause.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FrameError(

@@ -38,7 +38,8 @@ def noise(
         strength = 1.5**octave
         total += strength * enlarge(grid, width, height)[..., None] * tint
         weight += strength**2
-    return total / np.float32(np.sqrt(weight))
+    total /= np.float32(np.sqrt(weight))
+    return total
 
 
 def enlarge(grid: Floats, width: int, height: int) -> Floats:
@@ -65,7 +66,7 @@ def _gradient(random: Random, width: int, height: int) -> Floats:
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     ramp = (np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y) / 3 + 0.5
     first, second = colour(random), colour(random)
-    return first + (second - first) * ramp[..., None]
+    return np.asarray(first + (second - first) * ramp[..., None], np.float32)
 
 
 def _with_shapes(random: Random, picture: Floats, width: int, height: int) -> Floats:
@@ -86,7 +87,7 @@ def _with_shapes(random: Random, picture: Floats, width: int, height: int) -> Fl
         else:
             corners = [(x + dx * w, y + dy * h) for dx, dy in random.uniform(0, 1, (5, 2))]
             draw.polygon(corners, fill)
-    return np.asarray(image, np.float32) / 255
+    return np.asarray(np.asarray(image) / np.float32(255), np.float32)
 
 
 def _stripes(random: Random, width: int, height: int) -> Floats:
@@ -95,6 +96,5 @@ def _stripes(random: Random, width: int, height: int) -> Floats:
     x = np.arange(width, dtype=np.float32)[None, :]
     y = np.arange(height, dtype=np.float32)[:, None]
     along = np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y
-    return (np.sin(along * np.float32(2 * np.pi / period)) > random.uniform(-0.5, 0.8)).astype(
-        np.float32
-    )
+    waves = np.sin(along * np.float32(2 * np.pi / period))
+    return np.asarray(waves > random.uniform(-0.5, 0.8), np.float32)

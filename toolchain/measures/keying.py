@@ -15,4 +15,4 @@ def plain_key(src: Pixels, bgr: Pixels, low: float = 0.05, high: float = 0.20) -
     `src`, `bgr`: H x W x 3 uint8; `low`, `high`: of the range 0..1.  Gives H x W float32, 0..1.
     """
     difference = np.abs(src.astype(np.float32) - bgr).max(2) / 255
-    return np.clip((difference - low) / (high - low), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((difference - low) / (high - low), 0, 1), np.float32)

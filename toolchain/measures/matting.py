@@ -65,7 +65,7 @@ def gradient(alpha: Doubles) -> Doubles:
     # The 9 x 9 kernel g(i) g'(j) / norm is a product of two vectors: two short passes suffice.
     x = ndimage.convolve1d(ndimage.convolve1d(alpha, along, 0), across, 1)
     y = ndimage.convolve1d(ndimage.convolve1d(alpha, along, 1), across, 0)
-    return np.hypot(x, y)
+    return np.asarray(np.hypot(x, y), np.float64)
 
 
 @cache

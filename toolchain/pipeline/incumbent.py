@@ -26,7 +26,6 @@ from toolchain.workspace.layout import Layout
 from toolchain.workspace.ledger import Ledger, version
 from toolchain.workspace.locking import locked
 
-ALL_ROUNDED = 0  # every constant in float16, as the incumbent's FP16 has it
 CONVERTIBLE = ("onnx", "pytorch")
 
 
@@ -172,7 +171,6 @@ def _job(request: ConversionRequest, settings: ConversionSettings, precision: st
         settings=settings,
         facts=_facts(request, onnx) + ir_facts(settings),
         model_info=request.model.model_info,
-        small=ALL_ROUNDED,
     )
     return Job(
         stage="convert",
@@ -183,7 +181,7 @@ def _job(request: ConversionRequest, settings: ConversionSettings, precision: st
             "settings": repr(settings),
             "facts": work.facts,
             "model_info": repr(work.model_info),
-            "small": work.small,
+            "kept": repr(work.kept),
         },
         tools=("openvino", "onnx"),
         outputs=(xml, xml.with_suffix(".bin")),

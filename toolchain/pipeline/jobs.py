@@ -18,7 +18,7 @@ from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Model, Tolerance
 from toolchain.errors import ToolchainError, ValidationError
 from toolchain.pipeline.job import Job
-from toolchain.pipeline.request import SMALL, BuildRequest, Stage
+from toolchain.pipeline.request import KEPT, BuildRequest, Stage
 from toolchain.progress import Listener
 from toolchain.stages.convert import ConvertRequest, Precision, convert
 from toolchain.stages.export import ExportRequest, export
@@ -68,7 +68,7 @@ def _convert_job(request: BuildRequest, precision: Precision) -> Job:
         settings,
         facts_of(request) + ir_facts(settings),
         request.model.model_info,
-        SMALL,
+        KEPT,
     )
     return Job(
         stage="convert",
@@ -79,7 +79,7 @@ def _convert_job(request: BuildRequest, precision: Precision) -> Job:
             "settings": repr(settings),
             "facts": work.facts,
             "model_info": repr(work.model_info),
-            "small": work.small,
+            "kept": repr(work.kept),
         },
         tools=("openvino", "onnx"),
         outputs=(xml, xml.with_suffix(".bin")),
@@ -200,4 +200,5 @@ def _failed(layout: Layout) -> ValidationError:
         + "\n  ".join(lines),
         kept="validation.json says fail; the files are not validated and must not be used.",
         hint=hint,
+        verdict=verdict,
     )

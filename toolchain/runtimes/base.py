@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+CELL = 4  # pixels along one side of a refined patch
 PROBES = ("pha_sm", "err_sm", "ref_sm")
 
 
@@ -42,12 +43,13 @@ def planes(frame: Pixels) -> Floats:
     return np.ascontiguousarray(frame.transpose(2, 0, 1)[None], dtype=np.float32)
 
 
-def unpack(pha: Floats, fgr: Floats, ref: Floats, *, exact: bool = True) -> Inference:
-    """The network's own layout (1 x C x H x W) into an Inference."""
+def unpack(pha: Floats, fgr: Floats, ref: Floats | None, *, exact: bool = True) -> Inference:
+    """The network's own layout (1 x C x H x W) into an Inference; no `ref`: all is refined."""
+    cells = pha.shape[2] // CELL, pha.shape[3] // CELL
     return Inference(
         pha=np.array(pha[0, 0]),
         fgr=np.ascontiguousarray(fgr[0].transpose(1, 2, 0)),
-        ref=ref[0, 0] > 0,
+        ref=np.ones(cells, np.bool_) if ref is None else ref[0, 0] > 0,
         exact=exact,
     )
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnxruntime
 
 from toolchain.errors import ValidationError
 from toolchain.runtimes.base import (
     PROBES,
-    Floats,
     Inference,
     Pixels,
     planes,
@@ -42,10 +40,10 @@ class OnnxRuntime:
                 hint="Export it again with this toolchain.",
             )
         model = onnx.load(path)
-        known = {value.name for value in model.graph.value_info}
-        for name in PROBES:
-            if name in known:
-                model.graph.output.append(onnx.ValueInfoProto(name=name))
+        made = {name for node in model.graph.node for name in node.output}
+        self._names = [*OUTPUTS, *(name for name in PROBES if name in made)]
+        for name in self._names[len(OUTPUTS) :]:
+            model.graph.output.append(onnx.ValueInfoProto(name=name))
         self._probe = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=providers
         )
@@ -59,10 +57,6 @@ class OnnxRuntime:
         """See `Runtime.infer`."""
         feed = {name: planes(frame) / 255 for name, frame in (("src", src), ("bgr", bgr))}
         pha, fgr = self._plain.run(list(OUTPUTS), feed)
-        probe_pha, probe_fgr, ref = self._probe.run([*OUTPUTS, "ref_sm"], feed)
-        exact = same_bits(pha, probe_pha) and same_bits(fgr, probe_fgr)
-        return unpack(pha, fgr, _float(ref), exact=exact)
-
-
-def _float(values: object) -> Floats:
-    return np.asarray(values, dtype=np.float32)
+        probe = dict(zip(self._names, self._probe.run(self._names, feed), strict=True))
+        exact = same_bits(pha, probe["pha"]) and same_bits(fgr, probe["fgr"])
+        return unpack(pha, fgr, probe.get("ref_sm"), exact=exact)

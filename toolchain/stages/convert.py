@@ -21,13 +21,25 @@ RT_INFO = "matting"  # the section of rt_info that holds our facts
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Constants that FP16 leaves alone: those with fewer than `below` elements, and those whose
+    name in the ONNX begins with one of `names`."""
+
+    below: int = 0
+    names: tuple[str, ...] = ()
+
+    def holds(self, name: str, elements: int) -> bool:
+        """Whether a constant stays in float32."""
+        return elements < self.below or name.startswith(self.names)
+
+
+@dataclass(frozen=True)
 class ConvertRequest:
     """One IR to make.
 
     `xml`: where it goes, its bin beside it.  `settings`: from model.yml's model_optimizer_args.
     `facts`: pairs for rt_info's section "matting".  `model_info`: model.yml's own pairs.
-    `small`: in an FP16 IR, constants of fewer elements stay in float32; 0 rounds all of them,
-    as the incumbent did.
+    `kept`: what stays in float32 in an FP16 IR; by default nothing, as with the incumbent.
     """
 
     onnx: Path
@@ -36,7 +48,7 @@ class ConvertRequest:
     settings: ConversionSettings
     facts: tuple[tuple[str, str], ...]
     model_info: tuple[tuple[str, object], ...] = ()
-    small: int = 0
+    kept: Kept = Kept()
 
 
 @dataclass(frozen=True)
@@ -99,18 +111,14 @@ def _save(core: Any, model: Any, target: Path, request: ConvertRequest) -> None:
         openvino.save_model(model, target, compress_to_fp16=False)
         return
     openvino.save_model(model, target, compress_to_fp16=True)
-    if request.small:
+    if request.kept != Kept():
         compressed = core.read_model(target)
-        _restore_small(compressed, model, request.small)
+        _restore(compressed, model, request.kept)
         openvino.save_model(compressed, target, compress_to_fp16=False)
 
 
-def _restore_small(compressed: Any, model: Any, small: int) -> None:
-    """Give small constants back their float32 values.
-
-    Biases, depthwise kernels and the last layers are 2 % of the weights, yet their rounding is
-    most of what FP16 does to a matte: a bias moves every pixel the same way.
-    """
+def _restore(compressed: Any, model: Any, kept: Kept) -> None:
+    """Give the constants that are to be kept their float32 values back."""
     import numpy as np
     from openvino import opset8
 
@@ -123,7 +131,8 @@ def _restore_small(compressed: Any, model: Any, small: int) -> None:
         source = values.get(node.get_friendly_name())
         if node.get_type_name() != "Convert" or source is None:
             continue
-        if 0 < np.prod(list(source.get_output_shape(0)), dtype=int) < small:
+        elements = int(np.prod(list(source.get_output_shape(0)), dtype=int))
+        if kept.holds(source.get_friendly_name(), elements):
             exact = opset8.constant(source.data, name=source.get_friendly_name())
             for target in node.output(0).get_target_inputs():
                 target.replace_source_output(exact.output(0))

@@ -213,32 +213,42 @@ def _fetch(
         return found
     file, target = wanted.file, wanted.target
     if request.cache_dir is not None and cache.take(request.cache_dir, file.digest, target):
+        listener.note(f"{file.name}: taken from the cache")
         digests = digests_of(target, algorithms_for(file.digest))
-        return wanted.fetched(target, target.stat().st_size, digests, "cached", "cache")
-    transport = replace(request.transport, attempts=request.attempts)
+        return wanted.fetched(target, target.stat().st_size, digests, "cached", "the cache")
     failures: list[tuple[Source, SourceError]] = []
-    final = unverified_path(target) if wanted.verified_by == "nothing" else target
     for source in file.sources:
         try:
-            with (
-                listener.task(f"download {file.name}", file.size, "B") as task,
-                Partial(target, algorithms_for(file.digest)) as partial,
-            ):
-                digests = fetch_verified(source, file, partial, transport, task, cancelled)
-                size = partial.size
-                partial.finish(final)
+            return _fetch_from(source, request, wanted, listener, cancelled)
         except SourceError as error:
             failures.append((source, error))
             if len(failures) < len(file.sources):
                 listener.note(f"{file.name}: {shown(source)}: {error.message}; trying the next one")
-            continue
-        if request.cache_dir is not None and file.digest is not None:
-            trouble = cache.keep(request.cache_dir, digests[ALWAYS], target)
-            if trouble:
-                listener.note(f"{file.name}: not kept in the cache: {trouble}")
-        return wanted.fetched(final, size, digests, "fetched", shown(source))
-    if wanted.verified_by == "pinned":
-        for _, failure in failures:
-            if isinstance(failure, WrongDigestError):
-                raise differs(request.folder, file.name, failure.expected, failure.found)
+    for _, failure in failures:
+        if wanted.verified_by == "pinned" and isinstance(failure, WrongDigestError):
+            raise differs(request.folder, file.name, failure.expected, failure.found)
     raise nobody_gave(file, target, failures, fault, request.otherwise)
+
+
+def _fetch_from(
+    source: Source,
+    request: DownloadRequest,
+    wanted: _Wanted,
+    listener: Listener,
+    cancelled: threading.Event,
+) -> FetchedFile:
+    file, target = wanted.file, wanted.target
+    transport = replace(request.transport, attempts=request.attempts)
+    final = unverified_path(target) if wanted.verified_by == "nothing" else target
+    with (
+        listener.task(f"download {file.name}", file.size, "B") as task,
+        Partial(target, algorithms_for(file.digest)) as partial,
+    ):
+        digests = fetch_verified(source, file, partial, transport, task, cancelled)
+        size = partial.size
+        partial.finish(final)
+    if request.cache_dir is not None and file.digest is not None:
+        trouble = cache.keep(request.cache_dir, digests[ALWAYS], target)
+        if trouble:
+            listener.note(f"{file.name}: not kept in the cache: {trouble}")
+    return wanted.fetched(final, size, digests, "fetched", shown(source))

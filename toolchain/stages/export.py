@@ -3,7 +3,8 @@
 Inputs `src`, `bgr`: float32, 1 x 3 x H x W, RGB 0..1.  Outputs `pha`: 1 x 1 x H x W, `fgr`:
 1 x 3 x H x W, RGB 0..1.  The refiner runs over the whole frame and the selection masks its
 result, so no shape depends on the frame's content; the numbers are those of the published,
-per-patch form.  `pha_sm`, `err_sm` and `ref_sm` keep their names as inner tensors, for probes.
+per-patch form.  `pha_sm`, `err_sm` and `ref_sm` keep their names as inner tensors, for probes
+(in mode "full" there is no selection, and no `ref_sm`).
 """
 
 from __future__ import annotations
@@ -143,6 +144,10 @@ def _tidy(model: onnx.ModelProto, request: ExportRequest) -> None:
 
     graph = model.graph
     del graph.output[len(OUTPUTS) :]
+    read = {name for node in graph.node for name in node.input}
+    unread = [item for item in graph.initializer if item.name not in read]
+    for initializer in unread:  # in mode "full" the selection is a constant that nobody reads
+        graph.initializer.remove(initializer)
     used: dict[str, int] = {}
     for node in graph.node:
         name = _readable_name(node)

@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -102,11 +102,13 @@ def _entries(archive: Path, form: str) -> Iterator[Iterator[_Entry]]:
             opened = tarfile.TarFile.open(archive, _TAR_MODES[form])  # type: ignore[call-overload]
     except _UNREADABLE as error:
         raise _damaged(archive, form, error) from error
-    with opened:
-        if isinstance(opened, zipfile.ZipFile):
-            yield _zip_entries(archive, opened)
-        else:
-            yield _tar_entries(archive, opened)
+    entries = (
+        _zip_entries(archive, opened)
+        if isinstance(opened, zipfile.ZipFile)
+        else _tar_entries(archive, opened)
+    )
+    with opened, contextlib.closing(entries):
+        yield entries
 
 
 def _guarded(archive: Path, form: str, entries: Iterator[_Entry]) -> Iterator[_Entry]:
@@ -120,7 +122,7 @@ def _guarded(archive: Path, form: str, entries: Iterator[_Entry]) -> Iterator[_E
         yield entry
 
 
-def _zip_entries(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Entry]:
+def _zip_entries(archive: Path, opened: zipfile.ZipFile) -> Generator[_Entry, None, None]:
     for info in opened.infolist():
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -132,7 +134,7 @@ def _zip_entries(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Entry]:
             yield _Entry(info.filename, stream)
 
 
-def _tar_entries(archive: Path, opened: tarfile.TarFile) -> Iterator[_Entry]:
+def _tar_entries(archive: Path, opened: tarfile.TarFile) -> Generator[_Entry, None, None]:
     for info in opened:
         if not (info.isreg() or info.isdir()):
             raise _refused(archive, f"{info.name!r} is a link or a device")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
@@ -115,10 +116,10 @@ def _explain(error: Exception, timeouts: tuple[float, float]) -> NoReturn:
         raise Dropped(f"nothing came for {timeouts[1]:g} s") from error
     if "NameResolution" in repr(error):
         raise Dropped("the host's name was not found (is there a network?)") from error
-    if isinstance(error, urllib3.exceptions.IncompleteRead):
-        raise Dropped(f"cut off with {error.expected:,} bytes still to come") from error
-    if "IncompleteRead" in repr(error):  # a body in chunks
-        raise Dropped("cut off before its end") from error
+    bottom = _chain(error)[-1]
+    if isinstance(bottom, http.client.IncompleteRead):
+        missing = f"{bottom.expected:,} bytes" if bottom.expected else "something"
+        raise Dropped(f"cut off with {missing} still to come") from error
     lasting = (
         requests.exceptions.TooManyRedirects,
         requests.exceptions.InvalidURL,
@@ -132,14 +133,19 @@ def _explain(error: Exception, timeouts: tuple[float, float]) -> NoReturn:
 
 
 def _innermost(error: BaseException) -> str:
-    """The reason at the bottom of what requests and urllib3 wrap around each other."""
-    seen: list[BaseException] = []
-    at: BaseException | None = error
-    while at is not None and at not in seen:
-        seen.append(at)
-        inside = [arg for arg in at.args if isinstance(arg, BaseException)]
-        reason = getattr(at, "reason", None)
-        at = reason if isinstance(reason, BaseException) else inside[0] if inside else None
-    last = seen[-1]
+    """The reason at the bottom, as a person would say it."""
+    last = _chain(error)[-1]
     text = last.strerror if isinstance(last, OSError) and last.strerror else str(last)
     return text or type(last).__name__
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what it was made of: requests and urllib3 wrap each other's in many ways."""
+    chain: list[BaseException] = []
+    at: BaseException | None = error
+    while at is not None and at not in chain:
+        chain.append(at)
+        reason = getattr(at, "reason", None)
+        inside = [part for part in (reason, *at.args) if isinstance(part, BaseException)]
+        at = inside[0] if inside else at.__cause__
+    return chain

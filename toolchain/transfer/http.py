@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Ask = Callable[["Connection", dict[str, str]], "requests.Response"]
 REPORT_SECONDS = 0.1
+SIGN_SECONDS = 0.5  # between two signs of life while waiting for the next attempt
 OK, PARTIAL_CONTENT, NOT_SATISFIABLE = 200, 206, 416
 
 
@@ -100,13 +101,16 @@ def _trouble(work: Fetch, connection: Connection) -> _Again | None:
 
 
 def _wait(work: Fetch, seconds: float) -> None:
-    if work.cancelled.wait(seconds):
-        raise Cancelled
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if work.cancelled.wait(min(left, SIGN_SECONDS)):
+            raise Cancelled
+        work.task.reach(work.partial.size)  # whoever listens may end it here
 
 
 def _attempt(work: Fetch, connection: Connection) -> None:
     offset = work.partial.resumable(work.name, digest_known=work.file.digest is not None)
-    if offset and offset == (_total_of(work) or work.file.size):
+    if offset and offset == (work.file.size or _total_of(work)):
         work.partial.go_on()  # an earlier process had fetched all of it
         work.task.reach(offset)
         return
