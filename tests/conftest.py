@@ -17,6 +17,37 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(tmp_path_factory.mktemp("weights") / "plausible.pth")
 
 
+SMALL_CONFIG = """\
+name: small-matting
+description: The network at a size that tests can afford
+task_type: background_matting
+framework: pytorch
+license: https://example.org/LICENSE
+files:
+  - name: pytorch_mobilenetv2.pth
+    source: {source}
+input_info:
+  - {{name: src, shape: [1, 3, 192, 320], layout: NCHW}}
+  - {{name: bgr, shape: [1, 3, 192, 320], layout: NCHW}}
+conversion_to_onnx_args:
+  - --backbone-scale=0.25
+  - --refine-mode=sampling
+  - --refine-sample-pixels=8000
+model_optimizer_args:
+  - --output=pha,fgr
+  - --scale=255
+  - --reverse_input_channels
+"""
+
+
+@pytest.fixture(scope="session")
+def small_config(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Path:
+    """A model.yml of this network at 320x192 whose checkpoint is the plausible one, by `file:`."""
+    path = tmp_path_factory.mktemp("config") / "model.yml"
+    path.write_text(SMALL_CONFIG.format(source=checkpoint.as_uri()))
+    return path
+
+
 @pytest.fixture(scope="session")
 def real_frames() -> Path:
     """A folder of real frames and plates; the test is skipped where there is none."""

@@ -28,7 +28,7 @@ def draw(pool: Pool, seed: int, step: int, count: int, size: tuple[int, int], zo
     """The batch of `step`; `size`: (height, width); `zoom`: pool pixels per batch pixel, mean."""
     random = torch.Generator().manual_seed(seed * 1_000_003 + step)
     picked = torch.randint(len(pool.figures), (count,), generator=random)
-    figures = _view(pool.figures[picked].float() / 255, size, zoom, random)
+    figures = _view(pool.figures[picked].float() / 255, size, 1.2 * zoom, random, wander=0.45)
     picked = torch.randint(len(pool.rooms), (count,), generator=random)
     room = _tinted(_view(pool.rooms[picked].float() / 255, size, zoom, random), random)
     foreground, alpha = _tinted(figures[:, :3], random), figures[:, 3:]
@@ -49,8 +49,17 @@ def _uniform(random: torch.Generator, count: int, low: float = 0, high: float = 
     return low + (high - low) * torch.rand(count, 1, 1, 1, generator=random)
 
 
-def _view(pictures: Tensor, size: tuple[int, int], zoom: float, random: torch.Generator) -> Tensor:
-    """Each picture seen turned, scaled, mirrored and moved; what lies outside repeats mirrored."""
+def _view(
+    pictures: Tensor,
+    size: tuple[int, int],
+    zoom: float,
+    random: torch.Generator,
+    wander: float = 1.0,
+) -> Tensor:
+    """Each picture seen turned, scaled, mirrored and moved; what lies outside repeats mirrored.
+
+    `wander`: how far from the middle, as a share of what there is.
+    """
     count, (height, width) = len(pictures), size
     angle = _uniform(random, count, -0.35, 0.35).flatten()
     scale = zoom * torch.exp(_uniform(random, count, -0.5, 0.5)).flatten()
@@ -63,8 +72,8 @@ def _view(pictures: Tensor, size: tuple[int, int], zoom: float, random: torch.Ge
     theta[:, 1, 0] = mirror * down * angle.sin() * width / height
     theta[:, 1, 1] = down * angle.cos()
     room_x, room_y = (1 - across).clamp(min=0.2), (1 - down).clamp(min=0.2)
-    theta[:, 0, 2] = room_x * _uniform(random, count, -1, 1).flatten()
-    theta[:, 1, 2] = room_y * _uniform(random, count, -1, 1).flatten()
+    theta[:, 0, 2] = wander * room_x * _uniform(random, count, -1, 1).flatten()
+    theta[:, 1, 2] = wander * room_y * _uniform(random, count, -1, 1).flatten()
     blur = max(1, math.floor(zoom))
     if blur > 1:  # so that shrinking does not alias
         pictures = functional.avg_pool2d(pictures, blur)
@@ -100,5 +109,5 @@ def _taken_apart(room: Tensor, alpha: Tensor, random: torch.Generator) -> tuple[
     plate = plate + strength * torch.randn(plate.shape, generator=random)
     shadowed = faulty * (_uniform(random, count) < 0.5) * _uniform(random, count, 0.1, 0.5)
     soft = functional.avg_pool2d(alpha, 15, 1, 7)
-    moved = torch.roll(soft, (4, 7), (2, 3))
+    moved = functional.pad(soft, (7, -7, 4, -4))  # to the right and down; nothing comes round
     return room * (1 - shadowed * moved), plate

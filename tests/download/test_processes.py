@@ -142,6 +142,7 @@ def test_a_full_disk_is_said_and_damages_nothing(server, make, monkeypatch) -> N
     assert "Free some space" in caught.value.hint
     assert not make.target.exists()
     download(request)
+    assert server.asked[1].headers["range"] == "bytes=150000-"
     assert make.target.read_bytes() == DATA
 
 

@@ -56,8 +56,9 @@ def figure(random: Random, width: int, height: int) -> tuple[Floats, Floats]:
     kind = random.random()
     sheet = _Sheet(width, height, colour(random))
     if kind > 0.04:  # noqa: PLR2004 - else nobody is in the frame
-        size = height * random.uniform(0.35, 1.1)
-        foot = (width * random.uniform(0.15, 0.85), height * random.uniform(0.8, 1.25))
+        size = height * float(np.exp(random.uniform(np.log(0.5), np.log(2.6))))
+        head = height * random.uniform(0.12, 0.45)
+        foot = (width * random.uniform(0.15, 0.85), head + 0.9 * size)
         if kind < 0.65:  # noqa: PLR2004
             _person(random, sheet, foot, size)
         elif kind < 0.8:  # noqa: PLR2004
@@ -80,7 +81,7 @@ def _person(random: Random, sheet: _Sheet, foot: Point, size: float) -> None:
     x, y = foot
     skin, shirt, hair, trousers = (colour(random) for _ in range(4))
     hip, shoulder, head = y - 0.45 * size, y - 0.78 * size, y - 0.9 * size
-    wide = size * random.uniform(0.09, 0.16)
+    wide = size * random.uniform(0.1, 0.19)
     limb = size * random.uniform(0.035, 0.06)
     for side in (-1, 1):
         knee = (x + side * wide * random.uniform(0.3, 1.3), y - 0.22 * size)
@@ -98,7 +99,7 @@ def _person(random: Random, sheet: _Sheet, foot: Point, size: float) -> None:
         shirt,
     )
     sheet.stroke([(x, shoulder), (x, head)], limb, skin)
-    radius = size * random.uniform(0.055, 0.075)
+    radius = size * random.uniform(0.055, 0.085)
     sheet.ellipse((x, head - radius * 0.4), (radius * 1.1, radius * 1.35), hair)
     sheet.ellipse((x, head), (radius, radius * 1.25), skin)
     for side in (-1, 1):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from toolchain.errors import FrameError
 from toolchain.frames.frame import Frame, Pixels
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-LARGEST = 16_384 * 16_384  # pixels; beyond it a file is a bomb, not a frame
 FORMS = (
     "a folder with src.png and bgr.png; or files NAME_src.png with NAME_bgr.png or one bgr.png; "
     "or folders src/ and bgr/ with files of the same names, or with one plate for all; or "
@@ -29,6 +29,7 @@ def read_pairs(folder: Path) -> list[Pair]:
     """
     if not folder.is_dir():
         raise FrameError(f"{folder}: is not a folder", hint=f"Give {FORMS}.")
+    folder = folder.resolve()
     pairs = _below(folder, folder)
     if not pairs:
         raise FrameError(f"{folder}: holds no pair of frame and plate", hint=f"Give {FORMS}.")
@@ -39,7 +40,7 @@ def load_pair(name: str, src: Path, bgr: Path, size: tuple[int, int]) -> Frame:
     """The pair as a Frame of `size` (width, height), resized with Pillow's BILINEAR if need be.
 
     Raises FrameError naming the file that is missing, truncated, no picture, or of other
-    proportions than its partner.
+    size than its partner.
     """
     frame, plate = _open(src), _open(bgr)
     if frame.size != plate.size:
@@ -91,14 +92,14 @@ def _pictures(folder: Path) -> list[Path]:
 
 def _open(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as opened:
-            if opened.width * opened.height > LARGEST:
-                raise FrameError(f"{path}: has {_size(opened)} pixels, more than any camera gives")
+        with warnings.catch_warnings(), Image.open(path) as opened:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             opened.load()
-            converted: Image.Image = opened.convert("RGB")
+            upright = ImageOps.exif_transpose(opened)
+            converted: Image.Image = upright.convert("RGB")
             return converted
     # Pillow's decoders raise what they like for a damaged file; the file is the cause.
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
         raise FrameError(
             f"{path}: not a whole picture: {error}",
             kept="Nothing was changed.",

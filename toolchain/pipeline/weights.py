@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from toolchain.catalog.builtin import builtin_config
+from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import FileSource, Model, ModelFile
 from toolchain.errors import CheckpointError, UsageError
 from toolchain.transfer.probe import reachable
@@ -72,11 +74,13 @@ def _upstream(model: Model, why: str) -> Weights:
 
 
 def _bundled(model: Model, why: str) -> Weights:
-    if model.bundled is None:
+    # They ship with the toolchain, whatever model.yml is in use.
+    file = model.bundled or read_model(builtin_config()).bundled
+    if file is None:
         raise UsageError(
             f"{model.config_path}: names no bundled weights", hint="Use --weights PATH."
         )
-    return Weights("bundled", model.bundled, f"{model.name}-bundled", why)
+    return Weights("bundled", file, f"{model.name}-bundled", why)
 
 
 def _auto(model: Model, output: Path) -> Weights:

@@ -220,7 +220,7 @@ def _fetch(
     for source in file.sources:
         try:
             return _fetch_from(source, request, wanted, listener, cancelled)
-        except SourceError as error:
+        except SourceError as error:  # noqa: PERF203 - a few sources, each with its reason
             failures.append((source, error))
             if len(failures) < len(file.sources):
                 listener.note(f"{file.name}: {shown(source)}: {error.message}; trying the next one")

@@ -113,14 +113,8 @@ class Partial(contextlib.AbstractContextManager["Partial"]):
         digest = self._digest_so_far()
         with os_errors(self.target, "write"):
             rest = memoryview(piece)
-            try:
-                while rest:
-                    rest = rest[self._stream.write(rest) or 0 :]
-            except OSError:
-                # The part that did fit is not in the digest.
-                with contextlib.suppress(OSError):
-                    self._stream.truncate(self.size)
-                raise
+            while rest:
+                rest = rest[self._stream.write(rest) or 0 :]
         self.size += len(piece)
         digest.update(piece)
 
