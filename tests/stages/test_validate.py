@@ -89,7 +89,7 @@ def test_a_good_build_passes_and_every_figure_is_written(built: ValidateRequest)
         assert set(run["between"]) == set(run["truth"])
         assert run["patches"]["read_from_identical_run"]
         assert run["limits"]["reason"]
-    exact = [run for run in verdict["runs"] if run["form"] == "FP32" and run["hint"] == "f32"][0]
+    exact = next(run for run in verdict["runs"] if run["form"] == "FP32" and run["hint"] == "f32")
     assert exact["figures"]["pha_max_abs"] <= 2e-5
     assert exact["figures"]["fgr_max_abs"] <= 2e-5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -71,42 +72,60 @@ class _PlainTask:
 
 
 class Bars:
-    """One progress bar a task, with rate and time left."""
+    """One progress bar a task, with rate and time left; tasks may run side by side."""
+
+    def __init__(self) -> None:
+        self._display: Progress | None = None
+        self._running = 0
+        self._lock = threading.Lock()
 
     def task(self, label: str, total: float | None = None, unit: str = "") -> Task:
         """See `Listener.task`."""
-        return _Bar(label, total, unit)
+        return _Bar(self, label, total, unit)
 
     def note(self, text: str) -> None:
         """See `Listener.note`."""
-        print(text, file=sys.stderr, flush=True)
+        if self._display is not None:
+            self._display.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def opened(self) -> Progress:
+        """The display, live from the first running task to the end of the last."""
+        with self._lock:
+            if self._display is None:
+                self._display = _display()
+                self._display.start()
+            self._running += 1
+            return self._display
+
+    def closed(self) -> None:
+        """A task ended."""
+        with self._lock:
+            self._running -= 1
+            if not self._running and self._display is not None:
+                self._display.stop()
+                self._display = None
 
 
 class _Bar:
-    def __init__(self, label: str, total: float | None, unit: str) -> None:
-        from rich import progress
-        from rich.console import Console
-
-        columns: list[progress.ProgressColumn] = [
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(),
-        ]
-        if unit == "B":
-            columns += [progress.DownloadColumn(), progress.TransferSpeedColumn()]
-        else:
-            columns.append(progress.TextColumn("{task.completed:.0f}/{task.total} " + unit))
-        columns.append(progress.TimeRemainingColumn())
-        self._progress: Progress = progress.Progress(*columns, console=Console(stderr=True))
-        self._task: TaskID = self._progress.add_task(label, total=total)
+    def __init__(self, bars: Bars, label: str, total: float | None, unit: str) -> None:
+        self._bars, self._label, self._total, self._unit = bars, label, total, unit
+        self._display: Progress | None = None
+        self._task: TaskID | None = None
 
     def reach(self, done: float) -> None:
-        self._progress.update(self._task, completed=done)
+        if self._display is not None and self._task is not None:
+            amount = f"{_amount(done, self._unit)}"
+            self._display.update(self._task, completed=done, amount=amount)
 
     def expect(self, total: float | None) -> None:
-        self._progress.update(self._task, total=total)
+        if self._display is not None and self._task is not None:
+            self._display.update(self._task, total=total)
 
     def __enter__(self) -> _Bar:  # noqa: PYI034 - Self needs Python 3.11
-        self._progress.start()
+        self._display = self._bars.opened()
+        self._task = self._display.add_task(self._label, total=self._total, amount="")
         return self
 
     def __exit__(
@@ -115,7 +134,21 @@ class _Bar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        self._bars.closed()
+
+
+def _display() -> Progress:
+    from rich import progress
+    from rich.console import Console
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TextColumn("{task.fields[amount]}"),
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
 
 
 def _amount(value: float, unit: str) -> str:

@@ -10,6 +10,7 @@ from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener
 from toolchain.stages.checkpoint import CheckpointRequest, check
 from toolchain.stages.download import DownloadRequest, download, plan
+from toolchain.transfer.transport import shown
 from toolchain.workspace.ledger import Ledger, key_of
 from toolchain.workspace.pins import adopt, read_pins, record_pin
 
@@ -25,22 +26,32 @@ def obtain(request: BuildRequest, listener: Listener) -> bool:
 
     A file without a published digest is held strictly against the network first, then its
     sha384 is recorded; from then on another digest is an IntegrityError until the user names
-    the file in `accept`.  Raises DownloadError and CheckpointError otherwise.
+    the file in `accept`.  A source that gives something else than a checkpoint of this network is
+    passed over for the next.  Raises DownloadError and CheckpointError otherwise.
     """
     name, folder = request.weights.file.name, request.checkpoint.parent
-    ledger = Ledger(folder)
-    (fetched,) = download(_download_request(request), listener).files
-    key = key_of({"checkpoint": fetched.path}, {}, TOOLS)
-    final = folder / name
-    checked = fetched.path == final and ledger.current("checkpoint", key) is not None
-    if not checked:
+    ledger, final = Ledger(folder), request.checkpoint
+    asked = _download_request(request)
+    while True:
+        (fetched,) = download(asked, listener).files
+        key = key_of({"checkpoint": fetched.path}, {}, TOOLS)
+        if fetched.path == final and ledger.current("checkpoint", key) is not None:
+            checked = True
+            break
+        checked = False
         listener.note(f"checkpoint: {fetched.path}")
         try:
             check(CheckpointRequest(fetched.path))
-        except CheckpointError:
-            if fetched.path != final:
-                fetched.path.unlink(missing_ok=True)
-            raise
+            break
+        except CheckpointError as error:
+            if fetched.path == final:
+                raise
+            fetched.path.unlink(missing_ok=True)
+            asked = _without(asked, fetched.source)
+            if not asked.files[0].sources:
+                error.kept = "What was fetched was removed; what was there before is unchanged."
+                raise
+            listener.note(f"{error.message}; trying the next source")
     if fetched.verified_by == "nothing":
         if fetched.path != final:
             adopt(folder, name)
@@ -51,6 +62,14 @@ def obtain(request: BuildRequest, listener: Listener) -> bool:
     if not checked:
         ledger.enter("checkpoint", key, (final,), {})
     return not checked or fetched.status != "present"
+
+
+def _without(asked: DownloadRequest, source: str) -> DownloadRequest:
+    """The same request with the sources that come after `source`, which gave the wrong file."""
+    (file,) = asked.files
+    names = [shown(item) for item in file.sources]
+    after = file.sources[names.index(source) + 1 :] if source in names else ()
+    return replace(asked, files=(replace(file, sources=after),))
 
 
 def foresee_obtaining(request: BuildRequest) -> tuple[bool, str]:

@@ -6,6 +6,7 @@ shown apart: there one side is refined and the other is not, which is no numeric
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -327,7 +328,16 @@ def _write(
             "alpha_grad": "/1000, sum over all pixels",
         },
     }
-    write_json(request.target, verdict)
+    write_json(request.target, _finite(verdict))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become null (and are failures already)."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _run_as_json(run: Run) -> dict[str, Any]:

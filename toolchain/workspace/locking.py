@@ -24,15 +24,15 @@ def locked(target: Path, wait: float = DEFAULT_WAIT) -> Iterator[None]:
     with os_errors(target, "lock"):
         target.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(target.parent / f".{target.name}.lock", timeout=wait)
-    try:
-        with os_errors(target, "lock"):
+    with os_errors(target, "lock"):
+        try:
             lock.acquire()
-    except filelock.Timeout as error:
-        raise BusyError(
-            f"{target}: another process has worked on it for over {wait:.0f} s",
-            kept="Nothing was changed.",
-            hint="Wait for it, or stop it, and run the same command again.",
-        ) from error
+        except filelock.Timeout as error:  # an OSError too, so it must be caught in here
+            raise BusyError(
+                f"{target}: another process has worked on it for over {wait:.0f} s",
+                kept="Nothing was changed.",
+                hint="Wait for it, or stop it, and run the same command again.",
+            ) from error
     try:
         yield
     finally:
