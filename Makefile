@@ -34,7 +34,7 @@ convert: $(READY)  ## checkpoint to verified IR: download, export, convert, vali
 	@$(BIN)/matting build --weights "$(WEIGHTS)" --output "$(OUTPUT)" $(ARGS)
 
 test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(READY)  ## ruff, mypy and the direction of imports
 	$(BIN)/ruff check .
