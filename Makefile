@@ -45,7 +45,7 @@ lint: $(READY)  ## ruff, mypy and the direction of imports
 bench: $(READY)  ## start-up, download and build against their yardsticks
 	$(BIN)/python -m benchmarks $(ARGS)
 
-train: $(READY)  ## repeat the training of the bundled weights
+train: $(READY)  ## repeat the training of the bundled weights (then: python -m training.card)
 	$(BIN)/python -m training.stand_in $(ARGS)
 
 wheel: $(READY)  ## build the wheel into dist/
