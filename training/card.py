@@ -1,6 +1,6 @@
 """Measure the bundled weights, write their card, and enter their digest into model.yml.
 
-python -m training.card [--frames 32]
+python -m training.card --minutes 47     (how long the training said that it took)
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ CARD = """\
 # background-matting-mobilenetv2-bundled: a stand-in
 
 Weights for exactly the published network (BackgroundMattingV2, MobileNetV2 backbone, 382 entries),
-trained from scratch in under an hour on two CPU cores. A demonstration that needs no network, and no
-rival of the published weights: where the quality of mattes matters, use those.
+trained from scratch on two CPU cores. A demonstration that needs no network, and no rival of the
+published weights: where the quality of mattes matters, use those.
 
 | | |
 |---|---|
-| data | figures and rooms drawn by `toolchain/frames` (people of simple shapes, hair strands, blobs, strokes, veils, holes; gradients, noise, furniture-like shapes); no photograph, no other training set |
+| data | figures (simple people with hair strands, blobs, strokes, veils, holes) and rooms |
+| | drawn by `toolchain/frames`; no photograph, no other data set |
 | recipe | `training/stand_in.py`, `make train`; {about} |
 | duration | {minutes} minutes on 2 CPU cores, shared with other work |
 | file | float16 values, {size:,} bytes, sha384 `{digest}` |
@@ -63,6 +64,7 @@ that moved between plate and frame, and hand-held plates are beyond it.
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write the card, enter size and digest."""
     parser = argparse.ArgumentParser(prog="python -m training.card", description=__doc__)
+    parser.add_argument("--minutes", type=int, required=True, help="what the training took")
     parser.add_argument("--frames", type=int, default=32)
     options = parser.parse_args(arguments)
     network = load_network(TARGET)
@@ -89,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     digest, size = file_digest(TARGET, "sha384").value, TARGET.stat().st_size
     card = CARD.format(
         about=metadata["about"],
-        minutes=metadata["minutes"],
+        minutes=options.minutes,
         size=size,
         digest=digest,
         frames=options.frames,

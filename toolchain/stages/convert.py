@@ -120,7 +120,11 @@ def _save(core: Any, model: Any, target: Path, request: ConvertRequest) -> None:
 def _restore(compressed: Any, model: Any, kept: Kept) -> None:
     """Give the constants that are to be kept their float32 values back."""
     import numpy as np
-    from openvino import opset8
+
+    try:
+        from openvino import opset8
+    except ImportError:  # its place up to 2024
+        from openvino.runtime import opset8
 
     values = {
         node.get_friendly_name(): node
