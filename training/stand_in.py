@@ -50,7 +50,7 @@ PHASES = (
     Phase(1500, 8, (128, 128)),
     Phase(700, 8, (160, 192)),
     Phase(250, 6, (192, 320)),
-    Phase(200, 3, (384, 384), refiner=True),
+    Phase(1800, 4, (320, 320), refiner=True),
 )
 
 

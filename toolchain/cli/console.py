@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from toolchain.progress import Listener, Silence, Task
 
@@ -24,19 +24,24 @@ def listener(*, quiet: bool = False) -> Listener:
 
 
 class PlainLines:
-    """A line at the beginning, the end, and every ten seconds in between; fit for CI logs."""
+    """A line at the end, and every ten seconds until then; fit for CI logs."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr  # this one, whatever others make of sys.stderr meanwhile
 
     def task(self, label: str, total: float | None = None, unit: str = "") -> Task:
         """See `Listener.task`."""
-        return _PlainTask(label, total, unit)
+        return _PlainTask(self, label, total, unit)
 
     def note(self, text: str) -> None:
         """See `Listener.note`."""
-        print(text, file=sys.stderr, flush=True)
+        self._stream.write(f"{text}\n")  # in one piece: others may be writing too
+        self._stream.flush()
 
 
 class _PlainTask:
-    def __init__(self, label: str, total: float | None, unit: str) -> None:
+    def __init__(self, lines: PlainLines, label: str, total: float | None, unit: str) -> None:
+        self._lines = lines
         self._label, self._total, self._unit = label, total, unit
         self._done = 0.0
         self._began = self._said = time.monotonic()
@@ -54,7 +59,7 @@ class _PlainTask:
     def _say(self) -> None:
         done = _amount(self._done, "" if self._total and self._unit != "B" else self._unit)
         of = f" of {_amount(self._total, self._unit)}" if self._total else ""
-        print(f"{self._label}: {done}{of}", file=sys.stderr, flush=True)
+        self._lines.note(f"{self._label}: {done}{of}")
 
     def __enter__(self) -> _PlainTask:  # noqa: PYI034 - Self needs Python 3.11
         return self
@@ -68,13 +73,14 @@ class _PlainTask:
         ended = "failed" if kind else "done"
         seconds = time.monotonic() - self._began
         amount = _amount(self._done, self._unit)
-        print(f"{self._label}: {ended}, {amount}, {seconds:.1f} s", file=sys.stderr, flush=True)
+        self._lines.note(f"{self._label}: {ended}, {amount}, {seconds:.1f} s")
 
 
 class Bars:
     """One progress bar a task, with rate and time left; tasks may run side by side."""
 
     def __init__(self) -> None:
+        self._stream = sys.stderr  # see PlainLines
         self._display: Progress | None = None
         self._running = 0
         self._lock = threading.Lock()
@@ -85,16 +91,17 @@ class Bars:
 
     def note(self, text: str) -> None:
         """See `Listener.note`."""
-        if self._display is not None:
-            self._display.console.print(text, markup=False, highlight=False)
+        display = self._display
+        if display is not None:
+            display.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
         else:
-            print(text, file=sys.stderr, flush=True)
+            print(text, file=self._stream, flush=True)
 
     def opened(self) -> Progress:
         """The display, live from the first running task to the end of the last."""
         with self._lock:
             if self._display is None:
-                self._display = _display()
+                self._display = _display(self._stream)
                 self._display.start()
             self._running += 1
             return self._display
@@ -137,17 +144,18 @@ class _Bar:
         self._bars.closed()
 
 
-def _display() -> Progress:
+def _display(stream: TextIO) -> Progress:
     from rich import progress
     from rich.console import Console
 
     return progress.Progress(
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.TaskProgressColumn(),
         progress.TextColumn("{task.fields[amount]}"),
         progress.TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(file=stream),
+        redirect_stdout=sys.stdout.isatty(),  # what goes to a file or a pipe stays there
     )
 
 

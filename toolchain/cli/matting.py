@@ -237,8 +237,16 @@ def _request(options: argparse.Namespace) -> BuildRequest:
 def _model(config: Path | None) -> Model:
     from toolchain.catalog.builtin import builtin_config
     from toolchain.catalog.reader import read_model
+    from toolchain.errors import UsageError
 
-    return read_model(config or builtin_config())
+    model = read_model(config or builtin_config())
+    if model.framework != "pytorch":
+        raise UsageError(
+            f"{model.config_path}: its framework is {model.framework}; matting works from a "
+            "PyTorch checkpoint",
+            hint="Use omz_downloader and omz_converter with --config for it.",
+        )
+    return model
 
 
 def _settings(options: argparse.Namespace, model: Model) -> ExportSettings | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ from toolchain.cli.omz_selection import add_selection, known_precisions, selecte
 from toolchain.errors import ToolchainError
 
 if TYPE_CHECKING:
-    from toolchain.pipeline.incumbent import ConversionRequest
     from toolchain.progress import Listener
 
+Tell = Callable[[str], None]
 EXAMPLES = """\
 examples:
   omz_converter --name background-matting-mobilenetv2 -d models --precisions FP16
@@ -35,16 +35,28 @@ def _main(argv: Sequence[str] | None) -> int:
     options = parser.parse_args(argv)
     models = selected(options, parser)
     wanted = known_precisions(options.precisions)
-    if options.mo is not None or options.python is not None:
-        _say("--mo and --python have no effect: no Model Optimizer is run.")
     from toolchain.cli.console import listener
 
-    results = _all(models, options, wanted, listener())
+    tell, talk = _teller(), listener()
+    if options.mo is not None or options.python is not None:
+        talk.note("--mo and --python have no effect: no Model Optimizer is run.")
+    results = _all(models, options, wanted, tell, talk)
     failed = [model.name for model, done in zip(models, results, strict=True) if not done]
     if failed:
-        print("FAILED:", *failed, sep="\n")
+        tell("\n".join(["FAILED:", *failed]))
         return 1
     return 0
+
+
+def _teller() -> Tell:
+    """Writes whole lines to this stdout, from any thread, whatever becomes of sys.stdout."""
+    stream = sys.stdout
+
+    def tell(text: str) -> None:
+        stream.write(f"{text}\n")
+        stream.flush()
+
+    return tell
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,11 +122,12 @@ def _all(
     models: Sequence[CatalogEntry],
     options: argparse.Namespace,
     wanted: frozenset[str],
+    tell: Tell,
     talk: Listener,
 ) -> list[bool]:
     def one(entry: CatalogEntry) -> bool:
         stages = entry.stages if isinstance(entry, CompositeModel) else (entry,)
-        done = [_one(stage, options, wanted, talk) for stage in stages]
+        done = [_one(stage, options, wanted, tell, talk) for stage in stages]
         return all(done)
 
     if options.jobs == 1 or options.dry_run:
@@ -125,7 +138,13 @@ def _all(
         return list(pool.map(one, models))
 
 
-def _one(model: Model, options: argparse.Namespace, wanted: frozenset[str], talk: Listener) -> bool:
+def _one(
+    model: Model,
+    options: argparse.Namespace,
+    wanted: frozenset[str],
+    tell: Tell,
+    talk: Listener,
+) -> bool:
     """One model; False, said on stderr, if it failed."""
     from toolchain.pipeline.incumbent import (
         ConversionRequest,
@@ -134,11 +153,11 @@ def _one(model: Model, options: argparse.Namespace, wanted: frozenset[str], talk
     )
 
     if model.framework == "dldt" and model.model_optimizer_args is None:
-        print(f"========== Skipping {model.name} (no conversions defined)\n")
+        tell(f"========== Skipping {model.name} (no conversions defined)\n")
         return True
     precisions = tuple(sorted(wanted & model.precisions))
     if not precisions:
-        print(f"========== Skipping {model.name} (all conversions skipped)\n")
+        tell(f"========== Skipping {model.name} (all conversions skipped)\n")
         return True
     request = ConversionRequest(
         model=model,
@@ -151,29 +170,20 @@ def _one(model: Model, options: argparse.Namespace, wanted: frozenset[str], talk
         if options.dry_run:
             for seen in foresee_conversion(request):
                 state = "would write" if seen.action == "run" else "up to date"
-                print(f"========== (DRY RUN) {model.name}: {state} {seen.target}")
-            print()
+                tell(f"========== (DRY RUN) {model.name}: {state} {seen.target}")
+            tell("")
             return True
-        _head(request)
+        tell(f"========== Converting {model.name} to IR ({', '.join(precisions)})")
         for outcome in convert_downloaded(request, talk):
             state = f"{outcome.seconds:.1f} s" if outcome.ran else "up to date"
-            print(f"[ {state} ] {outcome.files[0]}")
-        print()
+            tell(f"[ {state} ] {outcome.files[0]}")
+        tell("")
     except ToolchainError as error:
         if error.exit_code != 1:
             raise
-        _say(*error.lines())
+        talk.note("\n".join(error.lines()))
         return False
     return True
-
-
-def _head(request: ConversionRequest) -> None:
-    names = ", ".join(request.precisions)
-    print(f"========== Converting {request.model.name} to IR ({names})", flush=True)
-
-
-def _say(*lines: str) -> None:
-    print(*lines, sep="\n", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

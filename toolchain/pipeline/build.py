@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from toolchain.pipeline.job import Outcome, holds, run
+from toolchain.errors import BusyError
+from toolchain.pipeline.job import Forecast, Outcome, run
 from toolchain.pipeline.jobs import jobs_of
 from toolchain.pipeline.obtain import foresee_obtaining, obtain
 from toolchain.pipeline.request import STAGES, BuildRequest
@@ -16,6 +19,8 @@ from toolchain.progress import Listener, Silence
 from toolchain.workspace.atomic import os_errors, sweep
 from toolchain.workspace.ledger import Ledger
 from toolchain.workspace.locking import locked
+
+UNKNOWN = "unknown"  # the sha384 of a checkpoint that is yet to be fetched
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,9 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
     """
     talk = listener or Silence()
     layout = request.layout
+    _check_captures(request)
     outcomes = []
-    with locked(layout.folder):
+    with _alone(layout.folder, talk):
         with os_errors(layout.folder, "write"):
             layout.folder.mkdir(parents=True, exist_ok=True)
             sweep(layout.folder)
@@ -70,27 +76,45 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
 
 def foresee(request: BuildRequest) -> tuple[Foreseen, ...]:
     """What `build` would do, without network, and without touching anything."""
-    ledger = Ledger(request.layout.folder)
+    _check_captures(request)
+    forecast = Forecast(Ledger(request.layout.folder))
     seen: list[Foreseen] = []
-    stale = False
+    sha384: str | None = None
     for stage in STAGES:
         if stage not in request.stages:
             continue
         if stage == "download":
-            stale, detail = foresee_obtaining(request)
-            seen.append(Foreseen("download", "run" if stale else "keep", detail))
+            fetching = foresee_obtaining(request)
+            seen.append(Foreseen("download", "run" if fetching.runs else "keep", fetching.detail))
+            if fetching.new:
+                forecast.coming[request.checkpoint] = fetching.sha256
+                sha384 = fetching.sha384 or UNKNOWN
             continue
-        if not request.checkpoint.is_file():
-            seen.append(Foreseen(stage, "run", "after the download"))
-            stale = True
-            continue
-        before = stale
-        for job in jobs_of(request, stage):
-            runs = before or not holds(job, ledger)
-            stale = stale or runs
+        for job in jobs_of(request, stage, sha384):
             made = ", ".join(map(str, job.outputs))
-            seen.append(Foreseen(job.entry, "run" if runs else "keep", made))
+            seen.append(Foreseen(job.entry, "run" if forecast.runs(job) else "keep", made))
     return tuple(seen)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, talk: Listener) -> Iterator[None]:
+    """Hold the folder's lock; says so if it has to wait for another process."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder, 0.0))
+        except BusyError:
+            talk.note(f"{folder}: another build is at work there; waiting")
+            stack.enter_context(locked(folder))
+        yield
+
+
+def _check_captures(request: BuildRequest) -> None:
+    """Find out now, not after minutes of work, that there are no frames to validate on."""
+    if request.captures and "validate" in request.stages:
+        from toolchain.frames.pictures import read_pairs
+
+        for folder in request.captures:
+            read_pairs(folder)
 
 
 def _obtain(request: BuildRequest, listener: Listener) -> Outcome:

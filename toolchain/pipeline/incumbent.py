@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +13,13 @@ from toolchain import __version__
 from toolchain.catalog.arguments import ConversionSettings, conversion_settings, substitute
 from toolchain.catalog.records import Model
 from toolchain.errors import ConversionError, ToolchainError
-from toolchain.pipeline.job import Job, Outcome, holds, run
-from toolchain.pipeline.jobs import export_job, facts_of, ir_facts
+from toolchain.pipeline.job import Forecast, Job, Outcome, run
+from toolchain.pipeline.jobs import conversion_job, export_job, facts_of, ir_facts
 from toolchain.pipeline.obtain import obtain
 from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import choose, layout_of
 from toolchain.progress import Listener
-from toolchain.stages.convert import ConvertRequest, Precision, convert
+from toolchain.stages.convert import ConvertRequest, Precision
 from toolchain.stages.download import DownloadRequest, download
 from toolchain.workspace.atomic import os_errors, sweep
 from toolchain.workspace.digests import file_digest
@@ -27,6 +28,7 @@ from toolchain.workspace.ledger import Ledger, version
 from toolchain.workspace.locking import locked
 
 CONVERTIBLE = ("onnx", "pytorch")
+_EXPORTING = threading.Lock()  # PyTorch's exporter is not made for threads
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def convert_downloaded(request: ConversionRequest, listener: Listener) -> tuple[
         ledger = Ledger(folder)
         _verify(request, listener)
         if request.model.framework == "pytorch":
-            outcomes.append(run(export_job(_build_request(request)), ledger, listener))
+            with _EXPORTING:
+                outcomes.append(run(_export_job(request), ledger, listener))
         for precision in request.precisions:
             job = _job(request, settings, precision)  # its facts need the ONNX to be there
             outcomes.append(run(job, ledger, listener))
@@ -90,19 +93,15 @@ def foresee_conversion(request: ConversionRequest) -> tuple[Conversion, ...]:
     """What `convert_downloaded` would do, without touching anything."""
     _check(request)
     settings = conversion_settings(request.model, request.arguments)
-    ledger = Ledger(request.layout.folder)
+    _check_files(request)
+    forecast = Forecast(Ledger(request.layout.folder))
     jobs = [_job(request, settings, precision) for precision in request.precisions]
-    stale = False
     if request.model.framework == "pytorch":
-        if (request.download_folder / request.model.files[0].name).is_file():
-            jobs.insert(0, export_job(_build_request(request)))
-        else:
-            stale = True
-    seen = []
-    for job in jobs:
-        stale = (stale and job.stage == "convert") or not holds(job, ledger)
-        seen.append(Conversion(job.entry, "run" if stale else "keep", job.outputs[0]))
-    return tuple(seen)
+        jobs.insert(0, _export_job(request))
+    return tuple(
+        Conversion(job.entry, "run" if forecast.runs(job) else "keep", job.outputs[0])
+        for job in jobs
+    )
 
 
 @contextlib.contextmanager
@@ -129,6 +128,18 @@ def _check(request: ConversionRequest) -> None:
 def _verify(request: ConversionRequest, listener: Listener) -> None:
     """Hold every downloaded file against its digest; fetch nothing."""
     model, folder = request.model, request.download_folder
+    _check_files(request)
+    if model.framework == "pytorch":
+        obtain(_build_request(request), listener)
+        return
+    if not model.postprocessing:  # which changes files on purpose
+        files = tuple(replace(file, sources=()) for file in model.files)
+        download(DownloadRequest(files=files, folder=folder), listener)
+
+
+def _check_files(request: ConversionRequest) -> None:
+    """Raise unless every downloaded file is there, in whatever state."""
+    model, folder = request.model, request.download_folder
     missing = [file.name for file in model.files if not (folder / file.name).is_file()]
     if missing:
         raise ToolchainError(
@@ -137,12 +148,6 @@ def _verify(request: ConversionRequest, listener: Listener) -> None:
             hint=f"Run `omz_downloader --name {model.name} -o {request.downloads}` first, or put "
             "the file there by hand.",
         )
-    if model.framework == "pytorch":
-        obtain(_build_request(request), listener)
-        return
-    if not model.postprocessing:  # which changes files on purpose
-        files = tuple(replace(file, sources=()) for file in model.files)
-        download(DownloadRequest(files=files, folder=folder), listener)
 
 
 def _build_request(request: ConversionRequest) -> BuildRequest:
@@ -154,6 +159,11 @@ def _build_request(request: ConversionRequest) -> BuildRequest:
         source=request.downloads,
         offline=True,
     )
+
+
+def _export_job(request: ConversionRequest) -> Job:
+    build = _build_request(request)
+    return export_job(build, facts_of(build))
 
 
 def _job(request: ConversionRequest, settings: ConversionSettings, precision: str) -> Job:
@@ -172,21 +182,7 @@ def _job(request: ConversionRequest, settings: ConversionSettings, precision: st
         facts=_facts(request, onnx) + ir_facts(settings),
         model_info=request.model.model_info,
     )
-    return Job(
-        stage="convert",
-        entry=f"convert-{precision}",
-        inputs={"onnx": onnx},
-        parameters={
-            "precision": rounding,
-            "settings": repr(settings),
-            "facts": work.facts,
-            "model_info": repr(work.model_info),
-            "kept": repr(work.kept),
-        },
-        tools=("openvino", "onnx"),
-        outputs=(xml, xml.with_suffix(".bin")),
-        work=lambda _: convert(work),
-    )
+    return conversion_job(work, f"convert-{precision}", layout)
 
 
 def _onnx(request: ConversionRequest, settings: ConversionSettings) -> Path:
@@ -209,8 +205,7 @@ def _onnx(request: ConversionRequest, settings: ConversionSettings) -> Path:
 
 def _facts(request: ConversionRequest, onnx: Path) -> tuple[tuple[str, str], ...]:
     if request.model.framework == "pytorch":
-        build = _build_request(request)
-        return facts_of(build) if build.checkpoint.is_file() else ()
+        return facts_of(_build_request(request))
     digest = file_digest(onnx, "sha384").value if onnx.is_file() else ""
     return (
         ("model", request.model.name),

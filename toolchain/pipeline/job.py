@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolchain.errors import ToolchainError
 from toolchain.progress import Listener
 from toolchain.workspace.atomic import os_errors
+from toolchain.workspace.digests import file_digest
 from toolchain.workspace.ledger import Ledger, key_of
 
 
@@ -17,7 +18,8 @@ from toolchain.workspace.ledger import Ledger, key_of
 class Job:
     """`tools`: distributions whose versions matter to the result.
 
-    `inputs`: files by a name that does not depend on where they lie.
+    `inputs`: files by a name that does not depend on where they lie.  `voids`: files that speak
+    of the outputs, and are removed before these change.
     """
 
     stage: str
@@ -27,6 +29,7 @@ class Job:
     tools: tuple[str, ...]
     outputs: tuple[Path, ...]
     work: Callable[[Listener], object]
+    voids: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,29 +48,61 @@ def run(job: Job, ledger: Ledger, listener: Listener) -> Outcome:
     Raises what the work raises, and ToolchainError for an input that is not there.
     """
     began = time.monotonic()
-    for path in job.inputs.values():
-        if not path.is_file():
-            raise ToolchainError(
-                f"{path}: is not there, and {job.stage} needs it",
-                kept="Nothing was changed.",
-                hint="Run `matting build`, or the stage that makes it, first.",
-            )
-    key = _key(job)
+    key = _key_of(job, {name: _digest(job, path) for name, path in job.inputs.items()})
     ran = ledger.current(job.entry, key) is None
     if ran:
         listener.note(f"{job.entry}: {job.outputs[0]}")
         ledger.forget(job.entry)
+        for path in job.voids:
+            with os_errors(path, "remove"):
+                path.unlink(missing_ok=True)
         job.work(listener)
         ledger.enter(job.entry, key, job.outputs, {})
     return Outcome(job.entry, ran, time.monotonic() - began, job.outputs)
 
 
-def holds(job: Job, ledger: Ledger) -> bool:
-    """Whether the recorded result would come out the same again.  Touches nothing."""
-    there = all(path.is_file() for path in job.inputs.values())
-    return there and ledger.current(job.entry, _key(job)) is not None
+@dataclass
+class Forecast:
+    """Which of the jobs that follow each other would run.  Touches nothing.
+
+    `coming`: the digests of files that will be made or fetched, None where nobody can know.
+    The same work gives the same bytes, so a file that is only to be repaired is known.
+    """
+
+    ledger: Ledger
+    coming: dict[Path, str | None] = field(default_factory=dict)
+    _void: set[Path] = field(default_factory=set)
+
+    def runs(self, job: Job) -> bool:
+        """Whether `run` would do this job, after those that were asked about before.
+
+        Raises as `run` for an input that is neither there nor coming.
+        """
+        digests = {
+            name: self.coming[path] if path in self.coming else _digest(job, path)
+            for name, path in job.inputs.items()
+        }
+        known = {name: digest for name, digest in digests.items() if digest is not None}
+        key = _key_of(job, known) if len(known) == len(digests) else None
+        void = self._void.intersection(job.outputs)
+        if key is not None and not void and self.ledger.current(job.entry, key) is not None:
+            return False
+        self._void.update(job.voids)
+        for path in job.outputs:
+            self.coming[path] = None if key is None else self.ledger.recorded(job.entry, path, key)
+        return True
 
 
-def _key(job: Job) -> str:
-    with os_errors(next(iter(job.inputs.values())), "read"):
-        return key_of(job.inputs, job.parameters, job.tools)
+def _digest(job: Job, path: Path) -> str:
+    if not path.is_file():
+        raise ToolchainError(
+            f"{path}: is not there, and {job.stage} needs it",
+            kept="Nothing was changed.",
+            hint="Run `matting build`, or the stage that makes it, first.",
+        )
+    with os_errors(path, "read"):
+        return str(file_digest(path))
+
+
+def _key_of(job: Job, digests: Mapping[str, str]) -> str:
+    return key_of({}, {"inputs": digests, "parameters": job.parameters}, job.tools)

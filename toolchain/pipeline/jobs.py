@@ -28,24 +28,30 @@ from toolchain.workspace.digests import file_digest
 from toolchain.workspace.layout import Layout
 from toolchain.workspace.ledger import version
 
+Facts = tuple[tuple[str, str], ...]
 ROUNDING_WORTH_TELLING = 5e-6  # a quarter of the limit on FP32
 
 
-def jobs_of(request: BuildRequest, stage: Stage) -> tuple[Job, ...]:
-    """The jobs of `stage`; the checkpoint must be there.  Raises ToolchainError if it is not."""
+def jobs_of(request: BuildRequest, stage: Stage, sha384: str | None = None) -> tuple[Job, ...]:
+    """The jobs of `stage`.
+
+    `sha384`: the checkpoint's, where it is foreseen; None: that of the file, which must be there.
+    Raises ToolchainError if it is not.
+    """
+    facts = facts_of(request, sha384)
     if stage == "export":
-        return (export_job(request),)
+        return (export_job(request, facts),)
     if stage == "convert":
-        return tuple(_convert_job(request, precision) for precision in request.precisions)
+        return tuple(_convert_job(request, precision, facts) for precision in request.precisions)
     if stage == "validate":
-        return (_validate_job(request),)
+        return (_validate_job(request, facts),)
     return ()
 
 
-def export_job(request: BuildRequest) -> Job:
-    """The job that makes the ONNX; the checkpoint must be there."""
+def export_job(request: BuildRequest, facts: Facts) -> Job:
+    """The job that makes the ONNX."""
     layout, settings = request.layout, request.export_settings
-    work = ExportRequest(request.checkpoint, layout.onnx, settings, facts_of(request))
+    work = ExportRequest(request.checkpoint, layout.onnx, settings, facts)
     return Job(
         stage="export",
         entry="export",
@@ -54,10 +60,11 @@ def export_job(request: BuildRequest) -> Job:
         tools=("torch", "onnx", "onnxscript", "onnxruntime"),
         outputs=(layout.onnx,),
         work=lambda _: export(work),
+        voids=(layout.validation,),
     )
 
 
-def _convert_job(request: BuildRequest, precision: Precision) -> Job:
+def _convert_job(request: BuildRequest, precision: Precision, facts: Facts) -> Job:
     layout = request.layout
     xml = layout.ir(precision)
     settings = _with_fixed_inputs(request)
@@ -66,28 +73,34 @@ def _convert_job(request: BuildRequest, precision: Precision) -> Job:
         xml,
         precision,
         settings,
-        facts_of(request) + ir_facts(settings),
+        facts + ir_facts(settings),
         request.model.model_info,
         KEPT,
     )
+    return conversion_job(work, f"convert-{precision}", layout)
+
+
+def conversion_job(work: ConvertRequest, entry: str, layout: Layout) -> Job:
+    """The job that makes one IR in the folder of `layout`."""
     return Job(
         stage="convert",
-        entry=f"convert-{precision}",
-        inputs={"onnx": layout.onnx},
+        entry=entry,
+        inputs={"onnx": work.onnx},
         parameters={
-            "precision": precision,
-            "settings": repr(settings),
+            "precision": work.precision,
+            "settings": repr(work.settings),
             "facts": work.facts,
             "model_info": repr(work.model_info),
             "kept": repr(work.kept),
         },
         tools=("openvino", "onnx"),
-        outputs=(xml, xml.with_suffix(".bin")),
+        outputs=(work.xml, work.xml.with_suffix(".bin")),
         work=lambda _: convert(work),
+        voids=(layout.validation,),
     )
 
 
-def _validate_job(request: BuildRequest) -> Job:
+def _validate_job(request: BuildRequest, facts: Facts) -> Job:
     layout = request.layout
     irs = tuple((precision, layout.ir(precision)) for precision in request.precisions)
     work = ValidateRequest(
@@ -98,7 +111,7 @@ def _validate_job(request: BuildRequest) -> Job:
         settings=request.export_settings,
         tolerances=_tolerances(request.model),
         target=layout.validation,
-        facts=facts_of(request),
+        facts=facts,
         composites=request.composites,
         captures=request.captures,
     )
@@ -111,7 +124,12 @@ def _validate_job(request: BuildRequest) -> Job:
             inputs[f"{number}:{picture.relative_to(folder).as_posix()}"] = picture
 
     def run(listener: Listener) -> None:
-        if not validate(work, listener).passed:
+        try:
+            passed = validate(work, listener).passed
+        except ValidationError:  # not even comparable: an earlier verdict is not on these files
+            layout.validation.unlink(missing_ok=True)
+            raise
+        if not passed:
             raise _failed(layout)
 
     return Job(
@@ -132,17 +150,20 @@ def _validate_job(request: BuildRequest) -> Job:
     )
 
 
-def facts_of(request: BuildRequest) -> tuple[tuple[str, str], ...]:
-    """What every file of a build says about itself; the same for the same inputs."""
+def facts_of(request: BuildRequest, sha384: str | None = None) -> Facts:
+    """What every file of a build says about itself; the same for the same inputs.
+
+    `sha384`: see `jobs_of`.
+    """
     model, weights, checkpoint = request.model, request.weights, request.checkpoint
-    if not checkpoint.is_file():
+    if sha384 is None and not checkpoint.is_file():
         raise ToolchainError(
             f"{checkpoint}: the checkpoint is not there",
             kept="Nothing was changed.",
             hint="Run `matting download` or `matting build` with the same --weights first.",
         )
     with os_errors(checkpoint, "read"):
-        digest = file_digest(checkpoint, "sha384").value
+        digest = sha384 or file_digest(checkpoint, "sha384").value
     return (
         ("model", weights.name),
         ("weights", weights.kind),
@@ -156,7 +177,7 @@ def facts_of(request: BuildRequest) -> tuple[tuple[str, str], ...]:
     )
 
 
-def ir_facts(settings: ConversionSettings) -> tuple[tuple[str, str], ...]:
+def ir_facts(settings: ConversionSettings) -> Facts:
     """What an IR says about its inputs and outputs."""
     return (
         ("input_colour_order", "BGR" if settings.reverse_input_channels else "RGB"),

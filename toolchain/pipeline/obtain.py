@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from toolchain.catalog.records import Digest
-from toolchain.errors import CheckpointError
+from toolchain.catalog.records import Digest, FileSource
+from toolchain.errors import CheckpointError, IntegrityError
 from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener
 from toolchain.stages.checkpoint import CheckpointRequest, check
@@ -21,6 +21,21 @@ OFFLINE = (
 )
 
 
+@dataclass(frozen=True)
+class Fetching:
+    """What `obtain` would do.
+
+    `runs`: whether anything.  `new`: whether another file comes into the place of the checkpoint;
+    then `sha384` and `sha256` are its digests, None where they can't be known.
+    """
+
+    runs: bool
+    detail: str
+    new: bool = False
+    sha384: str | None = None
+    sha256: str | None = None
+
+
 def obtain(request: BuildRequest, listener: Listener) -> bool:
     """Have the request's checkpoint in its folder, verified; True if anything had to be done.
 
@@ -32,6 +47,7 @@ def obtain(request: BuildRequest, listener: Listener) -> bool:
     name, folder = request.weights.file.name, request.checkpoint.parent
     ledger, final = Ledger(folder), request.checkpoint
     asked = _download_request(request)
+    _check_own(request, asked)
     while True:
         (fetched,) = download(asked, listener).files
         key = key_of({"checkpoint": fetched.path}, {}, TOOLS)
@@ -72,10 +88,40 @@ def _without(asked: DownloadRequest, source: str) -> DownloadRequest:
     return replace(asked, files=(replace(file, sources=after),))
 
 
-def foresee_obtaining(request: BuildRequest) -> tuple[bool, str]:
-    """Whether `obtain` would fetch or check anything, and a sentence on it.  Touches nothing."""
-    (planned,) = plan(_download_request(request))
-    return planned.action != "keep", planned.detail
+def foresee_obtaining(request: BuildRequest) -> Fetching:
+    """What `obtain` would do.  No network; touches nothing.
+
+    Raises IntegrityError, as `obtain` would, for a file that is not the recorded one.
+    """
+    asked, ledger = _download_request(request), Ledger(request.checkpoint.parent)
+    (planned,) = plan(asked)
+    if planned.action == "refuse":
+        raise IntegrityError(
+            planned.detail,
+            kept="Nothing was changed.",
+            hint=f"`--accept {planned.name}` takes it, if you trust the change.",
+        )
+    if planned.action in ("fetch", "replace"):
+        (file,) = asked.files
+        digest = file.digest or dict(asked.pins).get(file.name)
+        sha384 = digest.value if digest is not None and digest.algorithm == "sha384" else None
+        before = ledger.recorded("checkpoint", request.checkpoint)
+        return Fetching(True, planned.detail, True, sha384, before if sha384 else None)
+    if planned.action == "keep":
+        key = key_of({"checkpoint": request.checkpoint}, {}, TOOLS)
+        if ledger.current("checkpoint", key) is not None:
+            return Fetching(False, planned.detail)
+    return Fetching(True, planned.detail)
+
+
+def _check_own(request: BuildRequest, asked: DownloadRequest) -> None:
+    """Hold a checkpoint given by path against the network before it takes another one's place."""
+    (file,) = asked.files
+    if request.weights.kind != "custom" or not isinstance(file.sources[0], FileSource):
+        return
+    (planned,) = plan(asked)
+    if planned.action in ("fetch", "replace"):
+        check(CheckpointRequest(file.sources[0].path))
 
 
 def _download_request(request: BuildRequest) -> DownloadRequest:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from toolchain.catalog.builtin import builtin_config
+from toolchain.catalog.names import fault_of_model_name
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import FileSource, Model, ModelFile
 from toolchain.errors import CheckpointError, UsageError
@@ -17,7 +17,6 @@ from toolchain.workspace.layout import Layout
 
 Kind = Literal["upstream", "bundled", "custom"]
 PROBE_SECONDS = 3.0
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 DESCRIPTIONS: dict[Kind, str] = {
     "upstream": "the published checkpoint",
     "bundled": "demonstration weights that ship with the toolchain, not the published ones",
@@ -94,12 +93,16 @@ def _auto(model: Model, output: Path) -> Weights:
 
 
 def _custom(model: Model, path: Path, name: str | None) -> Weights:
-    taken = {model.name, f"{model.name}-bundled"}
-    chosen = name or f"{model.name}-custom"
-    if not NAME.fullmatch(chosen) or chosen in taken:
+    chosen = f"{model.name}-custom" if name is None else name
+    fault = fault_of_model_name(chosen)
+    # Some file systems do not tell upper case from lower.
+    if chosen.lower() in (model.name.lower(), f"{model.name}-bundled".lower()):
+        fault = "stands for other weights"
+    if not fault and not chosen[0].isalnum():
+        fault = f"begins with {chosen[0]}"
+    if fault:
         raise UsageError(
-            f"--name {chosen}: expected letters, digits and . _ -, and none of the names "
-            f"{', '.join(sorted(taken))}, which stand for other weights",
+            f"--name {chosen}: {fault}; expected a name of its own of letters, digits and . _ -",
             hint=f"For example --name {model.name}-mine.",
         )
     try:

@@ -51,6 +51,19 @@ class Ledger:
         record = {"stage": stage, "key": key, "outputs": digests, "result": result}
         write_json(self._path(stage), record)
 
+    def recorded(self, stage: str, output: Path, key: str | None = None) -> str | None:
+        """The digest that the record of `stage`, made with `key` (None: any), has of `output`.
+
+        None if there is no such record.  The file itself need not be there.
+        """
+        try:
+            record = json.loads(self._path(stage).read_text(encoding="utf-8"))
+            if key is not None and record["key"] != key:
+                return None
+            return str(record["outputs"][output.relative_to(self.folder).as_posix()])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
     def forget(self, stage: str) -> None:
         """Drop the record of `stage`, before its outputs are touched."""
         self._path(stage).unlink(missing_ok=True)

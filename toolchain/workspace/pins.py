@@ -90,7 +90,7 @@ def _read(folder: Path) -> dict[str, Pin]:
     path = folder / FILE
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, str(error)) from error

@@ -1,0 +1,331 @@
+"""Weights: chosen as asked, never confused, and named in every file made from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import openvino
+import pytest
+
+from tests.download.serving import File, Server, page, running
+from tests.support.weights import save_checkpoint
+from toolchain.catalog.reader import read_model
+from toolchain.catalog.records import Model
+from toolchain.cli.matting import main
+from toolchain.errors import CheckpointError, DownloadError, IntegrityError, UsageError
+from toolchain.pipeline.build import build
+from toolchain.pipeline.request import BuildRequest
+from toolchain.pipeline.weights import choose
+from toolchain.progress import Silence
+
+NAME = "small-matting"
+FILE = "pytorch_mobilenetv2.pth"
+LIMITS = "tolerances:\n" + "".join(
+    f"  - {{form: {form}, hint: {hint}, pha_max_abs: 0.5, reason: for tests}}\n"
+    for form, hint in (("ONNX", "f32"), ("FP32", "f32"), ("FP32", "default"))
+)
+
+
+class Notes(Silence):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A web server on loopback."""
+    with running() as started:
+        yield started
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """The address of a port on this machine at which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/weights.pth"
+
+
+@pytest.fixture
+def config(small_config: Path, checkpoint: Path, tmp_path: Path) -> Path:
+    """The small model.yml, whose bundled weights are a file on this machine."""
+    path = tmp_path / "model.yml"
+    shipped = shutil.copy(checkpoint, tmp_path / "shipped.pth")
+    text = (
+        f"bundled: {{name: shipped.pth, source: '{Path(shipped).as_uri()}', "
+        f"size: {checkpoint.stat().st_size}, "
+        f"checksum: {hashlib.sha384(checkpoint.read_bytes()).hexdigest()}}}\n"
+    )
+    path.write_text(small_config.read_text() + LIMITS + text)
+    return path
+
+
+@pytest.fixture
+def model(config: Path) -> Model:
+    return read_model(config)
+
+
+def from_sources(config: Path, *sources: str) -> Model:
+    """The model of `config` with other sources of its checkpoint; also written to `config`."""
+    lines = []
+    for line in config.read_text().splitlines():
+        if line.startswith("    source: "):
+            lines.append(f"    source: {sources[0]}")
+            if sources[1:]:
+                lines.append(f"    mirrors: [{', '.join(sources[1:])}]")
+        else:
+            lines.append(line)
+    config.write_text("\n".join(lines) + "\n")
+    return read_model(config)
+
+
+def fetch(model: Model, output: Path, notes: Notes | None = None, **more: str) -> Path:
+    """The download stage of the published weights; returns the checkpoint's path."""
+    weights = choose(model, "upstream", output)
+    request = BuildRequest(model, weights, output, stages=("download",), attempts=1, **more)  # type: ignore[arg-type]
+    build(request, notes)
+    return request.checkpoint
+
+
+def test_each_kind_of_weights_has_results_of_its_own(
+    model: Model, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Published, bundled and own weights lie in different folders under different names."""
+    names = {
+        kind: choose(model, asked, tmp_path, name).name
+        for kind, asked, name in (
+            ("upstream", "upstream", None),
+            ("bundled", "bundled", None),
+            ("custom", str(checkpoint), None),
+            ("named", str(checkpoint), "mine-2.0"),
+        )
+    }
+    assert names == {
+        "upstream": NAME,
+        "bundled": f"{NAME}-bundled",
+        "custom": f"{NAME}-custom",
+        "named": "mine-2.0",
+    }
+    folders = {
+        BuildRequest(model, choose(model, asked, tmp_path), tmp_path).layout.folder
+        for asked in ("upstream", "bundled", str(checkpoint))
+    }
+    assert folders == {tmp_path / "public" / name for name in list(names.values())[:3]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        NAME,
+        f"{NAME}-bundled",
+        NAME.upper(),
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "-x",
+        "a/b",
+        "a b",
+        "a.",
+        "nul",
+        "é",
+    ],
+)
+def test_a_name_that_would_confuse_is_refused(
+    name: str, model: Model, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Names of other weights in any case, and what is no plain file name, are errors of usage."""
+    with pytest.raises(UsageError, match="--name"):
+        choose(model, str(checkpoint), tmp_path, name)
+
+
+@pytest.mark.parametrize("asked", ["upstream", "bundled", "auto"])
+def test_only_weights_given_by_path_can_be_named(asked: str, model: Model, tmp_path: Path) -> None:
+    """--name beside weights that have their own name is an error of usage."""
+    with pytest.raises(UsageError, match="has its own name"):
+        choose(model, asked, tmp_path, "mine")
+
+
+def test_what_is_no_file_is_no_checkpoint(model: Model, tmp_path: Path) -> None:
+    """A path that is not there, or a folder, is said in one line, with what --weights takes."""
+    for path in (tmp_path / "none.pth", tmp_path):
+        with pytest.raises(CheckpointError, match="can't be read") as error:
+            choose(model, str(path), tmp_path)
+        assert "upstream, bundled, auto" in error.value.hint
+
+
+def test_auto_takes_upstream_when_it_answers(
+    server: Server, config: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """One byte from a source is enough; the results bear the published name."""
+    url = server.serve("/weights.pth", File(checkpoint.read_bytes()))
+    weights = choose(from_sources(config, url), "auto", tmp_path)
+    assert (weights.kind, weights.name, weights.why) == (
+        "upstream",
+        NAME,
+        "upstream can be reached",
+    )
+    assert [asked.headers["range"] for asked in server.asked] == ["bytes=0-0"]
+
+
+def test_auto_takes_bundled_when_upstream_is_away(
+    config: Path, nowhere: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said first and last, with the reason, and the results bear another name."""
+    from_sources(config, nowhere)
+    arguments = ["download", "--config", str(config), "-o", str(tmp_path / "out")]
+    assert main([*arguments, "--weights", "auto"]) == 0
+    out, err = capsys.readouterr()
+    said = "Weights: bundled (upstream can't be reached: "
+    assert err.startswith(said)
+    assert nowhere in err.splitlines()[0]
+    assert out.splitlines()[-1].startswith(said)
+    folder = tmp_path / "out" / "public"
+    assert (folder / f"{NAME}-bundled" / "shipped.pth").is_file()
+    assert not (folder / NAME).exists()
+
+
+def test_auto_stays_with_upstream_once_it_is_there(
+    config: Path, nowhere: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    """A published checkpoint in the folder is used without asking anybody."""
+    model = from_sources(config, nowhere)
+    target = tmp_path / "public" / NAME / FILE
+    target.parent.mkdir(parents=True)
+    shutil.copy(checkpoint, target)
+    weights = choose(model, "auto", tmp_path)
+    assert (weights.kind, weights.why) == ("upstream", "its checkpoint is already here")
+
+
+def test_strict_upstream_tells_every_way_out(config: Path, nowhere: str, tmp_path: Path) -> None:
+    """Unreachable is an error with the URL, the place for a file by hand, and the offline choice;
+    a file put at that place is then verified and used."""
+    model = from_sources(config, nowhere)
+    with pytest.raises(DownloadError) as error:
+        fetch(model, tmp_path / "out")
+    told = "\n".join(error.value.lines())
+    place = (tmp_path / "out" / "public" / NAME / FILE).absolute()
+    for part in (nowhere, str(place), "--weights bundled"):
+        assert part in told
+    shutil.copy(tmp_path / "shipped.pth", place)
+    assert fetch(model, tmp_path / "out") == place
+    pinned = json.loads((place.parent / "checkpoint.lock.json").read_text())["files"][FILE]
+    assert pinned["sha384"] == hashlib.sha384(place.read_bytes()).hexdigest()
+
+
+def test_no_weights_of_its_own_means_the_toolchain_s(small_config: Path, tmp_path: Path) -> None:
+    """A model.yml without bundled weights gets those that ship with the toolchain."""
+    weights = choose(read_model(small_config), "bundled", tmp_path)
+    assert weights.name == f"{NAME}-bundled"
+    assert weights.file.name.endswith(".safetensors")
+
+
+def test_every_file_says_which_weights_it_was_made_from(
+    model: Model, checkpoint: Path, tmp_path: Path
+) -> None:
+    """ONNX metadata, rt_info and validation.json tell kind and digest, and nobody else's."""
+    digest = hashlib.sha384(checkpoint.read_bytes()).hexdigest()
+    weights = choose(model, "bundled", tmp_path)
+    request = BuildRequest(model, weights, tmp_path, precisions=("FP32",), composites=1)
+    result = build(request)
+    expected = {
+        "model": f"{NAME}-bundled",
+        "weights": "bundled",
+        "weights_are": "demonstration weights that ship with the toolchain, not the published ones",
+        "checkpoint_sha384": digest,
+        "license": "https://example.org/LICENSE",
+    }
+    written = onnx.load(request.layout.onnx)
+    assert {entry.key: entry.value for entry in written.metadata_props}.items() >= expected.items()
+    ir = openvino.Core().read_model(request.layout.ir("FP32"))
+    assert {key: ir.get_rt_info(["matting", key]).astype(str) for key in expected} == expected
+    assert result.verdict is not None
+    assert result.verdict["facts"].items() >= expected.items()
+    assert result.verdict["model"] == f"{NAME}-bundled"
+
+
+def test_a_file_that_is_no_checkpoint_is_passed_over(
+    server: Server, config: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """The next mirror is asked, and its file is the one that is recorded."""
+    bad = server.serve("/bad.pth", File(b"a well-formed file of something else"))
+    good = server.serve("/good.pth", File(checkpoint.read_bytes()))
+    notes = Notes()
+    path = fetch(from_sources(config, bad, good), tmp_path, notes)
+    assert path.read_bytes() == checkpoint.read_bytes()
+    assert any("trying the next source" in text for text in notes.said)
+    lock = json.loads((path.parent / "checkpoint.lock.json").read_text())
+    assert lock["files"][FILE]["source"] == good
+    assert not path.with_name(f"{FILE}.unverified").exists()
+
+
+def test_no_mirror_with_a_checkpoint_is_the_last_one_s_error(
+    server: Server, config: Path, tmp_path: Path
+) -> None:
+    """Nothing is adopted, recorded or left behind."""
+    urls = [server.serve(f"/{name}.pth", File(name.encode() * 99)) for name in ("a", "b")]
+    with pytest.raises(CheckpointError, match=r"\.unverified: not a "):
+        fetch(from_sources(config, *urls), tmp_path)
+    folder = tmp_path / "public" / NAME
+    assert [asked.path for asked in server.asked] == ["/a.pth", "/b.pth"]
+    assert not [path.name for path in folder.iterdir() if not path.name.endswith(".lock")]
+
+
+def test_a_mirror_that_answers_no_does_not_stop_the_next(
+    server: Server, config: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Unreachable, no checkpoint, and good, in this order, gives the good one."""
+    gone = server.serve("/gone.pth", page(404))
+    bad = server.serve("/bad.pth", File(b"x" * 999))
+    good = server.serve("/good.pth", File(checkpoint.read_bytes()))
+    path = fetch(from_sources(config, gone, bad, good), tmp_path)
+    assert path.read_bytes() == checkpoint.read_bytes()
+
+
+def test_a_changed_checkpoint_is_an_error_until_it_is_accepted(
+    config: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """The recorded digest holds until the user names the file; then the new one is held."""
+    out, record = tmp_path / "out", tmp_path / "out" / "public" / NAME / "checkpoint.lock.json"
+    model = from_sources(config, checkpoint.as_uri())
+    path = fetch(model, out)
+    recorded = record.read_bytes()
+    other = save_checkpoint(tmp_path / "other.pth", seed=3)
+    changed = from_sources(config, other.as_uri())
+    path.unlink()
+    with pytest.raises(IntegrityError, match="expected sha384") as error:
+        fetch(changed, out)
+    assert f"--accept {FILE}" in error.value.hint
+    assert not path.exists()
+    assert record.read_bytes() == recorded
+    assert fetch(changed, out, accept=FILE).read_bytes() == other.read_bytes()
+    shutil.copy(checkpoint, path)
+    with pytest.raises(IntegrityError):
+        fetch(changed, out)
+    assert path.read_bytes() == checkpoint.read_bytes()
+
+
+def test_one_s_own_checkpoint_is_copied_and_held(
+    model: Model, checkpoint: Path, tmp_path: Path
+) -> None:
+    """The copy beside the results is the file that was given; another content replaces it."""
+    own = Path(shutil.copy(checkpoint, tmp_path / "own.pth"))
+    request = BuildRequest(model, choose(model, str(own), tmp_path), tmp_path, stages=("download",))
+    build(request)
+    assert request.checkpoint == tmp_path / "public" / f"{NAME}-custom" / "own.pth"
+    assert request.checkpoint.read_bytes() == checkpoint.read_bytes()
+    save_checkpoint(own, seed=4)
+    build(replace(request, weights=choose(model, str(own), tmp_path)))
+    assert request.checkpoint.read_bytes() == own.read_bytes()
