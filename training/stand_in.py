@@ -33,6 +33,7 @@ TARGET = Path("toolchain/data/background-matting-mobilenetv2-bundled.safetensors
 RECORD_EVERY = 100
 PEAK_RATE = 2.5e-3
 AVERAGED = 0.99  # weight of what is averaged so far, a step
+NOISE = 0.05  # of a channel's deviation, on what the refiner takes from the base network
 REFINED_SHARE = 80_000 / (1280 * 720)
 
 
@@ -126,7 +127,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
-        loss = _refiner_loss(network, batch) if refiner else _base_loss(network, batch)
+        loss = _refiner_loss(network, batch, self.step) if refiner else _base_loss(network, batch)
         loss.backward()
         nn.utils.clip_grad_norm_((p for p in network.parameters() if p.grad is not None), 1.0)
         self.optimiser.step()
@@ -168,7 +169,7 @@ def _base_loss(network: MattingNetwork, batch: Batch) -> Tensor:
     )
 
 
-def _refiner_loss(network: MattingNetwork, batch: Batch) -> Tensor:
+def _refiner_loss(network: MattingNetwork, batch: Batch, step: int) -> Tensor:
     height, width = batch.src.shape[2:]
     both = torch.cat([batch.src, batch.bgr], 1)
     with torch.no_grad():
@@ -176,7 +177,11 @@ def _refiner_loss(network: MattingNetwork, batch: Batch) -> Tensor:
         selection = Selection("sampling", int(REFINED_SHARE * height * width))
         ref = selection.choose(base.err)
     coarse = torch.cat([base.pha, base.fgr], 1)
-    out = network.refiner(both, coarse, base.hid, ref)
+    # Without noise it learns to amplify the hidden features, and with them what rounding does.
+    random = torch.Generator().manual_seed(step)
+    spread = NOISE * base.hid.std((0, 2, 3), keepdim=True)
+    hidden = base.hid + spread * torch.randn(base.hid.shape, generator=random)
+    out = network.refiner(both, coarse, hidden, ref)
     alpha, foreground = leaky_clamp(out[:, :1]), leaky_clamp(out[:, 1:] + batch.src)
     return alpha_loss(alpha, batch.alpha) + foreground_loss(
         foreground, batch.foreground, batch.alpha
