@@ -23,9 +23,10 @@ BARE = """
 import sys, warnings, logging
 warnings.simplefilter("ignore"); logging.disable(logging.WARNING)
 import torch, openvino
+from pathlib import Path
 from toolchain.network.checkpoint import load_network
 from toolchain.network.refiner import Selection
-network = load_network(sys.argv[1], selection=Selection(), static=True)
+network = load_network(Path(sys.argv[1]), selection=Selection(), static=True)
 class Two(torch.nn.Module):
     def __init__(self):
         super().__init__()
