@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -35,23 +35,35 @@ class MattingScore:
     foreground_mse: float
 
 
+@dataclass(frozen=True)
+class Matte:
+    """`alpha`: H x W, 0..1; `foreground`: H x W x 3, RGB 0..1.  Its gradient is computed once."""
+
+    alpha: Floats
+    foreground: Floats
+
+    @cached_property
+    def gradient(self) -> Doubles:
+        """See `gradient`."""
+        return gradient(np.asarray(self.alpha, np.float64))
+
+
 def score(
     alpha: Floats, foreground: Floats, true_alpha: Floats, true_foreground: Floats
 ) -> MattingScore:
-    """Score a prediction against the truth, both of the truth's size.
+    """`compare` for a single use."""
+    return compare(Matte(alpha, foreground), Matte(true_alpha, true_foreground))
 
-    `alpha`, `true_alpha`: H x W, 0..1.  `foreground`, `true_foreground`: H x W x 3, RGB 0..1.
-    Computed in float64.
-    """
-    predicted, truth = np.asarray(alpha, np.float64), np.asarray(true_alpha, np.float64)
-    error = predicted - truth
-    gradients = gradient(truth) - gradient(predicted)
-    seen = truth > SEEN
-    colour = np.asarray(foreground, np.float64)[seen] - np.asarray(true_foreground)[seen]
+
+def compare(predicted: Matte, truth: Matte) -> MattingScore:
+    """Score a prediction against the truth, both of the truth's size.  Computed in float64."""
+    error = np.asarray(predicted.alpha, np.float64) - truth.alpha
+    seen = np.asarray(truth.alpha) > SEEN
+    colour = np.asarray(predicted.foreground, np.float64)[seen] - truth.foreground[seen]
     return MattingScore(
         alpha_mad=1000 * float(np.abs(error).mean()),
         alpha_mse=1000 * float(np.square(error).mean()),
-        alpha_grad=float(np.square(gradients).sum()) / 1000,
+        alpha_grad=float(np.square(truth.gradient - predicted.gradient).sum()) / 1000,
         foreground_mse=1000 * float(np.square(colour).mean()) if seen.any() else 0.0,
     )
 

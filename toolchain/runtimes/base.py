@@ -18,7 +18,8 @@ PROBES = ("pha_sm", "err_sm", "ref_sm")
 class Inference:
     """`pha`: H x W; `fgr`: H x W x 3, RGB; `ref`: H/4 x W/4, true where a patch was refined.
 
-    `exact`: whether the run that told `ref` gave the same bits of pha and fgr as the plain one.
+    `exact`: whether the model that also tells `ref` was seen to give the same bits of pha and fgr
+    as the plain one; until then pha and fgr are the plain one's.
     """
 
     pha: Floats

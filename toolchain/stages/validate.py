@@ -25,7 +25,7 @@ from toolchain.workspace.ledger import version
 if TYPE_CHECKING:
     from toolchain.frames.frame import Frame
     from toolchain.measures.differences import Differences
-    from toolchain.measures.matting import MattingScore
+    from toolchain.measures.matting import Matte, MattingScore
     from toolchain.runtimes.base import Inference, Runtime
 
 SCHEMA = 1
@@ -89,6 +89,7 @@ def validate(request: ValidateRequest, listener: Listener | None = None) -> Vali
     run or does not have the promised inputs and outputs, WorkspaceError if the verdict can't be
     written.  A verdict that was there before is replaced only by the new one.
     """
+    from toolchain.measures.matting import Matte
     from toolchain.runtimes.pytorch import PyTorchRuntime
 
     original = PyTorchRuntime(request.checkpoint, request.settings)
@@ -103,10 +104,14 @@ def validate(request: ValidateRequest, listener: Listener | None = None) -> Vali
             frame = load()
             names.append(frame.name)
             reference = original.infer(frame.src, frame.bgr)
-            scores.add(frame, reference)
+            truth = None
+            if frame.alpha is not None and frame.foreground is not None:
+                truth = Matte(frame.alpha, frame.foreground)
+            matte = Matte(reference.pha, reference.fgr)
+            scores.add(matte, truth)
             task.reach(done := done + 1)
             for candidate in candidates:
-                candidate.add(frame, reference)
+                candidate.add(frame, reference, matte, truth)
                 task.reach(done := done + 1)
     runs = tuple(candidate.run(scores) for candidate in candidates)
     passed = all(run.passed for run in runs)
@@ -153,11 +158,11 @@ class _Scores:
         self.name = name
         self._scores: list[MattingScore] = []
 
-    def add(self, frame: Frame, inference: Inference) -> None:
-        from toolchain.measures.matting import score
+    def add(self, matte: Matte, truth: Matte | None) -> None:
+        from toolchain.measures.matting import compare
 
-        if frame.alpha is not None and frame.foreground is not None:
-            self._scores.append(score(inference.pha, inference.fgr, frame.alpha, frame.foreground))
+        if truth is not None:
+            self._scores.append(compare(matte, truth))
 
     def mean(self) -> dict[str, float] | None:
         """Metric -> mean, None without any truth."""
@@ -196,9 +201,9 @@ class _Candidate:
         self.same_patches = {name: Differences(bound) for name, bound in bounds.items()}
         self.truth = _Scores(self.form)
 
-    def add(self, frame: Frame, reference: Inference) -> None:
+    def add(self, frame: Frame, reference: Inference, original: Matte, truth: Matte | None) -> None:
         from toolchain.measures.differences import outside
-        from toolchain.measures.matting import score
+        from toolchain.measures.matting import Matte, compare
 
         found = self.runtime.infer(frame.src, frame.bgr)
         for name in OUTPUTS:
@@ -218,8 +223,9 @@ class _Candidate:
             one, other = getattr(reference, name), getattr(found, name)
             self.everywhere[name].add(one, other)
             self.same_patches[name].add(one, other, where)
-        self.between.append(score(found.pha, found.fgr, reference.pha, reference.fgr))
-        self.truth.add(frame, found)
+        matte = Matte(found.pha, found.fgr)
+        self.between.append(compare(matte, original))
+        self.truth.add(matte, truth)
 
     def run(self, original: _Scores) -> Run:
         from toolchain.measures.verdict import judge
