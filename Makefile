@@ -46,7 +46,7 @@ bench: $(READY)  ## start-up, download and build against their yardsticks
 	$(BIN)/python -m benchmarks $(ARGS)
 
 train: $(READY)  ## repeat the training of the bundled weights (then: python -m training.card)
-	$(BIN)/python -m training.stand_in $(ARGS)
+	$(BIN)/python -m training.bundled $(ARGS)
 
 wheel: $(READY)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
