@@ -146,12 +146,12 @@ def test_a_second_build_writes_nothing(copy: BuildRequest) -> None:
     assert snapshot(copy.output) == before
 
 
-def test_a_second_build_costs_less_than_a_second(copy: BuildRequest) -> None:
-    """It takes under 1 s of CPU, and loads neither PyTorch nor OpenVINO."""
+def test_a_second_build_loads_nothing_heavy(copy: BuildRequest) -> None:
+    """What is done is known without PyTorch, OpenVINO and the like."""
     code = (
-        "import json, os, sys; from toolchain.cli.matting import main; code = main(sys.argv[1:]);"
+        "import json, sys; from toolchain.cli.matting import main; code = main(sys.argv[1:]);"
         "heavy = sorted({'torch', 'openvino', 'onnx', 'onnxruntime', 'scipy'} & set(sys.modules));"
-        "print(json.dumps([code, heavy, sum(os.times()[:2])]))"
+        "print(json.dumps([code, heavy]))"
     )
     arguments = command(copy)[3:]
     done = subprocess.run(
@@ -161,9 +161,7 @@ def test_a_second_build_costs_less_than_a_second(copy: BuildRequest) -> None:
         text=True,
         check=True,
     )
-    code_, heavy, seconds = json.loads(done.stdout.splitlines()[-1])
-    assert (code_, heavy) == (0, [])
-    assert seconds < 1
+    assert json.loads(done.stdout.splitlines()[-1]) == [0, []]
 
 
 @pytest.mark.parametrize(
