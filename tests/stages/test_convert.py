@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from tests.support.weights import picture
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
-from toolchain.errors import ConversionError
+from toolchain.errors import ConversionError, WorkspaceError
 from toolchain.pipeline.request import KEPT
 from toolchain.stages.convert import ConvertRequest, Kept, convert
 from toolchain.stages.export import ExportRequest, export
@@ -168,6 +169,29 @@ def test_a_wrong_name_is_refused_and_the_good_ir_stays(onnx_file: Path, tmp_path
     with pytest.raises(ConversionError, match="alpha"):
         converted(onnx_file, tmp_path, settings=settings)
     assert xml.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"model.xml", "model.bin"}
+
+
+def test_a_full_disk_is_said_and_the_good_ir_stays(
+    onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO tells of a stream's error alone; the person hears that there is no room."""
+    xml = converted(onnx_file, tmp_path)
+    before = xml.read_bytes(), xml.with_suffix(".bin").read_bytes()
+
+    def full(_model: object, target: Path, **_: object) -> None:
+        target.write_bytes(b"half")
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(openvino, "save_model", full)
+    with pytest.raises(ConversionError, match="iostream error"):
+        converted(onnx_file, tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=4096))
+    with pytest.raises(WorkspaceError, match="No space left on device") as caught:
+        converted(onnx_file, tmp_path)
+    assert "Free some space" in caught.value.hint
+    assert (xml.read_bytes(), xml.with_suffix(".bin").read_bytes()) == before
     assert {path.name for path in tmp_path.iterdir()} == {"model.xml", "model.bin"}
 
 

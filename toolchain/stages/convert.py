@@ -7,6 +7,9 @@ stays RGB 0..1, since reversing input channels does not touch outputs.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,7 @@ from toolchain.workspace.atomic import os_errors, publish_pair
 
 Precision = Literal["FP32", "FP16"]
 RT_INFO = "matting"  # the section of rt_info that holds our facts
+NO_ROOM = 1 << 20  # bytes free at which a failed write is put down to a full disk
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,11 @@ def convert(request: ConvertRequest) -> ConvertResult:
             written = Path(scratch, request.xml.name)
             try:
                 _save(core, model, written, request)
+                _check(core.read_model(written), request)
             except RuntimeError as error:
+                if shutil.disk_usage(folder).free < NO_ROOM:  # which OpenVINO does not tell
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
                 raise _save_error(error, folder) from error
-            _check(core.read_model(written), request)
             del model
             sizes = written.stat().st_size, written.with_suffix(".bin").stat().st_size
             publish_pair(written.with_suffix(".bin"), written, folder)
