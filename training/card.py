@@ -43,8 +43,6 @@ from training.pictures import contact_sheet
 from training.plots import plot_history
 
 CONFIG = Path("model.yml")
-FOLDER = Path("training/card")
-PATCHES = 5_000
 METRICS = tuple(field.name for field in fields(MattingScore))
 
 
@@ -142,11 +140,12 @@ def main(arguments: list[str] | None = None) -> int:
         if options.dry_run:
             print(text)
             return 0
-        FOLDER.mkdir(exist_ok=True)
-        write_bytes(FOLDER / "mattes.jpg", contact_sheet(lambda frame: matter.matte(frame)[:2]))
+        sheet = contact_sheet(lambda frame: matter.matte(frame)[:2])
+        write_bytes(TARGET.with_suffix(".jpg"), sheet)
     history = _history(options.work)
     if history:
-        plot_history(history["losses"], history["held_out"], FOLDER / "history.png")
+        target = TARGET.with_name(f"{TARGET.stem}-losses.png")
+        plot_history(history["losses"], history["held_out"], target)
     write_bytes(TARGET.with_suffix(".md"), text.encode())
     print(text)
     return _enter(options.weights)
