@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import openvino
 import pytest
@@ -86,6 +87,28 @@ def test_ports_are_static_named_and_in_order(onnx_file: Path, tmp_path: Path) ->
         ("fgr", SHAPE),
     ]
     assert not model.is_dynamic()
+
+
+def test_a_graph_that_counts_its_patches_is_converted(tmp_path: Path) -> None:
+    """Shapes inside may depend on the frame, as in other exports of this network."""
+    ports = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(SHAPE))
+        for name in ("src", "bgr", "fgr")
+    ]
+    count = onnx.helper.make_tensor_value_info("pha", onnx.TensorProto.INT64, [4, 1])
+    nodes = [
+        onnx.helper.make_node("Sub", ["src", "bgr"], ["fgr"]),
+        onnx.helper.make_node("NonZero", ["fgr"], ["where"]),
+        onnx.helper.make_node("ReduceSum", ["where", "axes"], ["pha"]),
+    ]
+    axes = onnx.helper.make_tensor("axes", onnx.TensorProto.INT64, [1], [1])
+    graph = onnx.helper.make_graph(nodes, "counts", ports[:2], [count, ports[2]], [axes])
+    opset = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset), tmp_path / "counts.onnx")
+    xml = converted(tmp_path / "counts.onnx", tmp_path / "ir")
+    model = openvino.Core().read_model(xml)
+    assert model.is_dynamic()
+    assert [port.get_any_name() for port in model.outputs] == ["pha", "fgr"]
 
 
 def test_rt_info_tells_the_facts(onnx_file: Path, tmp_path: Path) -> None:
