@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import sparse
+from scipy.sparse import csgraph
 
 Doubles = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.intp]
 STEPS = 10
 THETA = 0.15
 
@@ -37,20 +40,46 @@ def _far(distance: Doubles) -> Doubles:
 
 def _levels(both: Doubles) -> Doubles:
     """l of every pixel, `both` being the lower of the two mattes."""
-    joined = np.ones(both.shape, np.bool_)
-    reached = np.zeros(both.shape, np.uint8)
+    height, width = both.shape
+    steps = np.zeros((height, width + 1), np.uint8)  # a column of 0: no run goes on in the next row
     for step in range(1, STEPS + 1):
-        joined &= _largest(both >= step / STEPS)
+        steps[:, 1:] += both >= step / STEPS
+    joined = np.ones(steps.shape, np.bool_)
+    reached = np.zeros(steps.shape, np.uint8)
+    for step in range(1, STEPS + 1):
+        joined &= _largest(steps >= step)
         if not joined.any():
             break
         reached += joined
-    return np.asarray(np.arange(STEPS + 1) / STEPS)[reached]
+    return np.asarray(np.arange(STEPS + 1) / STEPS)[reached[:, 1:]]
 
 
-def _largest(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The largest 4-connected region of `mask`."""
-    labels, count = ndimage.label(mask)
-    if count <= 1:
+def _largest(mask: Mask) -> Mask:
+    """The largest 4-connected region of `mask`, whose first column is empty.
+
+    Rows fall into runs, and runs that overlap from row to row are connected: a graph far smaller
+    than the picture.
+    """
+    flat = mask.reshape(-1)
+    turns = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    if turns.size % 2:
+        turns = np.append(turns, flat.size)
+    starts, ends = turns[::2], turns[1::2]
+    if not starts.size:
         return mask
-    sizes = np.bincount(labels[mask])
-    return np.asarray(labels == sizes.argmax())
+    first = np.searchsorted(ends, starts - mask.shape[1], side="right")
+    touching = np.searchsorted(starts, ends - mask.shape[1], side="left") - first
+    pairs = _ranges(first, touching), np.repeat(np.arange(starts.size), touching)
+    links = sparse.coo_matrix((np.ones(pairs[0].size, np.int8), pairs), (starts.size,) * 2)
+    count, region = csgraph.connected_components(links, directed=False)
+    if count > 1:
+        sizes = np.bincount(region, weights=ends - starts)
+        others = region != sizes.argmax()
+        flat[_ranges(starts[others], (ends - starts)[others])] = False
+    return mask
+
+
+def _ranges(starts: Indices, lengths: Indices) -> Indices:
+    """starts[0], starts[0] + 1 ... `lengths[0]` of them, then those of starts[1], and so on."""
+    before = np.cumsum(lengths) - lengths
+    return np.asarray(np.repeat(starts - before, lengths) + np.arange(lengths.sum()))
