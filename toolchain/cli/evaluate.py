@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from toolchain.pipeline.evaluate import EvaluationRequest
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 TEXT = "score every form of the model on frames with known truth"
 EXAMPLE = "matting evaluate --weights bundled --dataset DIR --backgrounds DIR --models FP32,FP16"
-HINTS = {"f32": ("f32",), "default": ("default",), "both": ("f32", "default")}
+HINTS: dict[str, tuple[Literal["f32", "default"], ...]] = {
+    "f32": ("f32",),
+    "default": ("default",),
+    "both": ("f32", "default"),
+}
 
 
 def add_options(parser: argparse.ArgumentParser, positive: Callable[[str], int]) -> None:
@@ -107,11 +111,9 @@ def table(content: Mapping[str, Any]) -> list[str]:
     for name, row in content["published"]["rows"].items():
         figures = (f"{row[metric]:g}" if metric in row else "-" for metric in METRICS)
         lines.append(_row(["published", "", "", *figures]) + f"  {name}")
-    dataset = content["dataset"]
     lines += [
         "",
-        f"{dataset['frames']} frames, {dataset['clips']} clips of {dataset['name']} "
-        f"({dataset['kind']}), {len(dataset['skipped'])} bad frames left out.",
+        _described(content["dataset"]),
         *(f"{LABELS[metric]}: {scale}." for metric, scale in content["scales"].items()),
         f"{content['interval']}.",
         f"published: {content['published']['about']}.",
@@ -148,13 +150,18 @@ def _asked(options: argparse.Namespace, request: BuildRequest) -> EvaluationRequ
 
 
 def _foreseen(seen: Mapping[str, Any]) -> list[str]:
-    lines = [
+    return [
         f"{seen['frames']} frames, {seen['clips']} clips of {seen['dataset']} ({seen['kind']})",
         *(f"bad: {fault['file']}: {fault['reason']}" for fault in seen["bad"]),
         *(f"would score {model}" for model in seen["models"]),
         f"would write {seen['target']} (.csv, .md)",
     ]
-    return lines
+
+
+def _described(dataset: Mapping[str, Any]) -> str:
+    left = f", {len(dataset['skipped'])} bad frames left out" if dataset["skipped"] else ""
+    what = f"{dataset['frames']} frames, {dataset['clips']} clips of {dataset['name']}"
+    return f"{what} ({dataset['kind']}){left}."
 
 
 def _row(cells: list[str]) -> str:

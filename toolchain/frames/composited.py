@@ -164,7 +164,9 @@ def _named(
     for name, path in found.items():
         for half, prefix in zip(halves, SIDE_BY_SIDE, strict=True):
             if path.stem.startswith(prefix):
-                half[PurePosixPath(name).with_name(path.stem[len(prefix) :] or "_").as_posix()] = path
+                half[PurePosixPath(name).with_name(path.stem[len(prefix) :] or "_").as_posix()] = (
+                    path
+                )
     if any(halves):
         yield from _partners(halves[0], halves[1], SIDE_BY_SIDE, faults)
     else:

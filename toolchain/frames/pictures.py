@@ -93,9 +93,7 @@ def opened(path: Path, data: bytes | None = None) -> Image.Image:
     try:
         source = path if data is None else io.BytesIO(data)
         with Image.open(source) as picture:
-            # Pillow only warns, and filters of warnings are not made for threads.
-            if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or math.inf):
-                raise ValueError(f"{_size(picture)} pixels are too many")
+            _refuse_bombs(picture)
             picture.load()
             upright: Image.Image = ImageOps.exif_transpose(picture)
             return upright
@@ -127,6 +125,12 @@ def picture_files(folder: Path) -> list[Path]:
 
 def _open(path: Path) -> Image.Image:
     return opened(path).convert("RGB")
+
+
+def _refuse_bombs(picture: Image.Image) -> None:
+    # Pillow only warns, and filters of warnings are not made for threads.
+    if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise ValueError(f"{_size(picture)} pixels are too many")
 
 
 def _reason(error: Exception) -> str:

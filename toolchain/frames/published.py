@@ -23,6 +23,7 @@ from toolchain.frames.dataset import (
     key_of,
     same_size,
 )
+from toolchain.frames.frame import Pixels
 from toolchain.frames.headers import has_alpha, header
 from toolchain.frames.pictures import fitted, opened, picture_files
 from toolchain.frames.recent import Recent
@@ -61,11 +62,13 @@ class PublishedItem:
             if not has_alpha(truth):
                 raise _no_alpha(self.fgr)
             rgba = np.asarray(truth.convert("RGBA"))
-            return Sample(fitted(frame.convert("RGB"), size), small, channel(rgba, 3), rgba[..., :3])
+            return Sample(
+                fitted(frame.convert("RGB"), size), small, channel(rgba, 3), rgba[..., :3]
+            )
 
         return Raw(key_of("published", com, plate, fgr), sample)
 
-    def _plate(self, data: bytes, size: Size) -> tuple[Size, np.ndarray]:
+    def _plate(self, data: bytes, size: Size) -> tuple[Size, Pixels]:
         picture = opened(self.bgr, data).convert("RGB")
         return picture.size, fitted(picture, size)
 

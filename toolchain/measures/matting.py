@@ -37,9 +37,9 @@ class MattingScore:
 
 @dataclass(frozen=True)
 class Matte:
-    """`alpha`: H x W; `foreground`: H x W x 3, RGB; floats 0..1, or uint8 0..255 as files hold them.
+    """`alpha`: H x W; `foreground`: H x W x 3, RGB.  What is derived from it is computed once.
 
-    What is derived from it is computed once.
+    Both are floats 0..1, or uint8 0..255 as files hold them.
     """
 
     alpha: Values

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +66,9 @@ class OpenVinoQueue:
 
     def wait(self, future: Future[Prediction]) -> Prediction:
         """See `InferenceQueue.wait`."""
-        while True:
-            try:
-                return future.result(PATIENCE)
-            except NotYet:
-                self._queue.wait_all()  # a failed request has no callback, but raises here
+        while not wait([future], PATIENCE).done:
+            self._queue.wait_all()  # a failed request has no callback, but raises here
+        return future.result()
 
     def close(self) -> None:
         """See `InferenceQueue.close`."""

@@ -26,7 +26,7 @@ class Journal:
         self._stream: Any = None
 
     def entries(self) -> list[Entry]:
-        """What was written, in order; empty if there is no such file.  WorkspaceError if unreadable."""
+        """What was written, in order; none if there is no such file.  Raises WorkspaceError."""
         if not self._path.exists():
             return []
         with os_errors(self._path, "read"):

@@ -46,21 +46,20 @@ def evaluate(request: EvaluateRequest, listener: Listener | None = None) -> Eval
     from toolchain.stages.evaluate.summary import content
     from toolchain.stages.evaluate.tables import as_csv, as_markdown
 
-    talk = listener or Silence()
-    evaluation = _Evaluation(request, talk)
+    evaluation = _Evaluation(request, listener or Silence())
     evaluation.inspect()
+    records = [Records(request, way) for way in request.ways]
+    evaluation.compare(records)
     with contextlib.ExitStack() as stack:
         cluster = None
-        if request.cluster is not None:
+        if request.cluster is not None and any(map(evaluation.tasks, records)):
             from toolchain.stages.evaluate.cluster import connected
 
             cluster = stack.enter_context(connected(request.cluster, request.workers))
-        records = []
-        for way in request.ways:
-            records.append(Records(request, way))
-            evaluation.score(way, records[-1], cluster)
-    good = evaluation.good()
-    result = content(request, good, evaluation.faults(), list(zip(request.ways, records, strict=True)))
+        for way, record in zip(request.ways, records, strict=True):
+            evaluation.score(way, record, cluster)
+    pairs = list(zip(request.ways, records, strict=True))
+    result = content(request, evaluation.good(), evaluation.faults(), pairs)
     write_json(request.target, result)
     write_bytes(request.target.with_suffix(".csv"), as_csv(result).encode())
     write_bytes(request.target.with_suffix(".md"), as_markdown(result).encode())
@@ -105,16 +104,41 @@ class _Evaluation:
         self._bad = inspected(self._request.dataset, self._talk)
         self._check()
 
+    def compare(self, records: list[Records]) -> None:
+        """Find out which frames are still those that were scored before."""
+        items = self._request.dataset.items
+        known = [n for n in self.good() if any(record.key(items[n].name) for record in records)]
+        if not known:
+            return
+        label = "Comparing with what was scored"
+        with (
+            ThreadPoolExecutor(LOOKING, "comparing") as pool,
+            self._talk.task(label, len(known), "frames") as task,
+        ):
+            found = pool.map(self._key, (items[n] for n in known))
+            for done, (index, key) in enumerate(zip(known, found, strict=True), 1):
+                if isinstance(key, str):
+                    self._keys[index] = key
+                else:
+                    self._bad[index] = key
+                task.reach(done)
+        self._check()
+
     def score(self, way: Way, records: Records, cluster: Cluster | None) -> None:
         from toolchain.stages.evaluate.shard import Bad
 
-        tasks = self._tasks(records)
+        tasks = self.tasks(records)
         items = self._request.dataset.items
         label = f"Evaluating {way}"
-        with records.journal, self._talk.task(label, len(tasks), "frames") as task:
-            outcomes = self._outcomes(way, tasks, cluster)
-            # Closed at once when something fails, not when it happens to be collected.
-            with contextlib.closing(outcomes):
+        if len(tasks) < len(self.good()):
+            self._talk.note(f"{label}: {len(self.good()) - len(tasks)} frames were scored already")
+        if tasks:
+            with (
+                records.journal,
+                self._talk.task(label, len(tasks), "frames") as task,
+                # Closed at once when something fails, not when it happens to be collected.
+                contextlib.closing(self._outcomes(way, tasks, cluster)) as outcomes,
+            ):
                 for done, (scorer, outcome) in enumerate(outcomes, 1):
                     if isinstance(outcome, Bad):
                         self._bad[outcome.index] = outcome.fault
@@ -125,6 +149,17 @@ class _Evaluation:
         if not self.good():
             raise self._error("no frame of the dataset can be used")
 
+    def tasks(self, records: Records) -> list[Task]:
+        """Good frames that `records` lacks, or has of another content."""
+        from toolchain.stages.evaluate.shard import Task
+
+        items = self._request.dataset.items
+        return [
+            Task(n, items[n])
+            for n in self.good()
+            if n not in self._keys or records.key(items[n].name) != self._keys[n]
+        ]
+
     def good(self) -> list[int]:
         """The frames that can be used, in order."""
         return [n for n in range(len(self._request.dataset.items)) if n not in self._bad]
@@ -133,11 +168,13 @@ class _Evaluation:
         """The others."""
         return [*self._request.dataset.faults, *(self._bad[index] for index in sorted(self._bad))]
 
-    def _tasks(self, records: Records) -> list[Task]:
-        from toolchain.stages.evaluate.shard import Task
+    def _key(self, item: Item) -> str | Fault:
+        from toolchain.frames.dataset import fault_of
 
-        items = self._request.dataset.items
-        return [Task(n, items[n], records.key(items[n].name)) for n in self.good()]
+        try:
+            return item.read().key
+        except FrameError as error:
+            return fault_of(error, item.name, self._request.dataset.root)
 
     def _outcomes(
         self, way: Way, tasks: list[Task], cluster: Cluster | None
@@ -147,8 +184,6 @@ class _Evaluation:
         root = self._request.dataset.root
         if cluster is not None:
             yield from cluster.outcomes(way, tasks, root)
-            return
-        if not tasks:
             return
         scorer, outcomes = score_here(way, tasks, root)
         with contextlib.closing(outcomes):
@@ -171,7 +206,8 @@ class _Evaluation:
                 kept="No results were written.",
                 hint="Run the same command again.",
             )
-        self.scored += records.enter(name, outcome, scorer)
+        records.enter(name, outcome, scorer)
+        self.scored += 1
 
     def _check(self) -> None:
         """Stop at bad frames unless they are to be skipped."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from toolchain.frames.dataset import Dataset
@@ -44,10 +43,8 @@ class Records:
         found = self._found.get(frame)
         return found[0] if found else None
 
-    def enter(self, frame: str, scored: Scored, scorer: Scorer) -> bool:
-        """Take an outcome; returns whether the frame had to be scored now."""
-        if scored.scores is None:
-            return False
+    def enter(self, frame: str, scored: Scored, scorer: Scorer) -> None:
+        """Take an outcome, and keep it."""
         self._found[frame] = (scored.key, scored.scores, scorer)
         self.journal.append(
             {
@@ -58,7 +55,6 @@ class Records:
                 "executed": scorer.executed,
             }
         )
-        return True
 
     def scores(self, frame: str) -> tuple[float, ...]:
         """Those of a frame, in the order of METRICS."""

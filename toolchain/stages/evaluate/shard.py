@@ -24,20 +24,19 @@ TOOLS = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "scipy", "pillow")
 
 @dataclass(frozen=True)
 class Task:
-    """One frame to score.  `index`: in the dataset; `known`: its key when it was scored before."""
+    """One frame to score.  `index`: in the dataset."""
 
     index: int
     item: Item
-    known: str | None = None
 
 
 @dataclass(frozen=True)
 class Scored:
-    """`scores`: in the order of METRICS; None where the frame is still the one scored before."""
+    """`key`: of the frame's content; `scores`: in the order of METRICS."""
 
     index: int
     key: str
-    scores: tuple[float, ...] | None
+    scores: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,6 @@ def _read(way: Way, root: Path | None, task: Task) -> _Ready | Settled[Scored | 
 
     try:
         raw = task.item.read()
-        if raw.key == task.known:
-            return Settled(Scored(task.index, raw.key, None))
         return _Ready(raw.key, raw.sample(way.size))
     except FrameError as error:
         return Settled(Bad(task.index, fault_of(error, task.item.name, root)))
@@ -137,9 +134,7 @@ def _score(way: Way, task: Task, ready: _Ready, found: Prediction) -> Scored | B
             kept="What was scored before is kept.",
             hint="`matting validate` tells where they arise.",
         )
-    return Scored(
-        task.index, ready.key, scores(predicted, Matte(sample.alpha, sample.foreground))
-    )
+    return Scored(task.index, ready.key, scores(predicted, Matte(sample.alpha, sample.foreground)))
 
 
 def _load(way: Way, threads: int) -> InferenceQueue:

@@ -33,12 +33,10 @@ def content(
     numbers = {clip: n for n, clip in enumerate(dict.fromkeys(item.clip for item in items))}
     clips = np.array([numbers[item.clip] for item in items], np.intp)
     names = [item.name for item in items]
-    values = {
-        way: np.array([records.scores(name) for name in names]) for way, records in found
-    }
+    values = {way: np.array([records.scores(name) for name in names]) for way, records in found}
     original = next((values[way] for way in values if way.model == ORIGINAL), None)
     models = []
-    processors = set()
+    processors: set[str] = set()
     for way, records in found:
         sums = ByClip(len(METRICS))
         for item, row in zip(items, values[way], strict=True):

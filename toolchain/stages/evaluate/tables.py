@@ -33,12 +33,10 @@ def as_csv(content: Json) -> str:
 def as_markdown(content: Json) -> str:
     """The table with its bounds, the published one beside it, the clips, and what all of it is."""
     dataset = content["dataset"]
-    lines = [
-        f"# Evaluation of {content['model']}",
-        "",
-        f"{dataset['frames']} frames in {dataset['clips']} clips of {dataset['name']} "
-        f"({dataset['kind']}), at {dataset['size'][0]}x{dataset['size'][1]}.",
-    ]
+    what = f"{dataset['frames']} frames in {dataset['clips']} clips of {dataset['name']}"
+    size = "x".join(map(str, dataset["size"]))
+    lines = [f"# Evaluation of {content['model']}", ""]
+    lines += [f"{what} ({dataset['kind']}), at {size}."]
     if dataset["skipped"]:
         lines += ["", f"**{len(dataset['skipped'])} bad frames were left out:**", ""]
         lines += [f"- `{fault['file']}`: {fault['reason']}" for fault in dataset["skipped"]]
