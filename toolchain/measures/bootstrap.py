@@ -55,5 +55,5 @@ def sentence(unit: str, seed: int) -> str:
         f"that draw {unit}s with replacement, seed {seed}"
     )
     if unit == "frame":
-        text += "; frames of one clip resemble each other, so with clips the truth is wider"
+        text += "; frames of one clip resemble each other: with few clips the truth is wider"
     return text
