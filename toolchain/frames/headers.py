@@ -28,7 +28,9 @@ def header(path: Path) -> Header:
     try:
         with path.open("rb") as stream, Image.open(stream) as picture:
             size = picture.size
-            if picture.getexif().get(ORIENTATION) in TURNED:
+            # Asked for EXIF that is not at its head, a PNG is decoded.
+            told = picture.format != "PNG" or "exif" in picture.info
+            if told and picture.getexif().get(ORIENTATION) in TURNED:
                 size = (size[1], size[0])
             alpha = has_alpha(picture)
             end = ENDS.get(picture.format or "", b"")

@@ -93,7 +93,7 @@ def published(root: Path) -> Dataset:
 
 
 def pictures_by_name(folder: Path) -> dict[str, Path]:
-    """The pictures below `folder`, by their path in it without suffix.
+    """The pictures below `folder`, by their path in it without suffix, in order.
 
     Raises FrameError where two files have one name.
     """
@@ -107,7 +107,7 @@ def pictures_by_name(folder: Path) -> dict[str, Path]:
                 path=path,
             )
         found[name] = path
-    return found
+    return dict(sorted(found.items()))
 
 
 def pictures_below(folder: Path) -> Iterator[Path]:
