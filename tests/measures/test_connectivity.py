@@ -9,48 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from tests.support.second import by_the_paper
 from toolchain.measures.connectivity import connectivity_error
-
-
-def by_the_paper(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Level by level: flood each region pixel by pixel, keep the largest, note who left it."""
-    height, width = truth.shape
-    l_map = np.full(truth.shape, -1.0)
-    for step in range(1, 11):
-        mask = (predicted >= step / 10) & (truth >= step / 10)
-        best: list[tuple[int, int]] = []
-        seen = np.zeros(truth.shape, bool)
-        for start in zip(*np.nonzero(mask), strict=True):
-            if seen[start]:
-                continue
-            region, border = [], [start]
-            seen[start] = True
-            while border:
-                row, column = border.pop()
-                region.append((row, column))
-                for r, c in (
-                    (row - 1, column),
-                    (row + 1, column),
-                    (row, column - 1),
-                    (row, column + 1),
-                ):
-                    inside = 0 <= r < height and 0 <= c < width
-                    if inside and mask[r, c] and not seen[r, c]:
-                        seen[r, c] = True
-                        border.append((r, c))
-            if len(region) > len(best):
-                best = region
-        omega = np.zeros(truth.shape, bool)
-        for pixel in best:
-            omega[pixel] = True
-        l_map[(l_map == -1) & ~omega] = (step - 1) / 10
-    l_map[l_map == -1] = 1
-    phi = []
-    for alpha in (predicted, truth):
-        distance = alpha - l_map
-        phi.append(1 - distance * (distance >= 0.15))
-    return float(np.abs(phi[0] - phi[1]).sum())
-
 
 # Values on and between the levels, and exactly at them.
 values = st.one_of(st.sampled_from([0.0, 0.1, 0.2, 0.55, 0.6, 0.7, 1.0]), st.floats(0, 1))

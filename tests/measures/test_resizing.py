@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.second import pixel_by_pixel
 from toolchain.measures.resizing import resized
-
-
-def pixel_by_pixel(values: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Each new pixel from its four neighbours."""
-    rows, columns = values.shape[:2]
-    out = np.zeros((height, width, *values.shape[2:]))
-    for row in range(height):
-        for column in range(width):
-            y = min(max((row + 0.5) * rows / height - 0.5, 0), rows - 1)
-            x = min(max((column + 0.5) * columns / width - 0.5, 0), columns - 1)
-            top, left = math.floor(y), math.floor(x)
-            below, right = min(top + 1, rows - 1), min(left + 1, columns - 1)
-            v, u = y - top, x - left
-            out[row, column] = (
-                (1 - v) * (1 - u) * values[top, left]
-                + (1 - v) * u * values[top, right]
-                + v * (1 - u) * values[below, left]
-                + v * u * values[below, right]
-            )
-    return out
-
 
 sides = st.integers(1, 14)
 
