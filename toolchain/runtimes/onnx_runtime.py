@@ -58,6 +58,12 @@ class OnnxRuntime:
         )
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the model's frames."""
+        _, _, height, width = self._plain.get_inputs()[0].shape
+        return width, height
+
+    @property
     def executed(self) -> str:
         """The precision that the runtime computes in."""
         return "f32"

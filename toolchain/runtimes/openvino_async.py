@@ -47,6 +47,13 @@ class OpenVinoQueue:
         self._queue = openvino.AsyncInferQueue(compiled)
         self._queue.set_callback(_deliver)
         self._executed = precision_of(compiled)
+        _, height, width, _ = compiled.input("src").shape
+        self._size = width, height
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the model's frames."""
+        return self._size
 
     @property
     def executed(self) -> str:

@@ -130,7 +130,8 @@ def connected(address: str, workers: int | None) -> Iterator[Cluster]:
                     n_workers=count,
                     threads_per_worker=1,
                     processes=True,
-                    dashboard_address=None,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",  # None would take a fixed port
                     silence_logs="ERROR",
                     memory_limit=0,
                 )

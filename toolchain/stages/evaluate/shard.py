@@ -119,21 +119,15 @@ def _score(way: Way, task: Task, ready: _Ready, found: Prediction) -> Scored | B
     from toolchain.measures.scoring import is_finite, scores
 
     sample = ready.sample
-    if found.fgr.shape != sample.src.shape or found.pha.shape != sample.src.shape[:2]:
-        raise EvaluationError(
-            f"{way.file}: gives mattes of {found.pha.shape[1]}x{found.pha.shape[0]}, expected "
-            f"{way.size[0]}x{way.size[1]}",
-            hint="Build it for this size, or give --input-size.",
-        )
-    height, width = sample.alpha.shape
-    size = width, height
-    predicted = Matte(resized(found.pha, size), resized(found.fgr, size))
-    if not is_finite(predicted):
+    if not is_finite(Matte(found.pha, found.fgr)):
         raise EvaluationError(
             f"{way}: NaN or infinite values on frame {task.item.name}",
             kept="What was scored before is kept.",
             hint="`matting validate` tells where they arise.",
         )
+    height, width = sample.alpha.shape
+    size = width, height
+    predicted = Matte(resized(found.pha, size), resized(found.fgr, size))
     return Scored(task.index, ready.key, scores(predicted, Matte(sample.alpha, sample.foreground)))
 
 
@@ -151,7 +145,21 @@ def _load(way: Way, threads: int) -> InferenceQueue:
     if way.model == ONNX:
         from toolchain.runtimes.onnx_runtime import OnnxRuntime
 
-        return OneByOne(OnnxRuntime(way.file, plain=True, threads=threads))
+        runtime = OnnxRuntime(way.file, plain=True, threads=threads)
+        _check_size(way, runtime.size)
+        return OneByOne(runtime)
     from toolchain.runtimes.openvino_async import OpenVinoQueue
 
-    return OpenVinoQueue(way.file, way.hint, threads=threads)
+    queue = OpenVinoQueue(way.file, way.hint, threads=threads)
+    _check_size(way, queue.size)
+    return queue
+
+
+def _check_size(way: Way, size: tuple[int, int]) -> None:
+    if size != way.size:
+        raise EvaluationError(
+            f"{way.file}: takes frames of {size[0]}x{size[1]}, expected "
+            f"{way.size[0]}x{way.size[1]}",
+            kept="Nothing was scored with it.",
+            hint="Build it for this size, or give the --input-size it was built with.",
+        )
