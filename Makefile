@@ -42,7 +42,7 @@ lint: $(READY)  ## ruff, mypy and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## start-up, download and build against their yardsticks
+bench: $(READY)  ## start-up, download, build and evaluation against their yardsticks
 	$(BIN)/python -m benchmarks $(ARGS)
 
 train: $(READY)  ## repeat the training of the bundled weights (then: python -m training.card)
