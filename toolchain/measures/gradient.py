@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy import ndimage
 
-Doubles = npt.NDArray[np.float64]
+from toolchain.measures.values import Doubles, Values, as_doubles
+
 SIGMA = 1.4
 EPSILON = 0.01
 HALF = math.ceil(SIGMA * math.sqrt(-2 * math.log(math.sqrt(2 * math.pi) * SIGMA * EPSILON)))
-TILE = 16  # pixels along a side; any value gives the same result
+TILE = 16  # pixels along a side: a multiple of HALF; any gives the same result
+SIDE = TILE + 2 * HALF  # of what a tile's filter sees
 BATCH = 256  # tiles at a time: what a core's cache holds
 
 
@@ -37,22 +38,21 @@ class Edges:
     size: tuple[int, int]
 
 
-def edges(alpha: Doubles) -> Edges:
-    """The gradient of an H x W matte, tile by tile."""
+def edges(alpha: Values) -> Edges:
+    """The gradient of an H x W matte, tile by tile, in float64."""
     height, width = alpha.shape
     rows, columns = -(-height // TILE), -(-width // TILE)
     below, right = rows * TILE - height, columns * TILE - width
     padded = np.pad(alpha, HALF, mode="symmetric")
     if below or right:  # whole tiles; what is computed out there is dropped
         padded = np.pad(padded, ((0, below), (0, right)), mode="edge")
-    changing = _changing(padded[HALF:-HALF, HALF:-HALF], rows, columns)
-    side = TILE + 2 * HALF
-    windows = sliding_window_view(padded, (side, side))[::TILE, ::TILE]
+    changing = _changing(padded)
+    windows = sliding_window_view(padded, (SIDE, SIDE))[::TILE, ::TILE]
     down, across = np.nonzero(changing)
     lengths = np.empty((down.size, TILE, TILE))
     for start in range(0, down.size, BATCH):
         batch = slice(start, start + BATCH)
-        lengths[batch] = _filtered(windows[down[batch], across[batch]])
+        lengths[batch] = _filtered(as_doubles(windows[down[batch], across[batch]]))
     if below:
         lengths[down == rows - 1, TILE - below :] = 0
     if right:
@@ -60,7 +60,7 @@ def edges(alpha: Doubles) -> Edges:
     return Edges(changing, lengths, (height, width))
 
 
-def gradient(alpha: Doubles) -> Doubles:
+def gradient(alpha: Values) -> Doubles:
     """The length of the gradient at every pixel of an H x W matte."""
     found = edges(alpha)
     height, width = found.size
@@ -81,15 +81,19 @@ def squared_difference(one: Edges, other: Edges) -> float:
     return float(np.square(difference).sum())
 
 
-def _changing(alpha: Doubles, rows: int, columns: int) -> npt.NDArray[np.bool_]:
-    """Tiles that are not one value together with all tiles around them."""
-    tall = alpha.reshape(rows, TILE, columns * TILE)
-    low = tall.min(1).reshape(rows, columns, TILE).min(2)
-    high = tall.max(1).reshape(rows, columns, TILE).max(2)
-    return np.asarray(
-        ndimage.minimum_filter(low, 3, mode="nearest")
-        != ndimage.maximum_filter(high, 3, mode="nearest")
-    )
+def _changing(padded: Values) -> npt.NDArray[np.bool_]:
+    """Tiles whose window, what their filter sees, is not all one value."""
+    seen, step = SIDE // HALF, TILE // HALF
+    ends = []
+    for end in (np.minimum, np.maximum):
+        blocks = padded  # of HALF x HALF pixels
+        for _ in range(2):
+            blocks = reduce(end, (blocks[start::HALF] for start in range(HALF))).T
+        for _ in range(2):
+            last = blocks.shape[0] - seen + 1
+            blocks = reduce(end, (blocks[start : start + last : step] for start in range(seen))).T
+        ends.append(blocks)
+    return np.asarray(ends[0] != ends[1])
 
 
 def _filtered(windows: Doubles) -> Doubles:
@@ -108,7 +112,7 @@ def _bands() -> tuple[Doubles, Doubles]:
     derivative = -x * density / SIGMA**2
     bands = []
     for taps in (density, derivative):
-        band = np.zeros((TILE, TILE + 2 * HALF))
+        band = np.zeros((TILE, SIDE))
         for row in range(TILE):
             band[row, row : row + taps.size] = taps / np.linalg.norm(taps)
         bands.append(band)

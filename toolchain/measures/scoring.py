@@ -39,12 +39,12 @@ def scores(predicted: Matte, truth: Matte) -> tuple[float, ...]:
     return (
         *astuple(published),
         published.alpha_mad * truth.alpha.size / 1e6,
-        connectivity_error(predicted.exact, truth.exact) / 1000,
+        connectivity_error(predicted.alpha, truth.alpha) / 1000,
     )
 
 
 def is_finite(predicted: Matte) -> bool:
     """Whether no value is NaN or infinite."""
-    # A sum is finite if all its terms are, and far cheaper than a look at each.
-    sums = (values.sum(dtype=np.float64) for values in (predicted.alpha, predicted.foreground))
+    # A sum of mattes is finite if all its terms are, and far cheaper than a look at each.
+    sums = (values.sum() for values in (predicted.alpha, predicted.foreground))
     return all(bool(np.isfinite(value)) for value in sums)
