@@ -135,6 +135,7 @@ def test_a_dry_run_tells_all_and_touches_nothing(
         (["--models", "FP32,INT4"], 2, "--models: unknown INT4"),
         (["--backgrounds", "."], 2, "--backgrounds without --dataset"),
         (["--dataset", ".", "--frames", "3"], 2, "--frames is for generated frames"),
+        (["--seed", "-1"], 2, "must be a whole number from 0 on"),
         (["--workers", "2"], 2, "--workers is for --cluster local"),
         (["--dataset", "nowhere"], 1, "nowhere: is not a folder"),
         (["--models", "FP16-INT8"], 1, "is not there, and evaluating FP16-INT8 needs it"),

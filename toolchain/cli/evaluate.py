@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser, positive: Callable[[str], int])
         help="what the IRs compute in: f32 (default), the device's default, or both in turn",
     )
     parser.add_argument(
-        "--seed", type=int, default=2026, metavar="S", help="of backgrounds and intervals (2026)"
+        "--seed", type=_seed, default=2026, metavar="S", help="of backgrounds and intervals (2026)"
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave bad frames out instead of stopping"
@@ -119,6 +119,12 @@ def table(content: Mapping[str, Any]) -> list[str]:
         f"published: {content['published']['about']}.",
     ]
     return lines
+
+
+def _seed(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number from 0 on (got {text!r})")
 
 
 def _asked(options: argparse.Namespace, request: BuildRequest) -> EvaluationRequest:

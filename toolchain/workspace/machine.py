@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 
+@cache
 def processor() -> str:
     """The processor's name as the operating system tells it."""
     info = Path("/proc/cpuinfo")  # only Linux has it; elsewhere platform knows better
