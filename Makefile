@@ -42,7 +42,7 @@ lint: $(READY)  ## ruff, mypy and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## start-up, download, build and model against their yardsticks
+bench: $(READY)  ## start-up, download, build, evaluation and model against their yardsticks
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-model: $(READY)  ## speed of the converted model against the incumbent's graph

@@ -1,11 +1,11 @@
-"""`python -m benchmarks [startup|download|build|model ...]`: all of them unless some are named."""
+"""`python -m benchmarks [NAME ...]`: all of them unless some are named."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
 
-ALL = ("startup", "download", "build", "model")
+ALL = ("startup", "download", "build", "evaluate", "model")
 
 
 def main(names: list[str]) -> int:

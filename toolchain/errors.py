@@ -13,6 +13,7 @@
     |-- ExportError                the network did not become the promised ONNX
     |-- ConversionError            the ONNX did not become the promised IR
     |-- FrameError                 a picture or clip that can't be used
+    |-- EvaluationError            a dataset or a cluster that gave no trustworthy figures
     `-- ValidationError            outputs differ from the original's by more than the limits
 
 Each carries up to three sentences: what was wrong, what was kept safe, what to do next.
@@ -22,6 +23,7 @@ The command line prints them and nothing else; no traceback reaches a user.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -98,7 +100,20 @@ class ConversionError(ToolchainError):
 
 
 class FrameError(ToolchainError):
-    """A picture, folder or clip that can't be used as frames."""
+    """A picture, folder or clip that can't be used as frames.
+
+    `path`: the one file at fault, with which the message begins; None where it is no one file.
+    """
+
+    def __init__(
+        self, message: str, *, kept: str = "", hint: str = "", path: Path | None = None
+    ) -> None:
+        super().__init__(message, kept=kept, hint=hint)
+        self.path = path
+
+
+class EvaluationError(ToolchainError):
+    """Models could not be evaluated: bad frames, outputs that are no numbers, a lost cluster."""
 
 
 class ValidationError(ToolchainError):

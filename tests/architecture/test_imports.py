@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "openvino", "onnx", "onnxruntime", "numpy", "scipy", "PIL", "requests", "rich")
+HEAVY = (
+    "torch",
+    "openvino",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "scipy",
+    "PIL",
+    "requests",
+    "rich",
+    "dask",
+)
 
 
 def test_imports_run_one_way() -> None:
@@ -30,6 +41,7 @@ def test_imports_run_one_way() -> None:
     [
         ["toolchain.cli.matting", "--help"],
         ["toolchain.cli.matting", "build", "--help"],
+        ["toolchain.cli.matting", "evaluate", "--help"],
         ["toolchain.cli.omz_info_dumper", "--all"],
         ["toolchain.cli.omz_downloader", "--help"],
         ["toolchain.cli.omz_converter", "--print_all"],

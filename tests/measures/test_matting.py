@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.support.second import by_the_text
 from toolchain.measures.keying import plain_key
 from toolchain.measures.matting import score
-
-
-def by_the_text(p: np.ndarray, f: np.ndarray, a: np.ndarray, t: np.ndarray) -> list[float]:
-    """Pixel by pixel, window by window, 9 x 9 kernel and all."""
-    sigma = 1.4
-    half = 4
-    kernel = np.zeros((9, 9))
-    for i in range(9):
-        for j in range(9):
-            y, x = i - half, j - half
-            density = math.exp(-(y**2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi))
-            other = math.exp(-(x**2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi))
-            kernel[i, j] = density * -x * other / sigma**2
-    kernel /= math.sqrt((kernel**2).sum())
-
-    def length(matte: np.ndarray) -> np.ndarray:
-        padded = np.pad(matte, half, mode="symmetric")
-        out = np.zeros(matte.shape)
-        for row in range(matte.shape[0]):
-            for column in range(matte.shape[1]):
-                window = padded[row : row + 9, column : column + 9]
-                out[row, column] = math.hypot((window * kernel).sum(), (window * kernel.T).sum())
-        return out
-
-    seen = [(r, c) for r in range(a.shape[0]) for c in range(a.shape[1]) if a[r, c] > 0.01]
-    errors = [(f[r, c, k] - t[r, c, k]) ** 2 for r, c in seen for k in range(3)]
-    return [
-        1000 * sum(abs(x - y) for x, y in zip(p.flat, a.flat, strict=True)) / p.size,
-        1000 * sum((x - y) ** 2 for x, y in zip(p.flat, a.flat, strict=True)) / p.size,
-        ((length(a) - length(p)) ** 2).sum() / 1000,
-        1000 * sum(errors) / len(errors) if errors else 0.0,
-    ]
 
 
 @pytest.mark.parametrize("size", [(12, 17), (31, 24), (40, 9)])

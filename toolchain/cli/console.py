@@ -59,7 +59,8 @@ class _PlainTask:
     def _say(self) -> None:
         done = _amount(self._done, "" if self._total and self._unit != "B" else self._unit)
         of = f" of {_amount(self._total, self._unit)}" if self._total else ""
-        self._lines.note(f"{self._label}: {done}{of}")
+        rate = _rate(self._done, self._said - self._began, self._unit, self._total)
+        self._lines.note(f"{self._label}: {done}{of}{rate}")
 
     def __enter__(self) -> _PlainTask:  # noqa: PYI034 - Self needs Python 3.11
         return self
@@ -72,7 +73,7 @@ class _PlainTask:
     ) -> None:
         ended = "failed" if kind else "done"
         seconds = time.monotonic() - self._began
-        amount = _amount(self._done, self._unit)
+        amount = _amount(self._done, self._unit) + _rate(self._done, seconds, self._unit)
         self._lines.note(f"{self._label}: {ended}, {amount}, {seconds:.1f} s")
 
 
@@ -120,10 +121,12 @@ class _Bar:
         self._bars, self._label, self._total, self._unit = bars, label, total, unit
         self._display: Progress | None = None
         self._task: TaskID | None = None
+        self._began = time.monotonic()
 
     def reach(self, done: float) -> None:
         if self._display is not None and self._task is not None:
-            amount = f"{_amount(done, self._unit)}"
+            rate = _rate(done, time.monotonic() - self._began, self._unit)
+            amount = f"{_amount(done, self._unit)}{rate}"
             self._display.update(self._task, completed=done, amount=amount)
 
     def expect(self, total: float | None) -> None:
@@ -157,6 +160,14 @@ def _display(stream: TextIO) -> Progress:
         console=Console(file=stream),
         redirect_stdout=sys.stdout.isatty(),  # what goes to a file or a pipe stays there
     )
+
+
+def _rate(done: float, seconds: float, unit: str, total: float | None = None) -> str:
+    """Frames a second, and with a `total` the time left; nothing for other units."""
+    if unit != "frames" or not done or seconds <= 0:
+        return ""
+    left = f", {(total - done) * seconds / done:.0f} s left" if total else ""
+    return f", {done / seconds:.1f} frames/s{left}"
 
 
 def _amount(value: float, unit: str) -> str:

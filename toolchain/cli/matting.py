@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolchain import __version__
+from toolchain.cli import evaluate
 from toolchain.cli.exits import run
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ examples:
   matting build --weights bundled                 checkpoint to verified IR, without a network
   matting build --weights my.pth --name my-matte  your own checkpoint of this network
   matting build --dry-run                         say what would be done, touch nothing
+  matting evaluate --weights bundled --frames 8   metrics of what was built, on known truth
   matting info --json                             the model's facts for a script
 """
 NETWORK_FLAGS = (
@@ -52,6 +54,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         from toolchain.cli.info import show
 
         return show(options.config, as_json=options.json)
+    if options.command == "evaluate":
+        return evaluate.run(options, _request(options), _print_json)
     return _build(options)
 
 
@@ -90,12 +94,13 @@ def _parser() -> argparse.ArgumentParser:
         "compare every form of the model with the original",
         "matting validate --weights bundled --frames 2",
     )
+    evaluation = command("evaluate", evaluate.TEXT, evaluate.EXAMPLE)
     command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
-    for added in (build, download, export, convert, validate):
+    for added in (build, download, export, convert, validate, evaluation):
         _add_common(added)
     for added in (build, download):
         _add_download(added)
-    for added in (build, export, convert, validate):
+    for added in (build, export, convert, validate, evaluation):
         _add_export(added)
     for added in (build, convert, validate):
         added.add_argument(
@@ -103,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     for added in (build, validate):
         _add_validate(added)
+    evaluate.add_options(evaluation, _positive)
     download.add_argument(
         "--cross-check",
         action="store_true",
@@ -229,9 +235,9 @@ def _request(options: argparse.Namespace) -> BuildRequest:
         output=options.output,
         settings=_settings(options, model),
         precisions=tuple(name for name in PRECISIONS if name in wanted),
-        stages=STAGES[options.command],
+        stages=STAGES.get(options.command, ()),
         captures=tuple(getattr(options, "inputs", ())),
-        composites=getattr(options, "frames", 6),
+        composites=getattr(options, "frames", None) or 6,
         cache_dir=getattr(options, "cache_dir", None),
         attempts=getattr(options, "num_attempts", 4),
         accept=getattr(options, "accept", None),

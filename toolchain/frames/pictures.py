@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
+import io
+import math
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from toolchain.errors import FrameError
 from toolchain.frames.frame import Frame, Pixels
@@ -48,11 +49,11 @@ def load_pair(name: str, src: Path, bgr: Path, size: tuple[int, int]) -> Frame:
             f"{bgr}: the plate has {_size(plate)} pixels, the frame {src.name} {_size(frame)}",
             hint="Take both with the same camera settings.",
         )
-    return Frame(name, _pixels(frame, size), _pixels(plate, size))
+    return Frame(name, fitted(frame, size), fitted(plate, size))
 
 
 def _below(folder: Path, root: Path) -> list[Pair]:
-    files = _pictures(folder)
+    files = picture_files(folder)
     names = {path.stem.lower(): path for path in files}
     own_plate = names.get("bgr")
     where = folder.relative_to(root).as_posix()
@@ -67,9 +68,9 @@ def _below(folder: Path, root: Path) -> list[Pair]:
             pairs.append((f"{prefix}/{path.stem[:-4]}", path, _plate(plate, path)))
     folders = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     if "src" in folders and "bgr" in folders:
-        plates = _pictures(folders.pop("bgr"))
+        plates = picture_files(folders.pop("bgr"))
         by_stem = {path.stem: path for path in plates}
-        for path in _pictures(folders.pop("src")):
+        for path in picture_files(folders.pop("src")):
             plate = by_stem.get(path.stem, plates[0] if len(plates) == 1 else None)
             pairs.append((f"{prefix}/{path.stem}", path, _plate(plate, path)))
     for below in folders.values():
@@ -84,33 +85,59 @@ def _plate(found: Path | None, src: Path) -> Path:
     return found
 
 
-def _pictures(folder: Path) -> list[Path]:
+def opened(path: Path, data: bytes | None = None) -> Image.Image:
+    """The picture at `path`, decoded to its end and upright; `data`: its bytes, if read already.
+
+    Raises FrameError for a file that is missing, truncated or no picture.
+    """
+    try:
+        source = path if data is None else io.BytesIO(data)
+        with Image.open(source) as picture:
+            _refuse_bombs(picture)
+            picture.load()
+            upright: Image.Image = ImageOps.exif_transpose(picture)
+            return upright
+    # Pillow's decoders raise what they like for a damaged file; the file is the cause.
+    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
+        raise FrameError(
+            f"{path}: not a whole picture: {_reason(error)}",
+            kept="Nothing was changed.",
+            hint="Replace it or take it out of the folder.",
+            path=path,
+        ) from error
+
+
+def fitted(picture: Image.Image, size: tuple[int, int]) -> Pixels:
+    """H x W x C uint8 of `size` (width, height), resized with Pillow's BILINEAR if need be."""
+    if picture.size != size:
+        picture = picture.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(picture, np.uint8)
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The picture files in `folder` itself, in order of name."""
     return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
 
 
 def _open(path: Path) -> Image.Image:
-    try:
-        with warnings.catch_warnings(), Image.open(path) as opened:
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened.load()
-            upright = ImageOps.exif_transpose(opened)
-            converted: Image.Image = upright.convert("RGB")
-            return converted
-    # Pillow's decoders raise what they like for a damaged file; the file is the cause.
-    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
-        raise FrameError(
-            f"{path}: not a whole picture: {error}",
-            kept="Nothing was changed.",
-            hint="Replace it or take it out of the folder.",
-        ) from error
+    return opened(path).convert("RGB")
 
 
-def _pixels(picture: Image.Image, size: tuple[int, int]) -> Pixels:
-    if picture.size != size:
-        picture = picture.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(picture, np.uint8)
+def _refuse_bombs(picture: Image.Image) -> None:
+    # Pillow only warns, and filters of warnings are not made for threads.
+    if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise ValueError(f"{_size(picture)} pixels are too many")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    # Pillow names the object that it could not identify; with bytes that says nothing.
+    return "no known format" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
 def _size(picture: Image.Image) -> str:

@@ -57,7 +57,7 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
     layout = request.layout
     _check_request(request)
     outcomes = []
-    with _alone(layout.folder, talk):
+    with alone(layout.folder, talk):
         with os_errors(layout.folder, "write"):
             layout.folder.mkdir(parents=True, exist_ok=True)
             sweep(layout.folder)
@@ -98,7 +98,7 @@ def foresee(request: BuildRequest) -> tuple[Foreseen, ...]:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, talk: Listener) -> Iterator[None]:
+def alone(folder: Path, talk: Listener) -> Iterator[None]:
     """Hold the folder's lock; says so if it has to wait for another process."""
     with contextlib.ExitStack() as stack:
         try:

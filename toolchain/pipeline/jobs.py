@@ -22,11 +22,12 @@ from toolchain.pipeline.request import KEPT, BuildRequest, Stage
 from toolchain.progress import Listener
 from toolchain.stages.convert import ConvertRequest, Precision, convert
 from toolchain.stages.export import ExportRequest, export
-from toolchain.stages.validate import ValidateRequest, processor, validate
+from toolchain.stages.validate import ValidateRequest, validate
 from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.layout import Layout
 from toolchain.workspace.ledger import version
+from toolchain.workspace.machine import processor
 
 Facts = tuple[tuple[str, str], ...]
 ROUNDING_WORTH_TELLING = 5e-6  # a quarter of the limit on FP32
@@ -60,7 +61,7 @@ def export_job(request: BuildRequest, facts: Facts) -> Job:
         tools=("torch", "onnx", "onnxscript", "onnxruntime"),
         outputs=(layout.onnx,),
         work=lambda _: export(work),
-        voids=(layout.validation,),
+        voids=layout.verdicts,
     )
 
 
@@ -96,7 +97,7 @@ def conversion_job(work: ConvertRequest, entry: str, layout: Layout) -> Job:
         tools=("openvino", "onnx"),
         outputs=(work.xml, work.xml.with_suffix(".bin")),
         work=lambda _: convert(work),
-        voids=(layout.validation,),
+        voids=layout.verdicts,
     )
 
 

@@ -22,10 +22,14 @@ OUTPUTS = ("pha", "fgr")
 
 
 class OnnxRuntime:
-    """The file as it is, and a copy in memory that also gives the inner tensors."""
+    """The file as it is, and a copy in memory that also gives the inner tensors.
 
-    def __init__(self, path: Path) -> None:
+    `plain`: without that copy; `Inference.ref` is then true everywhere.  `threads`: 0 for all.
+    """
+
+    def __init__(self, path: Path, *, plain: bool = False, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
         options.log_severity_level = 3
         providers = ["CPUExecutionProvider"]
         self._plain = onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
@@ -39,7 +43,11 @@ class OnnxRuntime:
                 "expected float src, bgr and pha, fgr",
                 hint="Export it again with this toolchain.",
             )
-        self._proven = False
+        self._proven = plain
+        self._names = list(OUTPUTS)
+        self._probe = self._plain
+        if plain:
+            return
         model = onnx.load(path)
         made = {name for node in model.graph.node for name in node.output}
         self._names = [*OUTPUTS, *(name for name in PROBES if name in made)]
@@ -48,6 +56,12 @@ class OnnxRuntime:
         self._probe = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=providers
         )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the model's frames."""
+        _, _, height, width = self._plain.get_inputs()[0].shape
+        return width, height
 
     @property
     def executed(self) -> str:

@@ -28,7 +28,7 @@ class OpenVinoRuntime:
         config = {"INFERENCE_PRECISION_HINT": "f32"} if hint == "f32" else {}
         try:
             model = core.read_model(xml)
-            _check(model, xml)
+            check_ports(model, xml)
             self._plain = core.compile_model(model, device, config)
             probed = core.read_model(xml)
             made = {name for node in probed.get_ops() for o in node.outputs() for name in o.names}
@@ -41,8 +41,7 @@ class OpenVinoRuntime:
                 hint="Convert it again; see `matting info` for the versions in use.",
             ) from error
         self._proven = False
-        kind = self._plain.get_property("INFERENCE_PRECISION_HINT")
-        self._executed = _SHORT.get(kind.to_string(), str(kind.to_string()))
+        self._executed = precision_of(self._plain)
 
     @property
     def executed(self) -> str:
@@ -63,7 +62,14 @@ class OpenVinoRuntime:
         return unpack(pha, fgr, ref, exact=self._proven)
 
 
-def _check(model: Any, xml: Path) -> None:
+def precision_of(compiled: Any) -> str:
+    """The precision that a compiled model computes in: "f32", "bf16", "f16"."""
+    kind = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    return _SHORT.get(kind, str(kind))
+
+
+def check_ports(model: Any, xml: Path) -> None:
+    """Raise ValidationError unless `model` has the promised inputs and outputs."""
     found = [port.get_any_name() for port in (*model.inputs, *model.outputs)]
     kinds = {port.get_element_type().get_type_name() for port in (*model.inputs, *model.outputs)}
     if found != ["src", "bgr", *OUTPUTS] or kinds != {"f32"} or model.is_dynamic():

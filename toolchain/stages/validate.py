@@ -7,8 +7,6 @@ shown apart: there one side is refined and the other is not, which is no numeric
 from __future__ import annotations
 
 import math
-import os
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from toolchain.progress import Listener, Silence
 from toolchain.workspace.atomic import write_json
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.ledger import version
+from toolchain.workspace.machine import machine
 
 if TYPE_CHECKING:
     from toolchain.frames.frame import Frame
@@ -326,7 +325,7 @@ def _write(
         "original": {"runtime": "PyTorch, f32, patch by patch", "truth": scores.mean()},
         "original_own_rounding": rounding,
         "runs": [_run_as_json(run) for run in runs],
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "os": platform.system()},
+        "machine": machine(),
         "tools": {tool: version(tool) for tool in TOOLS},
         "scales": {
             "alpha_mad, alpha_mse, foreground_mse": "x1000, mean over all pixels (foreground: "
@@ -366,13 +365,3 @@ def _run_as_json(run: Run) -> dict[str, Any]:
 
 def _relative(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
-
-
-def processor() -> str:
-    """The processor's name as the operating system tells it."""
-    info = Path("/proc/cpuinfo")  # only Linux has it; elsewhere platform knows better
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -32,3 +32,14 @@ class Layout:
     def validation(self) -> Path:
         """The verdict."""
         return self.folder / "validation.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """The metrics; as csv and md beside it."""
+        return self.folder / "evaluation.json"
+
+    @property
+    def verdicts(self) -> tuple[Path, ...]:
+        """All that speaks of the models, and is void when one of them changes."""
+        tables = (self.evaluation.with_suffix(suffix) for suffix in (".csv", ".md"))
+        return (self.validation, self.evaluation, *tables)

@@ -1,0 +1,176 @@
+"""The evaluation against bare asynchronous inference with the same IR, hint and frames.
+
+Bare: load, compile for throughput, AsyncInferQueue over frames that lie ready in memory.  Ours:
+`evaluate` over the same frames on disk, in the published layout: looked at, read, decoded,
+inferred, scored by all six metrics, recorded, summed up.  Both load the model; in turn, the ratio
+of each pair counts.  Memory: how far the peak grows when there are three times as many frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.outcome import Figure, conclude
+
+if TYPE_CHECKING:
+    from toolchain.stages.evaluate import Hint, Way
+
+RATE, GROWTH_MIB = 0.85, 64.0
+CLIP = 8  # frames before one plate
+HINTS: tuple[Hint, ...] = ("f32", "default")
+PEAK = """
+import resource, sys
+from pathlib import Path
+from benchmarks.evaluate import by_us, way_of
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 10
+way = way_of(Path(sys.argv[1]), "f32")
+by_us(way, Path(sys.argv[2]), Path(sys.argv[4]) / "few")
+before = peak()
+by_us(way, Path(sys.argv[3]), Path(sys.argv[4]) / "many")
+print(peak() - before)
+"""
+
+
+def made(folder: Path, frames: int) -> Path:
+    """Clips of generated figures before generated rooms, 1280x720, in the published layout."""
+    import numpy as np
+    from PIL import Image
+
+    from toolchain.frames.figures import figure
+    from toolchain.frames.scenes import scene
+
+    for number in range(frames):
+        clip, name = f"{number // CLIP:03}", f"{number % CLIP:03}.png"
+        random = np.random.default_rng((number, 4))
+        if number % CLIP == 0:
+            room = scene(random, 1280, 720)
+        alpha, colour = figure(random, 1280, 720)
+        cover = alpha[..., None]
+        truth = np.dstack([colour * (cover > 0), alpha])
+        for kind, picture in (
+            ("com", cover * colour + (1 - cover) * room),
+            ("bgr", room),
+            ("fgr", truth),
+        ):
+            path = folder / kind / clip / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.rint(picture * 255).astype(np.uint8)).save(path)
+    return folder
+
+
+def way_of(xml: Path, hint: Hint) -> Way:
+    """The IR at xml as a way of running."""
+    from toolchain.catalog.arguments import export_settings
+    from toolchain.catalog.builtin import builtin_config
+    from toolchain.catalog.reader import read_model
+    from toolchain.stages.evaluate import Way
+
+    return Way("FP32", hint, xml, export_settings(read_model(builtin_config())))
+
+
+def bare(way: Way, root: Path) -> float:
+    """Seconds of loading and inference; the frames are read before."""
+    import openvino
+
+    from toolchain.frames.datasets import open_dataset
+    from toolchain.runtimes.base import planes
+
+    items = open_dataset(root, None, 1).items
+    samples = (item.read().sample(way.size) for item in items[: 2 * CLIP])
+    ready = [(planes(s.src[..., ::-1]), planes(s.bgr[..., ::-1])) for s in samples]
+    began = time.perf_counter()
+    config = {"PERFORMANCE_HINT": "THROUGHPUT"}
+    if way.hint == "f32":
+        config["INFERENCE_PRECISION_HINT"] = "f32"
+    core = openvino.Core()
+    queue = openvino.AsyncInferQueue(core.compile_model(core.read_model(way.file), "CPU", config))
+    for number in range(len(items)):
+        src, bgr = ready[number % len(ready)]
+        queue.start_async({"src": src, "bgr": bgr}, share_inputs=True)
+    queue.wait_all()
+    return time.perf_counter() - began
+
+
+def by_us(way: Way, root: Path, work: Path) -> float:
+    """Seconds of a whole evaluation that finds nothing scored."""
+    from toolchain.frames.datasets import open_dataset
+    from toolchain.stages.evaluate import EvaluateRequest, evaluate
+
+    began = time.perf_counter()
+    dataset = open_dataset(root, None, 1)
+    result = evaluate(EvaluateRequest("bench", dataset, (way,), work / "evaluation.json"))
+    seconds = time.perf_counter() - began
+    assert result.scored == len(dataset.items)
+    shutil.rmtree(work)
+    return seconds
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Run the benchmark; 1 if a target was missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluate", description=__doc__)
+    parser.add_argument("--frames", type=int, default=64, help="of the dataset (64)")
+    parser.add_argument("--rounds", type=int, default=3, help="pairs of runs for each hint (3)")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        command = [str(Path(sys.executable).with_name("matting")), "build", "--weights", "bundled"]
+        command += ["--precisions", "FP32", "--frames", "1", "--quiet", "--output", name]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        (xml,) = folder.glob("public/*/FP32/*.xml")
+        data = made(folder / "set", options.frames)
+        figures = []
+        for hint in HINTS:
+            figures += _compared(way_of(xml, hint), data, folder / "work", options)
+        figures.append(_growth(xml, data, folder))
+        return conclude("evaluate", figures)
+
+
+def _compared(way: Way, data: Path, work: Path, options: argparse.Namespace) -> list[Figure]:
+    ratios, rates = [], []
+    for turn in range(options.rounds):
+        seconds = {}
+        for ours in (turn % 2 == 1, turn % 2 == 0):
+            seconds[ours] = by_us(way, data, work) if ours else bare(way, data)
+        ratios.append(seconds[False] / seconds[True])
+        rates.append(options.frames / seconds[True])
+    return [
+        Figure(f"evaluation at {way.hint}", statistics.median(rates), "f/s"),
+        Figure(
+            f"its rate against bare inference at {way.hint} (median of pairs)",
+            statistics.median(ratios),
+            "x",
+            RATE,
+            "at least",
+        ),
+    ]
+
+
+def _growth(xml: Path, data: Path, folder: Path) -> Figure:
+    many = folder / "many"
+    for kind in ("com", "bgr", "fgr"):
+        for clip in (data / kind).iterdir():
+            for copy in "abc":
+                shutil.copytree(clip, many / kind / f"{copy}{clip.name}", copy_function=os.link)
+    told = subprocess.run(
+        [sys.executable, "-c", PEAK, str(xml), str(data), str(many), str(folder / "peak")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    growth = float(told.stdout.split()[-1])
+    return Figure("growth of memory with 3 x the frames", growth, "MiB", GROWTH_MIB)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,65 @@
+"""A journal: whatever moment it is cut at, what stands before the cut is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolchain.errors import WorkspaceError
+from toolchain.workspace.journal import Journal
+
+ENTRIES = [{"frame": f"clip/{number}", "scores": [number / 3, 1e-300]} for number in range(4)]
+
+
+def written(path: Path) -> bytes:
+    with Journal(path) as journal:
+        for entry in ENTRIES:
+            journal.append(entry)
+    return path.read_bytes()
+
+
+def test_a_cut_at_any_byte_costs_only_what_is_behind_it(tmp_path: Path) -> None:
+    """Cut anywhere, it reads as the whole entries before, takes more, and reads well again."""
+    path = tmp_path / "deep" / "j.jsonl"
+    data = written(path)
+    assert Journal(path).entries() == ENTRIES
+    ends = [index + 1 for index, byte in enumerate(data) if byte == ord("\n")]
+    for cut in range(len(data)):
+        path.write_bytes(data[:cut])
+        whole = sum(end <= cut for end in ends)
+        assert Journal(path).entries() == ENTRIES[:whole]
+        assert path.read_bytes() == data[:cut]
+        with Journal(path) as journal:
+            journal.append({"more": 1})
+        assert Journal(path).entries() == [*ENTRIES[:whole], {"more": 1}]
+
+
+def test_a_damaged_line_is_passed_over(tmp_path: Path) -> None:
+    """One flipped bit anywhere in a line never gives a wrong entry, and costs no other."""
+    path = tmp_path / "j.jsonl"
+    data = written(path)
+    start = data.index(b"\n") + 1
+    for place in range(start, data.index(b"\n", start)):
+        damaged = bytearray(data)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        found = Journal(path).entries()
+        assert [entry for entry in found if entry in ENTRIES] == found
+        assert len(found) >= len(ENTRIES) - 1 - (damaged.count(b"\n") < data.count(b"\n"))
+
+
+def test_nothing_is_made_by_reading(tmp_path: Path) -> None:
+    """A journal that is not there is empty, and still not there."""
+    with Journal(tmp_path / "a" / "j.jsonl") as journal:
+        assert journal.entries() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_can_not_be_read_or_written_is_said(tmp_path: Path) -> None:
+    """A folder in its place is a WorkspaceError, not a traceback."""
+    (tmp_path / "j.jsonl").mkdir()
+    with pytest.raises(WorkspaceError, match="can't read"):
+        Journal(tmp_path / "j.jsonl").entries()
+    with pytest.raises(WorkspaceError, match="can't write"):
+        Journal(tmp_path / "j.jsonl").append({})

@@ -1,0 +1,59 @@
+"""How far a mean might have come out otherwise: percentile intervals by resampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Doubles = npt.NDArray[np.float64]
+REPLICATES = 2_000
+CONFIDENCE = 0.95
+CLIPS_ENOUGH = 8  # with fewer, resampling them says little
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Lower and upper bound for each column."""
+
+    low: Doubles
+    high: Doubles
+
+
+def interval(values: Doubles, clips: npt.NDArray[np.intp], seed: int) -> Interval:
+    """Bounds on the mean over rows of `values` (frames x metrics).
+
+    `clips`: the number of each row's clip, from 0.  What is drawn again is said by `unit_of`; a
+    replicate's mean is that over all frames drawn.  The same for the same values and seed.
+    """
+    sums, frames = values, np.ones(len(values))
+    if unit_of(clips) == "clip":
+        frames = np.bincount(clips).astype(np.float64)
+        columns = [np.bincount(clips, weights=column) for column in values.T]
+        sums = np.stack(columns, axis=1)
+    random = np.random.default_rng((seed, len(frames)))
+    means = np.empty((REPLICATES, values.shape[1]))
+    for row in means:
+        drawn = np.bincount(random.integers(0, len(frames), len(frames)), minlength=len(frames))
+        row[:] = drawn @ sums / (drawn @ frames)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means, (tail, 1 - tail), axis=0)
+    return Interval(low, high)
+
+
+def unit_of(clips: npt.NDArray[np.intp]) -> str:
+    """ "clip" where there are enough of them and fewer than frames, else "frame"."""
+    count = len(np.unique(clips))
+    return "clip" if CLIPS_ENOUGH <= count < len(clips) else "frame"
+
+
+def sentence(unit: str, seed: int) -> str:
+    """What the bounds are, for people."""
+    text = (
+        f"low, high: {CONFIDENCE:.0%} percentile bootstrap of the mean, {REPLICATES} replicates "
+        f"that draw {unit}s with replacement, seed {seed}"
+    )
+    if unit == "frame":
+        text += "; frames of one clip resemble each other: with few clips the truth is wider"
+    return text

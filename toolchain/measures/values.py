@@ -1,0 +1,18 @@
+"""Mattes and colours as files hold them and as metrics want them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.NDArray[Any]  # of floats 0..1, or of uint8 0..255
+Doubles = npt.NDArray[np.float64]
+
+
+def as_doubles(values: Values) -> Doubles:
+    """Floats 0..1 or uint8 0..255 -> float64, 0..1."""
+    if values.dtype == np.uint8:
+        return np.asarray(values / np.float64(255), np.float64)
+    return np.asarray(values, np.float64)

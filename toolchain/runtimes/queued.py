@@ -1,0 +1,69 @@
+"""Inference that is asked for now and fetched later."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from toolchain.runtimes.base import Floats, Pixels, Runtime
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """`pha`: H x W; `fgr`: H x W x 3, RGB; both 0..1, of the model's size."""
+
+    pha: Floats
+    fgr: Floats
+
+
+class InferenceQueue(Protocol):
+    """A loaded model that may work on several frames at a time."""
+
+    @property
+    def executed(self) -> str:
+        """The precision that the runtime computes in: "f32", "bf16", "f16"."""
+
+    @property
+    def depth(self) -> int:
+        """How many frames should be under way for full speed."""
+
+    def submit(self, src: Pixels, bgr: Pixels) -> Future[Prediction]:
+        """`src`, `bgr`: H x W x 3 uint8 RGB of the model's size.  May block while all is busy."""
+
+    def wait(self, future: Future[Prediction]) -> Prediction:
+        """What `submit` promised; raises what went wrong instead."""
+
+    def close(self) -> None:
+        """Finish what is under way and let go of threads."""
+
+
+class OneByOne:
+    """A runtime without a queue of its own, in a thread of its own."""
+
+    depth = 1
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._thread = ThreadPoolExecutor(1, "inference")
+
+    @property
+    def executed(self) -> str:
+        """See `InferenceQueue.executed`."""
+        return self._runtime.executed
+
+    def submit(self, src: Pixels, bgr: Pixels) -> Future[Prediction]:
+        """See `InferenceQueue.submit`; never blocks."""
+        return self._thread.submit(self._infer, src, bgr)
+
+    def wait(self, future: Future[Prediction]) -> Prediction:
+        """See `InferenceQueue.wait`."""
+        return future.result()
+
+    def close(self) -> None:
+        """See `InferenceQueue.close`."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _infer(self, src: Pixels, bgr: Pixels) -> Prediction:
+        found = self._runtime.infer(src, bgr)
+        return Prediction(found.pha, found.fgr)

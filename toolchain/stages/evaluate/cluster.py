@@ -1,0 +1,148 @@
+"""Shards on a Dask cluster: workers come and go, every frame is scored, none counts twice.
+
+The workers need this toolchain in the same version, and the same paths to dataset and models.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolchain.errors import EvaluationError, ToolchainError, UsageError
+from toolchain.stages.evaluate.request import Way
+from toolchain.stages.evaluate.shard import Bad, Scored, Scorer, Shard, Task, score_here
+
+LOCAL = "local"
+FRAMES = 8  # of a shard: what a worker that dies has to leave to another
+CONNECTING = 20.0  # seconds
+ALONE = 60.0  # seconds without any worker until we give up
+LOOKING = 2.0  # seconds between two looks at the workers
+TRIES = 3  # times that a shard may lose its worker
+_ONE_AT_A_TIME = threading.Lock()  # shards in one worker share its processor
+Part = tuple[Scorer, tuple[Scored | Bad, ...]]
+
+
+class Cluster:
+    """A connection to a scheduler.  Use it as a context."""
+
+    def __init__(self, client: Any, threads: int) -> None:
+        self._client = client
+        self._threads = threads
+
+    def outcomes(
+        self, way: Way, tasks: Sequence[Task], root: Path | None
+    ) -> Iterator[tuple[Scorer, Scored | Bad]]:
+        """All outcomes of `tasks`, each once, in any order.
+
+        Raises EvaluationError when the workers stay away or keep dying, and what `score_here` does.
+        """
+        shards = [
+            Shard(way, tuple(tasks[start : start + FRAMES]), root, self._threads)
+            for start in range(0, len(tasks), FRAMES)
+        ]
+        futures = [self._client.submit(run_shard, shard, pure=False) for shard in shards]
+        done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for future in futures:
+            future.add_done_callback(done.put)
+        left = {task.index for task in tasks}
+        try:
+            while left:
+                scorer, outcomes = self._result(self._next(done), way)
+                for outcome in outcomes:
+                    if outcome.index in left:  # a lost worker's shard may come from two
+                        left.remove(outcome.index)
+                        yield scorer, outcome
+        finally:
+            with contextlib.suppress(Exception):  # the cluster may be gone
+                self._client.cancel(futures)
+
+    def _next(self, done: queue.SimpleQueue[Any]) -> Any:
+        seen = time.monotonic()
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return done.get(timeout=LOOKING)
+            if self._client.nthreads():
+                seen = time.monotonic()
+            elif time.monotonic() - seen > ALONE:
+                raise EvaluationError(
+                    f"the cluster has had no worker for {ALONE:.0f} s",
+                    kept="What was scored is kept.",
+                    hint="Start workers, and run the same command again.",
+                )
+
+    def _result(self, future: Any, way: Way) -> Part:
+        try:
+            part: Part = future.result(timeout=CONNECTING)
+        except ToolchainError:
+            raise
+        except Exception as error:
+            raise EvaluationError(
+                f"{way}: a shard failed on the cluster: {type(error).__name__}: {error}",
+                kept="What was scored is kept.",
+                hint="The workers need this toolchain, enough memory, and the same paths to "
+                "dataset and models.",
+            ) from error
+        return part
+
+
+def run_shard(shard: Shard) -> Part:
+    """Score a shard; called in a worker."""
+    with _ONE_AT_A_TIME:
+        scorer, outcomes = score_here(shard.way, shard.tasks, shard.root, shard.threads)
+        return scorer, tuple(outcomes)
+
+
+@contextlib.contextmanager
+def connected(address: str, workers: int | None) -> Iterator[Cluster]:
+    """Connect to the scheduler at `address`, or start `workers` processes here for "local".
+
+    Raises UsageError if Dask is not installed, EvaluationError if there is no scheduler there.
+    """
+    try:
+        import dask
+        import distributed
+    except ImportError as error:
+        raise UsageError(
+            f"--cluster needs dask.distributed, which is not installed: {error}",
+            hint="pip install 'background-matting-toolchain[cluster]'",
+        ) from error
+    quiet = {
+        "distributed.scheduler.allowed-failures": TRIES,
+        "distributed.admin.event-loop-monitor": "off",
+        "logging": {"distributed": "error"},
+    }
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(quiet))
+        threads = 0
+        target: Any = address
+        if address == LOCAL:
+            cores = os.cpu_count() or 1
+            count = workers or min(cores, 4)
+            threads = max(1, cores // count)
+            target = stack.enter_context(
+                distributed.LocalCluster(
+                    n_workers=count,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",  # None would take a fixed port
+                    silence_logs="ERROR",
+                    memory_limit=0,
+                )
+            )
+        try:
+            client = stack.enter_context(
+                distributed.Client(target, timeout=CONNECTING, set_as_default=False)
+            )
+        except (OSError, TimeoutError, ValueError) as error:
+            raise EvaluationError(
+                f"{address}: no Dask scheduler answers there: {error}",
+                hint="Start one with `dask scheduler`, or say --cluster local.",
+            ) from error
+        yield Cluster(client, threads)

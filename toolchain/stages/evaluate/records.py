@@ -1,0 +1,85 @@
+"""What was scored already: one journal for each model, dataset and way of running."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any
+
+from toolchain.frames.dataset import Dataset
+from toolchain.measures.scoring import METRICS
+from toolchain.stages.evaluate.request import EvaluateRequest, Way
+from toolchain.stages.evaluate.shard import TOOLS, Scored, Scorer
+from toolchain.workspace.digests import file_digest
+from toolchain.workspace.journal import Journal
+from toolchain.workspace.ledger import code_digest, version
+from toolchain.workspace.machine import processor
+
+FOLDER = ".evaluation"
+
+
+class Records:
+    """Scores of one way on one dataset, by frame, kept across runs.
+
+    A record is used again only for the same frame (its key), and only if it stems from the same
+    model, settings, dataset, code and tools (the journal's name) and, without a cluster, from this
+    processor.
+    """
+
+    def __init__(self, request: EvaluateRequest, way: Way) -> None:
+        mark = fingerprint(way, request.dataset)
+        name = f"{way.model}-{way.hint}-{mark[:20]}.jsonl"
+        self.journal = Journal(request.target.parent / FOLDER / name)
+        self._found: dict[str, tuple[str, tuple[float, ...], Scorer]] = {}
+        for entry in self.journal.entries():
+            scores = tuple(float(value) for value in entry["scores"])
+            scorer = _scorer(entry)
+            if request.cluster is not None or scorer.processor == processor():
+                self._found[entry["frame"]] = (entry["key"], scores, scorer)
+
+    def key(self, frame: str) -> str | None:
+        """The key that `frame` had when it was scored, None if it was not."""
+        found = self._found.get(frame)
+        return found[0] if found else None
+
+    def enter(self, frame: str, scored: Scored, scorer: Scorer) -> None:
+        """Take an outcome, and keep it."""
+        self._found[frame] = (scored.key, scored.scores, scorer)
+        self.journal.append(
+            {
+                "frame": frame,
+                "key": scored.key,
+                "scores": scored.scores,
+                "processor": scorer.processor,
+                "executed": scorer.executed,
+            }
+        )
+
+    def scores(self, frame: str) -> tuple[float, ...]:
+        """Those of a frame, in the order of METRICS."""
+        return self._found[frame][1]
+
+    def scorers(self, frames: list[str]) -> list[Scorer]:
+        """Who scored `frames`, each once, sorted."""
+        found = {self._found[frame][2] for frame in frames}
+        return sorted(found, key=lambda scorer: (scorer.executed, scorer.processor))
+
+
+def fingerprint(way: Way, dataset: Dataset) -> str:
+    """A digest of all that scores depend on, but for the frames' own content."""
+    facts = {
+        "model": [str(file_digest(path)) for path in way.files],
+        "way": [way.model, way.hint],
+        "settings": asdict(way.settings),
+        "dataset": [dataset.kind, dataset.name, dataset.seed],
+        "metrics": METRICS,
+        "code": code_digest(),
+        "tools": {tool: version(tool) for tool in TOOLS},
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _scorer(entry: Any) -> Scorer:
+    # Code and tools are those of the fingerprint.
+    return Scorer("", (), str(entry["processor"]), str(entry["executed"]))

@@ -1,0 +1,106 @@
+"""evaluation.json as tables: CSV for spreadsheets, Markdown for summaries."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from toolchain.measures.scoring import LABELS, METRICS
+
+CLIPS_SHOWN = 60  # in Markdown; the CSV has all
+Json = Mapping[str, Any]
+
+
+def as_csv(content: Json) -> str:
+    """One row for each model and clip, and one for the total, whose clip is empty."""
+    stream = io.StringIO()
+    bounds = [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["model", "hint", "executed", "clip", "frames", *bounds])
+    for entry in content["models"]:
+        who = [entry["model"], entry["hint"], entry["executed"]]
+        total = entry["total"]
+        figures = [total[metric][end] for metric in METRICS for end in ("mean", "low", "high")]
+        writer.writerow([*who, "", entry["frames"], *figures])
+        for clip, row in entry["clips"].items():
+            cells = [cell for metric in METRICS for cell in (row[metric], "", "")]
+            writer.writerow([*who, clip, row["frames"], *cells])
+    return stream.getvalue()
+
+
+def as_markdown(content: Json) -> str:
+    """The table with its bounds, the published one beside it, the clips, and what all of it is."""
+    dataset = content["dataset"]
+    what = f"{dataset['frames']} frames in {dataset['clips']} clips of {dataset['name']}"
+    size = "x".join(map(str, dataset["size"]))
+    lines = [f"# Evaluation of {content['model']}", ""]
+    lines += [f"{what} ({dataset['kind']}), at {size}."]
+    if dataset["skipped"]:
+        lines += ["", f"**{len(dataset['skipped'])} bad frames were left out:**", ""]
+        lines += [f"- `{fault['file']}`: {fault['reason']}" for fault in dataset["skipped"]]
+    lines += ["", *_table(["model", "hint", "ran in", *_labels()], _totals(content)), ""]
+    if any("against_original" in entry for entry in content["models"]):
+        lines += ["Against the original, frame by frame (over 0: worse):", ""]
+        lines += [*_table(["model", "hint", *_labels()], _differences(content)), ""]
+    lines += [f"- {LABELS[metric]}: {scale}" for metric, scale in content["scales"].items()]
+    lines += [f"- {content['interval']}"]
+    if content["published"]:
+        lines += [f"- published: {content['published']['about']}"]
+    rows = list(_clips(content))
+    if dataset["clips"] > 1:
+        shown = rows[: CLIPS_SHOWN * len(content["models"])]
+        lines += ["", "## By clip", "", *_table(["clip", "frames", "model", *_labels()], shown)]
+        if len(rows) > len(shown):
+            lines += ["", f"{len(rows) - len(shown)} more rows are in evaluation.csv."]
+    return "\n".join(lines) + "\n"
+
+
+def number(value: float) -> str:
+    """Three decimals, or three digits where that would show nothing."""
+    return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2e}"  # noqa: PLR2004
+
+
+def _labels() -> list[str]:
+    return [LABELS[metric] for metric in METRICS]
+
+
+def _totals(content: Json) -> Iterator[list[str]]:
+    for entry in content["models"]:
+        cells = (entry["total"][metric] for metric in METRICS)
+        yield [
+            entry["model"],
+            entry["hint"],
+            entry["executed"],
+            *(_bounded(cell) for cell in cells),
+        ]
+    published = content["published"] or {"rows": {}}
+    for name, row in published["rows"].items():
+        figures = [f"{row[metric]:g}" if metric in row else "" for metric in METRICS]
+        yield [f"*published: {name}*", "", "", *figures]
+
+
+def _differences(content: Json) -> Iterator[list[str]]:
+    for entry in content["models"]:
+        if "against_original" in entry:
+            cells = (entry["against_original"][metric] for metric in METRICS)
+            yield [entry["model"], entry["hint"], *(_bounded(cell) for cell in cells)]
+
+
+def _clips(content: Json) -> Iterator[list[str]]:
+    for clip in content["models"][0]["clips"]:
+        for entry in content["models"]:
+            row = entry["clips"][clip]
+            who = f"{entry['model']} {entry['hint']}"
+            yield [clip, str(row["frames"]), who, *(number(row[metric]) for metric in METRICS)]
+
+
+def _bounded(cell: Json) -> str:
+    return f"{number(cell['mean'])} ({number(cell['low'])} to {number(cell['high'])})"
+
+
+def _table(head: list[str], rows: Any) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    cells = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    return [*lines, *("| " + " | ".join(row) + " |" for row in cells)]
