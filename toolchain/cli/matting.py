@@ -32,11 +32,12 @@ NETWORK_FLAGS = (
     "refine_threshold",
 )
 STAGES: dict[str, tuple[Stage, ...]] = {
-    "build": ("download", "export", "convert", "validate"),
+    "build": ("download", "export", "convert", "validate", "report"),
     "download": ("download",),
     "export": ("export",),
     "convert": ("convert",),
     "validate": ("validate",),
+    "report": ("report",),
 }
 
 
@@ -90,8 +91,13 @@ def _parser() -> argparse.ArgumentParser:
         "compare every form of the model with the original",
         "matting validate --weights bundled --frames 2",
     )
+    report = command(
+        "report",
+        "show the verdict, figures and pictures of a build in one HTML file",
+        "matting report --weights bundled --inputs captures",
+    )
     command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
-    for added in (build, download, export, convert, validate):
+    for added in (build, download, export, convert, validate, report):
         _add_common(added)
     for added in (build, download):
         _add_download(added)
@@ -103,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     for added in (build, validate):
         _add_validate(added)
+    _add_report(report)
     download.add_argument(
         "--cross-check",
         action="store_true",
@@ -167,6 +174,20 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--frames", type=_positive, default=6, metavar="N", help="generated frames (6)"
+    )
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--inputs",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder of real frames and clean plates to show as well (repeatable)",
+    )
+    parser.add_argument(
+        "--frames", type=_positive, default=3, metavar="N", help="generated frames to show (3)"
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from toolchain.errors import BusyError
+from toolchain.errors import BusyError, ToolchainError, ValidationError
 from toolchain.pipeline.job import Forecast, Outcome, run
 from toolchain.pipeline.jobs import jobs_of
 from toolchain.pipeline.obtain import foresee_obtaining, obtain
@@ -66,10 +66,15 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
                 continue
             if stage == "download":
                 outcomes.append(_obtain(request, talk))
-            else:
+                continue
+            try:
                 outcomes += [run(job, ledger, talk) for job in jobs_of(request, stage)]
+            except ValidationError as failed:
+                if stage == "validate" and "report" in request.stages and failed.verdict:
+                    _report_fail(request, ledger, talk, failed)
+                raise
     verdict = None
-    if "validate" in request.stages:
+    if {"validate", "report"}.intersection(request.stages):
         verdict = json.loads(layout.validation.read_text(encoding="utf-8"))
     return BuildResult(request, tuple(outcomes), verdict)
 
@@ -96,6 +101,18 @@ def foresee(request: BuildRequest) -> tuple[Foreseen, ...]:
     return tuple(seen)
 
 
+def _report_fail(
+    request: BuildRequest, ledger: Ledger, talk: Listener, failed: ValidationError
+) -> None:
+    """Report a verdict of fail; what goes wrong here does not hide it."""
+    try:
+        for job in jobs_of(request, "report"):
+            run(job, ledger, talk)
+        failed.hint += f" {request.layout.report} shows what differs, and where."
+    except ToolchainError as error:
+        talk.note(f"No report could be made: {error.message}")
+
+
 @contextlib.contextmanager
 def _alone(folder: Path, talk: Listener) -> Iterator[None]:
     """Hold the folder's lock; says so if it has to wait for another process."""
@@ -110,7 +127,7 @@ def _alone(folder: Path, talk: Listener) -> Iterator[None]:
 
 def _check_captures(request: BuildRequest) -> None:
     """Find out now, not after minutes of work, that there are no frames to validate on."""
-    if request.captures and "validate" in request.stages:
+    if request.captures and {"validate", "report"}.intersection(request.stages):
         from toolchain.frames.pictures import read_pairs
 
         for folder in request.captures:

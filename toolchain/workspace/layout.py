@@ -32,3 +32,28 @@ class Layout:
     def validation(self) -> Path:
         """The verdict."""
         return self.folder / "validation.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """What the evaluation found, where there was one."""
+        return self.folder / "evaluation.json"
+
+    @property
+    def latency(self) -> Path:
+        """What a benchmark measured, where there was one."""
+        return self.folder / "latency.json"
+
+    @property
+    def report(self) -> Path:
+        """What people look at."""
+        return self.folder / "report.html"
+
+    @property
+    def report_text(self) -> Path:
+        """The same without pictures, as Markdown."""
+        return self.folder / "report.md"
+
+    @property
+    def verdicts(self) -> tuple[Path, ...]:
+        """Files that speak of the models, and are void once one of these changes."""
+        return self.validation, self.report, self.report_text

@@ -1,0 +1,197 @@
+"""The verdict's runs as words and tables: what differs, under which limit, why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolchain.pages.table import NONE, Cell, Table, figure
+
+Json = Mapping[str, Any]
+HINTS = {"f32": "f32", "default": "device default"}
+REASON = "reason"
+
+
+def run_id(run: Json) -> str:
+    """A name for scripts and anchors."""
+    return f"{run['form']}-{run['hint']}".lower()
+
+
+def run_label(run: Json) -> str:
+    """A name for people: form, hint, and what the device computed in where that is not said."""
+    executed = f" ({run['executed']})" if run["executed"] != run["hint"] else ""
+    return f"{run['form']} \u00b7 {HINTS.get(run['hint'], run['hint'])}{executed}"
+
+
+def headline(validation: Json) -> str:
+    """The verdict in a sentence."""
+    runs = validation["runs"]
+    failed = sum(run["verdict"] != "pass" for run in runs)
+    frames = len(validation["frames"])
+    on = f"on {frames} frame{'s' if frames != 1 else ''}"
+    if validation["verdict"] == "pass":
+        return (
+            f"The converted model computes what the checkpoint computes: all {len(runs)} ways of "
+            f"running it keep every limit {on}."
+        )
+    return (
+        f"{failed} of {len(runs)} ways of running the converted model differ from the original by "
+        f"more than the limits {on}. These files are not validated and must not be used."
+    )
+
+
+def failures(validation: Json) -> list[tuple[str, tuple[str, ...], Table | None]]:
+    """Of each run that failed: its name, what failed, and the hypotheses that were tested."""
+    return [
+        (run_label(run), tuple(run["failures"]), _explanations(run))
+        for run in validation["runs"]
+        if run["failures"]
+    ]
+
+
+def _explanations(run: Json) -> Table | None:
+    found = run.get("explanations")
+    if not found:
+        return None
+    rows = tuple(
+        (
+            Cell(item["hypothesis"]),
+            Cell(item["found"]),
+            _any(item.get("before")),
+            _any(item.get("after")),
+            Cell("explains it", "fail") if item.get("convinces") else Cell("no", "quiet"),
+        )
+        for item in found
+    )
+    head = ("Hypothesis", "Found", "Difference before", "after", "Convinces")
+    return Table("What might explain it", head, rows)
+
+
+def _any(value: object) -> Cell:
+    return figure(float(value), ".2e") if isinstance(value, int | float) else NONE
+
+
+def agreement(validation: Json) -> Table:
+    """One row a run: the largest and mean differences, patches, the verdict."""
+    rows = []
+    for run in validation["runs"]:
+        figures, failed = run["figures"], run["verdict"] != "pass"
+        share, name = closest_limit(run)
+        rows.append(
+            (
+                Cell(run_label(run)),
+                *(
+                    figure(figures.get(f"{output}_{kind}_abs"))
+                    for output in ("pha", "fgr")
+                    for kind in ("max", "mean")
+                ),
+                figure(figures.get("different_patches"), ".3%"),
+                Cell(f"{share:.0%} of {name}", "fail" if failed else "", share)
+                if share is not None
+                else NONE,
+                Cell(run["verdict"], "fail" if failed else "pass"),
+            )
+        )
+    return Table(
+        "Against the original",
+        (
+            "Model",
+            "max",
+            "mean",
+            "max",
+            "mean",
+            "Patches chosen differently",
+            "Closest to its limit",
+            "Verdict",
+        ),
+        tuple(rows),
+        (
+            "Absolute differences on values 0..1 from PyTorch at f32, outside patches that were "
+            "chosen differently: there one side is refined and the other is not, which is no "
+            "numeric error.",
+        ),
+        (("", 1), ("Alpha", 2), ("Foreground", 2), ("", 3)),
+    )
+
+
+def closest_limit(run: Json) -> tuple[float | None, str]:
+    """The largest share of a limit that a figure of `run` takes, and that figure's name."""
+    shares = [(share, name) for name, _, _, share in _limited(run) if share is not None]
+    return max(shares, default=(None, ""))
+
+
+def limits(validation: Json) -> Table:
+    """One row a limit: found, limit, share of it, and the limit that would have passed."""
+    rows = []
+    for run in validation["runs"]:
+        would = run.get("would_pass") or {}
+        for name, found, limit, share in _limited(run):
+            over = share is None or share > 1
+            rows.append(
+                (
+                    Cell(run_label(run)),
+                    Cell(name),
+                    figure(found, ".3g"),
+                    figure(limit, ".3g"),
+                    NONE if share is None else Cell(f"{share:.0%}", "fail" if over else "", share),
+                    figure(would.get(name), ".3g"),
+                )
+            )
+    reasons = dict.fromkeys(
+        f"{run_label(run)}: {' '.join(run['limits'][REASON].split())}"
+        for run in validation["runs"]
+        if run["limits"] and run["limits"].get(REASON)
+    )
+    head = ("Model", "Figure", "Found", "Limit", "Of the limit", "Would have passed")
+    return Table("Limits", head, tuple(rows), tuple(reasons))
+
+
+def _limited(run: Json) -> list[tuple[str, float | None, float, float | None]]:
+    """Figure, found, limit, share of the limit; negative where better than the original."""
+    found = []
+    for name, limit in (run["limits"] or {}).items():
+        if name == REASON or limit is None:
+            continue
+        value = run["figures"].get(name)
+        share = None
+        if value is not None:
+            share = max(value, 0.0) / limit if limit else (0.0 if value <= 0 else float("inf"))
+        found.append((name, value, limit, share))
+    return found
+
+
+def stages(validation: Json) -> Table | None:
+    """One row a tensor between the network's stages, one column a run; None if not measured."""
+    runs = [run for run in validation["runs"] if run.get("stages")]
+    if not runs:
+        return None
+    columns = [
+        {
+            (stage["name"], tensor["name"]): tensor
+            for stage in run["stages"]
+            for tensor in stage["tensors"]
+        }
+        for run in runs
+    ]
+    order = list(dict.fromkeys(key for column in columns for key in column))
+    rows = tuple(
+        (Cell(name), Cell(tensor), *(_tensor(column.get((name, tensor))) for column in columns))
+        for name, tensor in order
+    )
+    return Table(
+        "Stage by stage",
+        ("Stage", "Tensor", *map(run_label, runs)),
+        rows,
+        ("Largest absolute difference from the original, and in brackets the root mean square.",),
+    )
+
+
+def _tensor(found: Json | None) -> Cell:
+    if found is None:
+        return NONE
+    if not found.get("finite", True):
+        return Cell("NaN or infinite", "fail")
+    largest, rmse = found.get("max_abs"), found.get("rmse")
+    if largest is None:
+        return NONE
+    return Cell(f"{largest:.1e}" + ("" if rmse is None else f" ({rmse:.1e})"))
