@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from toolchain.pages.page import Series, Spread
 
 WIDTH, HEIGHT = 360, 150  # of the drawing, in its own units
-LEFT, TOP, RIGHT, BOTTOM = 34, 10, 6, 26
+LEFT, TOP, RIGHT, BOTTOM = 44, 10, 6, 26
 PLAIN = -4  # from 0.01 % on percents are written out
 LOWEST_POWER, LOWEST_SHARE = -8, -7  # of differences, of shares of all values
 
@@ -58,8 +58,8 @@ def _outline(shares: tuple[float, ...]) -> str:
     step = (WIDTH - LEFT - RIGHT) / len(shares)
     points = [f"M{LEFT} {base}"]
     for index, share in enumerate(shares):
-        height = f"{_y(share):.1f}"
-        points.append(f"L{LEFT + index * step:.1f} {height}L{LEFT + (index + 1) * step:.1f} {height}")
+        left, top = LEFT + index * step, _y(share)
+        points.append(f"L{left:.1f} {top:.1f}H{left + step:.1f}")
     return "".join((*points, f"L{WIDTH - RIGHT} {base}Z"))
 
 

@@ -28,8 +28,8 @@ def accuracy(validation: Json, evaluation: Json | None, published: Published) ->
     """
     if evaluation is None:
         columns = _validated(validation)
-        where = "here, on the validation's generated frames"
-        notes = ["Lower is better; mean over the whole frames."]
+        where = "here, on generated frames"
+        notes = ["Lower is better; the mean over whole frames, those of the validation."]
     else:
         columns = _evaluated(evaluation)
         data = evaluation["dataset"]
@@ -46,8 +46,8 @@ def accuracy(validation: Json, evaluation: Json | None, published: Published) ->
         (
             Cell(text),
             *(cells.get(name, NONE) for _, cells in columns),
-            figure(published.original.get(name), "g"),
-            figure(published.converted.get(name), "g"),
+            _as_published(published.original.get(name)),
+            _as_published(published.converted.get(name)),
         )
         for name, text in METRICS.items()
         if name in PUBLISHED or name in known
@@ -59,6 +59,10 @@ def accuracy(validation: Json, evaluation: Json | None, published: Published) ->
         tuple(notes),
         (("", 1), (where, len(columns)), ("published, on another data set", 2)),
     )
+
+
+def _as_published(value: float | None) -> Cell:
+    return NONE if value is None else Cell(str(value))
 
 
 def _validated(validation: Json) -> list[tuple[str, dict[str, Cell]]]:

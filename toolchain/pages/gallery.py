@@ -154,7 +154,7 @@ class Gallery:
             cutout=cutout(original.pha, original.fgr, factor),
             shots=tuple(self._shots),
             table=Table(
-                "Figures of this frame",
+                f"Figures of {frame.name}",
                 HEAD,
                 tuple(self._rows),
                 ("Whole frame, differently chosen patches included.",),
@@ -171,4 +171,4 @@ class Gallery:
 
 def _difference(one: Floats, other: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
-        return np.abs(one - other)
+        return np.asarray(np.abs(one - other), np.float32)

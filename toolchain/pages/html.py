@@ -79,8 +79,6 @@ def _data(page: Page) -> str:
     known = {
         "chosen": page.chosen,
         "labels": dict(page.runs),
-        "worst": [
-            {shot.run: shot.worst for shot in frame.shots} for frame in page.pictures.frames
-        ],
+        "worst": [{shot.run: shot.worst for shot in frame.shots} for frame in page.pictures.frames],
     }
     return json.dumps(known, ensure_ascii=True).replace("<", "\\u003c")

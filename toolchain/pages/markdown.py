@@ -21,6 +21,24 @@ def markdown(page: Page) -> str:
 
 
 def _lines(page: Page) -> Iterator[str]:
+    yield from _verdict(page)
+    if page.failures:
+        yield from _failures(page)
+    for table in (page.accuracy, page.agreement, page.latency):
+        if table is not None:
+            yield from (f"## {_safe(table.title)}", "", *_table(table), "")
+    for table in (*(frame.table for frame in page.pictures.frames), page.stages, page.limits):
+        if table is not None:
+            yield from _folded(table)
+    yield from ("## Where it comes from", "")
+    yield from (f"- {_safe(name)}: {_safe(text)}" for name, text in page.provenance)
+    yield ""
+    for table in (page.digests, page.versions):
+        yield from _folded(table)
+    yield "Pictures, histograms and the slider are in `report.html` beside this file."
+
+
+def _verdict(page: Page) -> Iterator[str]:
     mark = "\u2705 PASS" if page.passed else "\u274c FAIL"
     yield f"# {mark}: {_safe(page.name)}"
     yield from ("", _safe(page.headline), "")
@@ -29,34 +47,22 @@ def _lines(page: Page) -> Iterator[str]:
     yield from (f"Weights: {_safe(page.weights)}.", "")
     for note in page.notes:
         yield from (f"> {_safe(note)}", "")
-    if page.failures:
-        yield from ("## What failed", "")
-        for label, reasons, explanations in page.failures:
-            yield f"- **{_safe(label)}**"
-            yield from (f"  - {_safe(reason)}" for reason in reasons)
-            yield ""
-            if explanations is not None:
-                yield from (*_table(explanations), "")
-        if page.rounding:
-            yield from (_safe(page.rounding), "")
-    for table in (page.accuracy, page.agreement, page.latency):
-        if table is not None:
-            yield from (f"## {_safe(table.title)}", "", *_table(table), "")
-    for frame in page.pictures.frames:
-        yield from _folded(frame.table, f"Frame {frame.name}")
-    for table in (page.stages, page.limits):
-        if table is not None:
-            yield from _folded(table, table.title)
-    yield from ("## Where it comes from", "")
-    yield from (f"- {_safe(name)}: {_safe(text)}" for name, text in page.provenance)
-    yield ""
-    for table in (page.digests, page.versions):
-        yield from _folded(table, table.title)
-    yield "Pictures, histograms and the slider are in `report.html` beside this file."
 
 
-def _folded(table: Table, title: str) -> Iterator[str]:
-    yield from (f"<details><summary>{_safe(title)}</summary>", "", *_table(table), "")
+def _failures(page: Page) -> Iterator[str]:
+    yield from ("## What failed", "")
+    for label, reasons, explanations in page.failures:
+        yield from (f"**{_safe(label)}**", "")
+        yield from (f"- {_safe(reason)}" for reason in reasons)
+        yield ""
+        if explanations is not None:
+            yield from (*_table(explanations), "")
+    if page.rounding:
+        yield from (_safe(page.rounding), "")
+
+
+def _folded(table: Table) -> Iterator[str]:
+    yield from (f"<details><summary>{_safe(table.title)}</summary>", "", *_table(table), "")
     yield from ("</details>", "")
 
 

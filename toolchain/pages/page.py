@@ -9,7 +9,7 @@ from typing import Any
 from toolchain.catalog.published import Published
 from toolchain.pages import figures, runs
 from toolchain.pages.table import Table
-from toolchain.pages.words import Fact
+from toolchain.pages.words import Fact, scientific
 
 Json = Mapping[str, Any]
 
@@ -157,7 +157,7 @@ def _tiles(validation: Json) -> tuple[Fact, ...]:
     exact = [run for run in found if run["hint"] == "f32" and run["form"] in ("ONNX", "FP32")]
     largest = [run["figures"].get("pha_max_abs") for run in exact]
     if largest and None not in largest:
-        tiles.append(Fact("largest difference of alpha at f32", f"{max(largest):.1e}"))
+        tiles.append(Fact("largest difference of alpha at f32", scientific(max(largest))))
     worse = [
         (run["figures"]["alpha_mad_worse"], runs.run_label(run))
         for run in found
@@ -166,8 +166,12 @@ def _tiles(validation: Json) -> tuple[Fact, ...]:
     truth = validation["original"]["truth"]
     if truth and worse:
         most, label = max(worse)
-        tiles.append(Fact(f"alpha MAD \u00d71000, original \u2192 {label}, the worst",
-                          f"{truth['alpha_mad']:.3f} \u2192 {truth['alpha_mad'] + most:.3f}"))
+        tiles.append(
+            Fact(
+                f"alpha MAD \u00d71000, original \u2192 {label}, the worst",
+                f"{truth['alpha_mad']:.3f} \u2192 {truth['alpha_mad'] + most:.3f}",
+            )
+        )
     return tuple(tiles)
 
 

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from toolchain.pages.table import NONE, Cell, Table, figure
 
 Json = Mapping[str, Any]
+OUTSIDE = (
+    "Absolute differences on values 0..1 from PyTorch at f32, outside patches that were chosen "
+    "differently: there one side is refined and the other is not, which is no numeric error."
+)
+MANY = 100  # times a limit; more is written as a power of ten
 HINTS = {"f32": "f32", "default": "device default"}
 REASON = "reason"
+FIGURES = {
+    "pha_max_abs": "alpha, max",
+    "pha_mean_abs": "alpha, mean",
+    "fgr_max_abs": "foreground, max",
+    "fgr_mean_abs": "foreground, mean",
+    "alpha_mad_worse": "MAD lost",
+    "alpha_mse_worse": "MSE lost",
+    "alpha_grad_worse": "GRAD lost",
+    "foreground_mse_worse": "foreground MSE lost",
+    "different_patches": "patches",
+}
 
 
 def run_id(run: Json) -> str:
@@ -86,7 +103,7 @@ def agreement(validation: Json) -> Table:
                     for kind in ("max", "mean")
                 ),
                 figure(figures.get("different_patches"), ".3%"),
-                Cell(f"{share:.0%} of {name}", "fail" if failed else "", share)
+                Cell(f"{percent(share)} of {name}", "fail" if share > 1 else "", share)
                 if share is not None
                 else NONE,
                 Cell(run["verdict"], "fail" if failed else "pass"),
@@ -105,11 +122,7 @@ def agreement(validation: Json) -> Table:
             "Verdict",
         ),
         tuple(rows),
-        (
-            "Absolute differences on values 0..1 from PyTorch at f32, outside patches that were "
-            "chosen differently: there one side is refined and the other is not, which is no "
-            "numeric error.",
-        ),
+        (OUTSIDE,),
         (("", 1), ("Alpha", 2), ("Foreground", 2), ("", 3)),
     )
 
@@ -117,12 +130,21 @@ def agreement(validation: Json) -> Table:
 def closest_limit(run: Json) -> tuple[float | None, str]:
     """The largest share of a limit that a figure of `run` takes, and that figure's name."""
     shares = [(share, name) for name, _, _, share in _limited(run) if share is not None]
-    return max(shares, default=(None, ""))
+    share, name = max(shares, default=(None, ""))
+    return share, FIGURES.get(name, name)
+
+
+def percent(share: float) -> str:
+    """A share of a limit in words that fit a cell."""
+    if share > MANY:
+        return f"{share:.1e} times" if math.isfinite(share) else "beyond"
+    return f"{share:.0%}" if share == 0 or share >= 0.01 else "under 1%"  # noqa: PLR2004
 
 
 def limits(validation: Json) -> Table:
-    """One row a limit: found, limit, share of it, and the limit that would have passed."""
+    """One row a limit: found, limit, share of it, and the limit that would have passed if told."""
     rows = []
+    told = any(run.get("would_pass") for run in validation["runs"])
     for run in validation["runs"]:
         would = run.get("would_pass") or {}
         for name, found, limit, share in _limited(run):
@@ -130,11 +152,11 @@ def limits(validation: Json) -> Table:
             rows.append(
                 (
                     Cell(run_label(run)),
-                    Cell(name),
+                    Cell(f"{FIGURES[name]} ({name})" if name in FIGURES else name),
                     figure(found, ".3g"),
                     figure(limit, ".3g"),
-                    NONE if share is None else Cell(f"{share:.0%}", "fail" if over else "", share),
-                    figure(would.get(name), ".3g"),
+                    NONE if share is None else Cell(percent(share), "fail" if over else "", share),
+                    *([figure(would.get(name), ".3g")] if told else []),
                 )
             )
     reasons = dict.fromkeys(
@@ -142,8 +164,9 @@ def limits(validation: Json) -> Table:
         for run in validation["runs"]
         if run["limits"] and run["limits"].get(REASON)
     )
-    head = ("Model", "Figure", "Found", "Limit", "Of the limit", "Would have passed")
-    return Table("Limits", head, tuple(rows), tuple(reasons))
+    head = ("Model", "Figure", "Found", "Limit", "Of the limit")
+    more = ("Would have passed",) if told else ()
+    return Table("Limits", (*head, *more), tuple(rows), tuple(reasons))
 
 
 def _limited(run: Json) -> list[tuple[str, float | None, float, float | None]]:

@@ -27,6 +27,17 @@ class Table:
     notes: tuple[str, ...] = ()
     groups: tuple[tuple[str, int], ...] = ()
 
+    @property
+    def spanned(self) -> list[tuple[int, tuple[Cell, ...]]]:
+        """Rows with how many of them, from here on, share the first cell; 0 after the first."""
+        names = [row[0].text for row in self.rows]
+        spans = []
+        for index, name in enumerate(names):
+            first = index == 0 or names[index - 1] != name
+            rest = (other for other in range(index, len(names)) if names[other] != name)
+            spans.append((next(rest, len(names)) - index if first else 0, self.rows[index]))
+        return spans
+
 
 NONE = Cell("\u2013", "quiet")
 

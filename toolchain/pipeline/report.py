@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from toolchain.pages.html import sources_digest
@@ -21,9 +22,7 @@ def report_job(request: BuildRequest) -> Job:
     """
     layout = request.layout
     irs = tuple((precision, layout.ir(precision)) for precision in _precisions(request))
-    optional = {
-        path.name: path for path in (layout.evaluation, layout.latency) if path.is_file()
-    }
+    optional = {path.name: path for path in (layout.evaluation, layout.latency) if path.is_file()}
     work = ReportRequest(
         checkpoint=request.checkpoint,
         onnx=layout.onnx,
@@ -84,7 +83,7 @@ def _composites(request: BuildRequest) -> int:
 def _provenance(request: BuildRequest) -> tuple[tuple[str, str], ...]:
     """Where model and weights come from, without any path of this machine."""
     model, weights = request.model, request.weights
-    told = [("Model", " ".join(model.description.split()))]
+    told = [("Model", " ".join(re.sub("[<>]", "", model.description).split()))]
     told.append(("Weights", f"{weights.kind}: {weights.description}"))
     if weights.kind == "upstream":
         sources = [str(source) for source in weights.file.sources if not _local(source)]
