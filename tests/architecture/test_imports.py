@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "openvino", "onnx", "onnxruntime", "numpy", "scipy", "PIL", "requests", "rich")
+HEAVY = (
+    "torch",
+    "openvino",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "scipy",
+    "PIL",
+    "requests",
+    "rich",
+    "jinja2",
+)
 
 
 def test_imports_run_one_way() -> None:

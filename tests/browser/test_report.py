@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def file(validated: Path, tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Path:
+def file(browser: Any, validated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    assert browser  # no report is made where nobody can look at it
     return report(request_of(validated, tmp_path_factory.mktemp("report"))).html
 
 
@@ -311,7 +313,7 @@ def test_everything_has_a_name(page: Any) -> None:
     )
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 def test_without_scripts_every_picture_is_there(browser: Any, file: Path) -> None:

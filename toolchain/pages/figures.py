@@ -110,7 +110,7 @@ def latency(record: Json) -> Table:
         for row in record["rows"]
     )
     head = ("Model", "Device", "Hint", "Precision", "Median, ms", "90 % within, ms", "Frames/s")
-    return Table("Latency", head, rows)
+    return Table("Latency", head, rows, words=4)
 
 
 def versions(validation: Json) -> Table:
@@ -120,13 +120,13 @@ def versions(validation: Json) -> Table:
     pairs += list(validation["tools"].items())
     pairs += [(f"machine: {name}", value) for name, value in machine.items()]
     rows = tuple((Cell(name), Cell(str(value))) for name, value in pairs if value is not None)
-    return Table("Made with", ("What", "Version"), rows)
+    return Table("Made with", ("What", "Version"), rows, words=2)
 
 
 def digests(validation: Json) -> Table:
     """The files that the verdict speaks of."""
     rows = tuple((Cell(name), Cell(digest)) for name, digest in validation["files"].items())
-    return Table("Files", ("File", "Digest"), rows, ("In the folder of this report.",))
+    return Table("Files", ("File", "Digest"), rows, ("In the folder of this report.",), words=2)
 
 
 def settings(validation: Json) -> str:

@@ -71,10 +71,10 @@ class Way:
             names, self.limits, self.counts, self.sums, strict=True
         ):
             total = sums.total()
-            said = (
-                f"{name}: {total.over:.4%} of the values differ by more than 1/255, the most by "
-                f"{total.max_abs:.1e}"
-            )
+            said = f"{name}: {total.over:.4%} of the values differ by more than 1/255"
+            if total.over == 0:
+                said = f"{name}: no value differs by more than 1/255"
+            said += f", the largest difference is {total.max_abs:.1e}"
             series.append(Series(name, counts.total().shares, limit, said))
         return Spread(self.run, self.label, tuple(series))
 

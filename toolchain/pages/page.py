@@ -157,7 +157,9 @@ def _tiles(validation: Json) -> tuple[Fact, ...]:
     exact = [run for run in found if run["hint"] == "f32" and run["form"] in ("ONNX", "FP32")]
     largest = [run["figures"].get("pha_max_abs") for run in exact]
     if largest and None not in largest:
-        tiles.append(Fact("largest difference of alpha at f32", scientific(max(largest))))
+        tiles.append(
+            Fact("largest difference of alpha in ONNX and FP32 at f32", scientific(max(largest)))
+        )
     worse = [
         (run["figures"]["alpha_mad_worse"], runs.run_label(run))
         for run in found

@@ -51,9 +51,10 @@ def headline(validation: Json) -> str:
             f"The converted model computes what the checkpoint computes: all {len(runs)} ways of "
             f"running it keep every limit {on}."
         )
+    differ = "differs" if failed == 1 else "differ"
     return (
-        f"{failed} of {len(runs)} ways of running the converted model differ from the original by "
-        f"more than the limits {on}. These files are not validated and must not be used."
+        f"{failed} of {len(runs)} ways of running the converted model {differ} from the original "
+        f"by more than the limits {on}. These files are not validated and must not be used."
     )
 
 
@@ -81,7 +82,7 @@ def _explanations(run: Json) -> Table | None:
         for item in found
     )
     head = ("Hypothesis", "Found", "Difference before", "after", "Convinces")
-    return Table("What might explain it", head, rows)
+    return Table("What might explain it", head, rows, words=len(head))
 
 
 def _any(value: object) -> Cell:
@@ -166,7 +167,7 @@ def limits(validation: Json) -> Table:
     )
     head = ("Model", "Figure", "Found", "Limit", "Of the limit")
     more = ("Would have passed",) if told else ()
-    return Table("Limits", (*head, *more), tuple(rows), tuple(reasons))
+    return Table("Limits", (*head, *more), tuple(rows), tuple(reasons), words=2)
 
 
 def _limited(run: Json) -> list[tuple[str, float | None, float, float | None]]:
@@ -206,6 +207,7 @@ def stages(validation: Json) -> Table | None:
         ("Stage", "Tensor", *map(run_label, runs)),
         rows,
         ("Largest absolute difference from the original, and in brackets the root mean square.",),
+        words=2,
     )
 
 

@@ -19,13 +19,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`groups`: names over runs of columns, "" for none; the first cell of a row names it."""
+    """`groups`: names over runs of columns, "" for none; the first cell of a row names it.
+
+    `words`: how many columns, from the first, hold words rather than figures.
+    """
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
     groups: tuple[tuple[str, int], ...] = ()
+    words: int = 1
 
     @property
     def spanned(self) -> list[tuple[int, tuple[Cell, ...]]]:
