@@ -278,6 +278,8 @@ def test_json_is_all_of_stdout(command: str, built: Path, config: Path, capsys: 
     assert all(Path(file).is_file() for stage in result["stages"] for file in stage["files"])
     judged = ("build", "validate", "report")
     assert result["verdict"] == ("pass" if command in judged else None)
+    report = built / "public" / NAME / "report.html"
+    assert result["report"] == (str(report) if command in ("build", "report") else None)
     assert err.startswith("Weights: upstream")
     assert main([*arguments, "--dry-run"]) == 0
     seen = json.loads(capsys.readouterr().out)

@@ -86,7 +86,9 @@ def _explanations(run: Json) -> Table | None:
 
 
 def _any(value: object) -> Cell:
-    return figure(float(value), ".2e") if isinstance(value, int | float) else NONE
+    if isinstance(value, int | float):
+        return figure(float(value), ".2e")
+    return NONE if value is None else Cell(str(value))
 
 
 def agreement(validation: Json) -> Table:
