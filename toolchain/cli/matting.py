@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from toolchain import __version__
 from toolchain.cli.exits import run
+from toolchain.cli.numbers import positive
+from toolchain.cli.report import add_report
 
 if TYPE_CHECKING:
     from toolchain.catalog.arguments import ExportSettings
@@ -109,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     for added in (build, validate):
         _add_validate(added)
-    _add_report(report)
+    add_report(report)
     download.add_argument(
         "--cross-check",
         action="store_true",
@@ -142,7 +144,7 @@ def _add_download(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num_attempts",
         "--num-attempts",
-        type=_positive,
+        type=positive,
         default=4,
         metavar="N",
         help="tries per source (4)",
@@ -158,7 +160,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--backbone-scale", type=float, metavar="S", help="0 < S <= 1 (0.25)")
     group.add_argument("--refine-mode", choices=("sampling", "thresholding", "full"))
     group.add_argument(
-        "--refine-sample-pixels", type=_positive, metavar="N", help="for sampling (80000)"
+        "--refine-sample-pixels", type=positive, metavar="N", help="for sampling (80000)"
     )
     group.add_argument("--refine-threshold", type=float, metavar="T", help="for thresholding (0.1)")
 
@@ -173,21 +175,7 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
         help="a folder of real frames and clean plates to validate on as well (repeatable)",
     )
     parser.add_argument(
-        "--frames", type=_positive, default=6, metavar="N", help="generated frames (6)"
-    )
-
-
-def _add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--inputs",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="a folder of real frames and clean plates to show as well (repeatable)",
-    )
-    parser.add_argument(
-        "--frames", type=_positive, default=3, metavar="N", help="generated frames to show (3)"
+        "--frames", type=positive, default=6, metavar="N", help="generated frames (6)"
     )
 
 
@@ -287,12 +275,6 @@ def _size(text: str) -> tuple[int, int]:
             f"expected WxH, such as 1920x1080, got {text!r}"
         ) from error
     return width, height
-
-
-def _positive(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"must be a positive integer (got {text!r})")
 
 
 def _print_json(value: object) -> None:

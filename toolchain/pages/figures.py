@@ -38,8 +38,8 @@ def accuracy(validation: Json, evaluation: Json | None, published: Published) ->
         notes += [f"{name}: {text}" for name, text in (evaluation.get("scales") or {}).items()]
         notes += [evaluation["interval"]] if evaluation.get("interval") else []
     notes.append(
-        f"Published: {published.data}. Other data, other weights: it shows what a conversion may "
-        "lose, not what these figures should be."
+        f"Published: {published.data}. Those figures show what a conversion may lose, not what the "
+        "ones measured here should be."
     )
     known = {name for _, cells in columns for name in cells}
     rows = [

@@ -13,14 +13,13 @@ from toolchain.measures.differences import Differences, outside
 from toolchain.measures.matting import Matte, MattingScore, compare
 from toolchain.pages.page import FramePictures, Series, Shot, Spread
 from toolchain.pages.table import NONE, Cell, Table, figure
-from toolchain.pictures.encode import cutout, grey, photo, reduction
+from toolchain.pictures.encode import WIDEST, cutout, grey, photo, reduction
 from toolchain.pictures.heat import heat
 from toolchain.pictures.histogram import Counts
 from toolchain.pictures.patches import patch_map
 
 Floats = npt.NDArray[np.float32]
 STEP = 1 / 255  # of an 8-bit picture: less than that nobody sees
-HALF = 640  # pixels, the widest that a map of the foreground's differences is shown
 SEEN = 0.01  # the foreground counts where the original's alpha is above
 HEAD = (
     "Model",
@@ -82,13 +81,14 @@ class Way:
 class Gallery:
     """Grows with each way of running; keeps pictures, not outputs."""
 
-    def __init__(self, frame: Frame, kind: str, original: Output) -> None:
+    def __init__(self, frame: Frame, kind: str, original: Output, widest: int = WIDEST) -> None:
         self._frame, self._kind, self._original = frame, kind, original
         self._matte = Matte(original.pha, original.fgr)
         self._truth = None
         if frame.alpha is not None and frame.foreground is not None:
             self._truth = Matte(frame.alpha, frame.foreground)
-        self._factor = reduction(frame.src.shape[1])
+        self._widest = widest  # pixels
+        self._factor = reduction(frame.src.shape[1], widest)
         self._shots: list[Shot] = []
         self._rows = [(Cell("Original"), *([NONE] * 5), *self._score(self._matte))]
 
@@ -117,8 +117,8 @@ class Gallery:
                 label=way.label,
                 alpha=grey(found.pha, factor),
                 cutout=cutout(found.pha, found.fgr, factor),
-                heat=heat(alpha),
-                heat_foreground=heat(seen, HALF),
+                heat=heat(alpha, self._widest),
+                heat_foreground=heat(seen, self._widest // 2),
                 patches=patch_map(self._frame.src, original.ref, found.ref),
                 worst=(round((int(x) + 0.5) / width, 4), round((int(y) + 0.5) / height, 4)),
             )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 OUTPUTS = ("pha", "fgr")
+MANY = 8  # frames; of more the pictures are half as large, so that the file can be mailed
 GENERATED = "generated, its truth is known"
 CAPTURE = "a capture, its truth is not known"
 
@@ -159,6 +160,7 @@ def _pictures(
 ) -> Pictures:
     from toolchain.pages.gallery import Gallery
     from toolchain.pages.page import Pictures
+    from toolchain.pictures.encode import WIDEST
     from toolchain.runtimes.pytorch import PyTorchRuntime
 
     settings = ExportSettings(**validation["settings"])
@@ -166,12 +168,13 @@ def _pictures(
     original = PyTorchRuntime(request.checkpoint, settings)
     ways = [(_way(run), _runtime(request, run)) for run in validation["runs"]]
     shown = []
+    widest = WIDEST if len(loaders) <= MANY else WIDEST // 2
     with listener.task("Reporting", len(loaders) * (1 + len(ways)), "runs") as task:
         done = 0
         for kind, load in loaders:
             frame = load()
             reference = original.infer(frame.src, frame.bgr)
-            gallery = Gallery(frame, kind, reference)
+            gallery = Gallery(frame, kind, reference, widest)
             task.reach(done := done + 1)
             for way, runtime in ways:
                 gallery.add(way, _same_shape(runtime.infer(frame.src, frame.bgr), reference, way))
