@@ -81,6 +81,9 @@ def test_a_run_is_named_by_what_it_did() -> None:
     default = run(form="FP16", hint="default", executed="bf16")
     assert runs.run_label(default) == "FP16 \u00b7 device default (bf16)"
     assert runs.run_id(default) == "fp16-default"
+    elsewhere = {**default, "conditions": {"device": "GPU.1"}}
+    assert runs.run_label(elsewhere) == "FP16 \u00b7 device default (bf16) on GPU.1"
+    assert runs.run_id(elsewhere) == "fp16-default-gpu.1"
 
 
 @pytest.mark.parametrize(

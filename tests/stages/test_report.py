@@ -170,7 +170,9 @@ def test_a_fail_is_told_with_everything_that_was_found(copy: Path, tmp_path: Pat
     for said in (
         "1 of 5 ways of running the converted model differs",
         "pha_max_abs is 0.00125, the limit is 2e-05",
-        "| swapped channels | with RGB for BGR the outputs agree to 1e-6 | 1.25e-03 | 9.50e-07 |",
+        "| swapped channels | with RGB for BGR the outputs agree to 1e-6 | alpha, max | 1.25e-03 |",
+        "| 9.50e-07 | **explains it** |",
+        "| missing /255 | ruled out without a run | alpha, max | 1.25e-03 | \u2013 | no |",
         "lies 7.5e-06 from its own float64 result",
         "**NaN or infinite**",
         "| 2.5e-06 (3.0e-07) |",

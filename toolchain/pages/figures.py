@@ -80,8 +80,9 @@ def _evaluated(evaluation: Json) -> list[tuple[str, dict[str, Cell]]]:
         label = "Original"
         if model["model"] != "original":
             hint = model.get("hint") or ""
-            run = {"form": model["model"], "hint": hint, "executed": model.get("executed") or hint}
-            label = run_label(run) if hint else str(model["model"])
+            form = str(model["model"]).replace("onnx", "ONNX")
+            run = {"form": form, "hint": hint, "executed": model.get("executed") or hint}
+            label = run_label(run) if hint else form
         columns.append((label, {name: _interval(item) for name, item in model["total"].items()}))
     return columns
 

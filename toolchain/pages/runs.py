@@ -16,6 +16,7 @@ OUTSIDE = (
 MANY = 100  # times a limit; more is written as a power of ten
 HINTS = {"f32": "f32", "default": "device default"}
 REASON = "reason"
+USUAL = "CPU"
 FIGURES = {
     "pha_max_abs": "alpha, max",
     "pha_mean_abs": "alpha, mean",
@@ -30,14 +31,22 @@ FIGURES = {
 
 
 def run_id(run: Json) -> str:
-    """A name for scripts and anchors."""
-    return f"{run['form']}-{run['hint']}".lower()
+    """A name for scripts; no two runs share one."""
+    device = device_of(run)
+    return f"{run['form']}-{run['hint']}{'' if device == USUAL else f'-{device}'}".lower()
+
+
+def device_of(run: Json) -> str:
+    """OpenVINO's name of the device that ran it; the CPU where none is told."""
+    return str((run.get("conditions") or {}).get("device", USUAL))
 
 
 def run_label(run: Json) -> str:
     """A name for people: form, hint, and what the device computed in where that is not said."""
     executed = f" ({run['executed']})" if run["executed"] != run["hint"] else ""
-    return f"{run['form']} \u00b7 {HINTS.get(run['hint'], run['hint'])}{executed}"
+    device = device_of(run)
+    where = "" if device == USUAL else f" on {device}"
+    return f"{run['form']} \u00b7 {HINTS.get(run['hint'], run['hint'])}{executed}{where}"
 
 
 def headline(validation: Json) -> str:
@@ -75,13 +84,14 @@ def _explanations(run: Json) -> Table | None:
         (
             Cell(item["hypothesis"]),
             Cell(item["found"]),
+            Cell(FIGURES.get(item.get("figure", ""), str(item.get("figure", "\u2013")))),
             _any(item.get("before")),
             _any(item.get("after")),
             Cell("explains it", "fail") if item.get("convinces") else Cell("no", "quiet"),
         )
         for item in found
     )
-    head = ("Hypothesis", "Found", "Difference before", "after", "Convinces")
+    head = ("Hypothesis", "Found", "Figure", "Before", "After", "Convinces")
     return Table("What might explain it", head, rows, words=len(head))
 
 

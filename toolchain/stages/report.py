@@ -215,12 +215,13 @@ def _way(run: Mapping[str, Any]) -> Way:
 
 
 def _runtime(request: ReportRequest, run: Mapping[str, Any]) -> Runtime:
+    from toolchain.pages.runs import device_of
     from toolchain.runtimes.onnx_runtime import OnnxRuntime
     from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 
     if run["form"] == "ONNX":
         return OnnxRuntime(request.onnx)
-    return OpenVinoRuntime(dict(request.irs)[run["form"]], run["hint"])
+    return OpenVinoRuntime(dict(request.irs)[run["form"]], run["hint"], device_of(run))
 
 
 def _same_shape(found: Inference, expected: Inference, way: Way) -> Inference:
