@@ -52,6 +52,41 @@ def small_config(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> 
     return path
 
 
+LOOSE_LIMITS = "tolerances:\n" + "".join(
+    f"  - {{form: {form}, hint: {hint}, pha_max_abs: {limit}, reason: for tests}}\n"
+    for form, hint, limit in (
+        ("ONNX", "f32", 2.0e-5),
+        ("FP32", "f32", 2.0e-5),
+        ("FP32", "default", 0.5),
+        ("FP16", "f32", 0.5),
+        ("FP16", "default", 0.5),
+    )
+)
+
+
+@pytest.fixture(scope="session")
+def validated(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small validated build, without a report; not to be changed."""
+    from toolchain.catalog.reader import read_model
+    from toolchain.pipeline.build import build
+    from toolchain.pipeline.request import BuildRequest
+    from toolchain.pipeline.weights import choose
+
+    folder = tmp_path_factory.mktemp("validated")
+    config = folder / "model.yml"
+    config.write_text(small_config.read_text() + LOOSE_LIMITS)
+    model = read_model(config)
+    request = BuildRequest(
+        model,
+        choose(model, "upstream", folder / "out"),
+        folder / "out",
+        stages=("download", "export", "convert", "validate"),
+        composites=2,
+    )
+    build(request)
+    return request.layout.folder
+
+
 @pytest.fixture(scope="session")
 def real_frames() -> Path:
     """A folder of real frames and plates; the test is skipped where there is none."""

@@ -14,7 +14,8 @@
     |-- ConversionError            the ONNX did not become the promised IR
     |-- FrameError                 a picture or clip that can't be used
     |-- EvaluationError            a dataset or a cluster that gave no trustworthy figures
-    `-- ValidationError            outputs differ from the original's by more than the limits
+    |-- ValidationError            outputs differ from the original's by more than the limits
+    `-- ReportError                records that no report can be made from
 
 Each carries up to three sentences: what was wrong, what was kept safe, what to do next.
 The command line prints them and nothing else; no traceback reaches a user.
@@ -132,3 +133,7 @@ class ValidationError(ToolchainError):
     ) -> None:
         super().__init__(message, kept=kept, hint=hint)
         self.verdict = verdict
+
+
+class ReportError(ToolchainError):
+    """Records of a build that are unreadable, or speak of other files than those that are there."""

@@ -21,6 +21,7 @@ HEAVY = (
     "requests",
     "rich",
     "dask",
+    "jinja2",
 )
 
 

@@ -25,8 +25,8 @@ from toolchain.cli.matting import main
 
 ROOT = Path(__file__).parents[2]
 NAME = "small-matting"
-COMMANDS = ("build", "download", "export", "convert", "validate", "info")
-BY_WEIGHTS = ("build", "download", "export", "convert", "validate")
+COMMANDS = ("build", "download", "export", "convert", "validate", "report", "info")
+BY_WEIGHTS = ("build", "download", "export", "convert", "validate", "report")
 LIMITS = "tolerances:\n" + "".join(
     f"  - {{form: {form}, hint: {hint}, pha_max_abs: 0.5, reason: for tests}}\n"
     for form, hint in (("ONNX", "f32"), ("FP32", "f32"), ("FP32", "default"))
@@ -245,10 +245,10 @@ def test_a_folder_that_nobody_can_write_is_one_failure(config: Path, capsys: Cap
 
 
 def test_stages_one_by_one_make_a_build(built: Path, config: Path, tmp_path: Path) -> None:
-    """download, export, convert and validate give the same bytes as build."""
+    """download, export, convert, validate and report give the same bytes as build."""
     output = tmp_path / "out"
-    for command in ("download", "export", "convert", "validate"):
-        more = {"convert": PART[2:], "validate": PART}.get(command, [])
+    for command in ("download", "export", "convert", "validate", "report"):
+        more = {"convert": PART[2:], "validate": PART, "report": PART[:2]}.get(command, [])
         assert main([command, *common(config, output), *more, "-q"]) == 0
     folder, whole = output / "public" / NAME, built / "public" / NAME
     for name in (f"{NAME}.onnx", f"FP32/{NAME}.xml", f"FP32/{NAME}.bin"):
@@ -267,7 +267,8 @@ def test_json_is_all_of_stdout(command: str, built: Path, config: Path, capsys: 
         assert facts["state dict entries"] == 382
         return
     arguments += ["-o", str(built)]
-    arguments += {"build": PART, "convert": PART[2:], "validate": PART}.get(command, [])
+    more = {"build": PART, "convert": PART[2:], "validate": PART, "report": PART[:2]}
+    arguments += more.get(command, [])
     assert main(arguments) == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
@@ -275,7 +276,10 @@ def test_json_is_all_of_stdout(command: str, built: Path, config: Path, capsys: 
     assert result["weights"]["kind"] == "upstream"
     assert not any(stage["ran"] for stage in result["stages"])
     assert all(Path(file).is_file() for stage in result["stages"] for file in stage["files"])
-    assert result["verdict"] == ("pass" if command in ("build", "validate") else None)
+    judged = ("build", "validate", "report")
+    assert result["verdict"] == ("pass" if command in judged else None)
+    report = built / "public" / NAME / "report.html"
+    assert result["report"] == (str(report) if command in ("build", "report") else None)
     assert err.startswith("Weights: upstream")
     assert main([*arguments, "--dry-run"]) == 0
     seen = json.loads(capsys.readouterr().out)
@@ -317,7 +321,7 @@ def test_the_table_says_what_was_made_and_from_which_weights(
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert sum(line.rstrip().endswith("pass") for line in lines) == 3
-    assert sum("up to date" in line for line in lines) == 4
+    assert sum("up to date" in line for line in lines) == 5
     assert str(built / "public" / NAME / "validation.json") in out
     assert lines[-1] == err.splitlines()[0]
     assert lines[-1] == "Weights: upstream (asked for): the published checkpoint."

@@ -13,6 +13,7 @@ import pytest
 
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
+from toolchain.pages.html import SOURCES
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +36,8 @@ def test_model_yml_weights_card_and_licences_travel_inside(wheel: Path) -> None:
         "toolchain/data/model.yml",
         f"toolchain/data/{model.bundled.name}",
         "toolchain/data/background-matting-mobilenetv2-bundled.md",
+        "toolchain/data/published.json",
+        *(f"toolchain/data/report/{name}" for name in SOURCES),
         "toolchain/cli/matting.py",
     } <= names
     licences = {Path(name).name for name in names if "/licenses/" in name}

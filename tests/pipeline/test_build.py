@@ -21,10 +21,17 @@ from tests.support.weights import save_checkpoint
 from toolchain.catalog.arguments import export_settings
 from toolchain.catalog.reader import read_model
 from toolchain.cli.matting import main
-from toolchain.errors import CatalogError, CheckpointError, ToolchainError, ValidationError
+from toolchain.errors import (
+    CatalogError,
+    CheckpointError,
+    ReportError,
+    ToolchainError,
+    ValidationError,
+)
 from toolchain.pipeline.build import BuildResult, build, foresee
 from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import choose
+from toolchain.progress import Silence
 
 ROOT = Path(__file__).parents[2]
 NAME = "small-matting"
@@ -36,9 +43,11 @@ PROMISED = (
     f"FP16/{NAME}.xml",
     f"FP16/{NAME}.bin",
     "validation.json",
+    "report.html",
+    "report.md",
 )
-SAME_BYTES = PROMISED[:-1]  # the verdict tells figures, whose last digits are the machine's
-ENTRIES = ["download", "export", "convert-FP32", "convert-FP16", "validate"]
+SAME_BYTES = PROMISED[:-3]  # the verdict tells figures, whose last digits are the machine's
+ENTRIES = ["download", "export", "convert-FP32", "convert-FP16", "validate", "report"]
 LIMITS = "tolerances:\n" + "".join(
     f"  - {{form: {form}, hint: {hint}, pha_max_abs: {limit}, reason: for tests}}\n"
     for form, hint, limit in (
@@ -150,7 +159,8 @@ def test_a_second_build_loads_nothing_heavy(copy: BuildRequest) -> None:
     """What is done is known without PyTorch, OpenVINO and the like."""
     code = (
         "import json, sys; from toolchain.cli.matting import main; code = main(sys.argv[1:]);"
-        "heavy = sorted({'torch', 'openvino', 'onnx', 'onnxruntime', 'scipy'} & set(sys.modules));"
+        "heavy = {'torch', 'openvino', 'onnx', 'onnxruntime', 'scipy', 'numpy', 'PIL', 'jinja2'};"
+        "heavy = sorted(heavy & set(sys.modules));"
         "print(json.dumps([code, heavy]))"
     )
     arguments = command(copy)[3:]
@@ -167,10 +177,12 @@ def test_a_second_build_loads_nothing_heavy(copy: BuildRequest) -> None:
 @pytest.mark.parametrize(
     ("name", "damage", "entries"),
     [
-        (f"FP16/{NAME}.bin", "deleted", ["convert-FP16", "validate"]),
-        (f"FP16/{NAME}.bin", "changed", ["convert-FP16", "validate"]),
-        (f"{NAME}.onnx", "deleted", ["export", "validate"]),
-        ("validation.json", "changed", ["validate"]),
+        (f"FP16/{NAME}.bin", "deleted", ["convert-FP16", "validate", "report"]),
+        (f"FP16/{NAME}.bin", "changed", ["convert-FP16", "validate", "report"]),
+        (f"{NAME}.onnx", "deleted", ["export", "validate", "report"]),
+        ("validation.json", "changed", ["validate", "report"]),
+        ("report.html", "deleted", ["report"]),
+        ("report.md", "changed", ["report"]),
     ],
 )
 def test_a_lost_file_is_made_again_and_nothing_else(
@@ -202,7 +214,7 @@ def test_changed_limits_judge_again_and_nothing_else(copy: BuildRequest) -> None
     first, *others = copy.model.tolerances
     limits = replace(first.limits, pha_max_abs=1.9e-5)
     model = replace(copy.model, tolerances=(replace(first, limits=limits), *others))
-    assert ran(foreseen_build(replace(copy, model=model))) == ["validate"]
+    assert ran(foreseen_build(replace(copy, model=model))) == ["validate", "report"]
 
 
 def test_another_size_is_exported_onwards(copy: BuildRequest) -> None:
@@ -217,10 +229,10 @@ def test_precisions_are_made_when_they_are_asked_for(copy: BuildRequest) -> None
     """What is there is kept when another one is added; the verdict is on those asked for."""
     shutil.rmtree(copy.layout.folder / "FP16")
     one = foreseen_build(replace(copy, precisions=("FP32",)))
-    assert ran(one) == ["validate"]
+    assert ran(one) == ["validate", "report"]
     assert one.verdict is not None
     assert {run["form"] for run in one.verdict["runs"]} == {"ONNX", "FP32"}
-    assert ran(foreseen_build(copy)) == ["convert-FP16", "validate"]
+    assert ran(foreseen_build(copy)) == ["convert-FP16", "validate", "report"]
 
 
 def test_another_checkpoint_makes_everything_anew(
@@ -286,18 +298,24 @@ def test_a_failed_validation_says_fail_until_it_passes(
     arguments = ["build", "-o", str(copy.output), "--frames", "1", "-q", "--config"]
     verdict = copy.layout.validation
     assert main([*arguments, str(strict)]) == 1
-    assert "pha_max_abs is" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "pha_max_abs is" in said
+    assert "report.html shows what differs" in said
     assert json.loads(verdict.read_text())["verdict"] == "fail"
     written = verdict.read_bytes()
     assert main([*arguments, str(strict), "--dry-run"]) == 0
     assert "would run  validate" in capsys.readouterr().out
     assert verdict.read_bytes() == written
+    report = copy.layout.report
+    assert report.is_file()
+    assert copy.layout.report_text.read_text().startswith(f"# \u274c FAIL: {NAME}")
     assert main([*arguments, str(config)]) == 0
     assert json.loads(verdict.read_text())["verdict"] == "pass"
+    assert copy.layout.report_text.read_text().startswith(f"# \u2705 PASS: {NAME}")
 
 
 def test_a_pass_does_not_outlive_the_files_it_speaks_of(copy: BuildRequest) -> None:
-    """It goes when a file is made anew without validation, or can't even be compared."""
+    """It and its report go when a file is made anew unvalidated, or can't even be compared."""
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})
     model = core.read_model(copy.layout.ir("FP32"))
@@ -306,11 +324,58 @@ def test_a_pass_does_not_outlive_the_files_it_speaks_of(copy: BuildRequest) -> N
     verdict = copy.layout.validation.read_bytes()
     with pytest.raises(ValidationError, match="alpha"):
         build(replace(copy, stages=("validate",)))
-    assert not copy.layout.validation.exists()
+    assert not any(path.exists() for path in copy.layout.verdicts)
     copy.layout.validation.write_bytes(verdict)
     result = build(replace(copy, stages=("convert",)))
     assert ran(result) == ["convert-FP32"]
-    assert not copy.layout.validation.exists()
+    assert not any(path.exists() for path in copy.layout.verdicts)
+
+
+def test_a_fail_is_a_fail_where_no_report_can_be_made(
+    copy: BuildRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes wrong with the report is said, and does not hide the verdict."""
+
+    def unable(*_: object) -> None:
+        raise ReportError("no paper")
+
+    monkeypatch.setattr("toolchain.pipeline.report.report", unable)
+    first, *others = copy.model.tolerances
+    limits = replace(first.limits, pha_max_abs=0.0)
+    model = replace(copy.model, tolerances=(replace(first, limits=limits), *others))
+    notes = Notes()
+    with pytest.raises(ValidationError, match="pha_max_abs is"):
+        build(replace(copy, model=model), notes)
+    assert notes.said[-1] == "No report could be made: no paper"
+
+
+class Notes(Silence):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_report_alone_is_of_what_was_validated(copy: BuildRequest) -> None:
+    """It needs no other stage, takes the precisions of the verdict, and changes with its records.
+
+    After a build it is up to date.
+    """
+    alone = replace(copy, stages=("report",), precisions=("FP32",), composites=1)
+    assert not foreseen_build(alone).anything_ran
+    record = json.dumps({"schema": 1, "rows": [{"model": "FP16", "median_ms": 84.25}]})
+    copy.layout.latency.write_text(record)
+    result = foreseen_build(alone)
+    assert ran(result) == ["report"]
+    assert result.verdict is not None
+    assert "84.2" in copy.layout.report_text.read_text()
+    assert ran(foreseen_build(replace(copy, composites=1))) == []
+    copy.layout.validation.unlink()
+    with pytest.raises(ToolchainError, match=r"validation\.json: is not there, and report needs"):
+        build(alone)
 
 
 def test_a_bad_checkpoint_leaves_what_was_there(copy: BuildRequest, tmp_path: Path) -> None:

@@ -107,6 +107,8 @@ def test_the_promised_files_come_out(built: Path) -> None:
     verdict = json.loads((folder / "validation.json").read_text())
     assert verdict["verdict"] == "pass"
     assert verdict["facts"]["weights"] == "bundled"
+    assert 500_000 < (folder / "report.html").stat().st_size < 15_000_000
+    assert (folder / "report.md").read_text(encoding="utf-8").startswith("# \u2705 PASS")
 
 
 def test_the_port_table_is_true(built: Path) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from toolchain import __version__
 from toolchain.cli import evaluate
 from toolchain.cli.exits import run
+from toolchain.cli.numbers import positive
+from toolchain.cli.report import add_report
 
 if TYPE_CHECKING:
     from toolchain.catalog.arguments import ExportSettings
@@ -34,11 +36,12 @@ NETWORK_FLAGS = (
     "refine_threshold",
 )
 STAGES: dict[str, tuple[Stage, ...]] = {
-    "build": ("download", "export", "convert", "validate"),
+    "build": ("download", "export", "convert", "validate", "report"),
     "download": ("download",),
     "export": ("export",),
     "convert": ("convert",),
     "validate": ("validate",),
+    "report": ("report",),
 }
 
 
@@ -95,8 +98,13 @@ def _parser() -> argparse.ArgumentParser:
         "matting validate --weights bundled --frames 2",
     )
     evaluation = command("evaluate", evaluate.TEXT, evaluate.EXAMPLE)
+    report = command(
+        "report",
+        "show the verdict, figures and pictures of a build in one HTML file",
+        "matting report --weights bundled --inputs captures",
+    )
     command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
-    for added in (build, download, export, convert, validate, evaluation):
+    for added in (build, download, export, convert, validate, evaluation, report):
         _add_common(added)
     for added in (build, download):
         _add_download(added)
@@ -108,7 +116,8 @@ def _parser() -> argparse.ArgumentParser:
         )
     for added in (build, validate):
         _add_validate(added)
-    evaluate.add_options(evaluation, _positive)
+    evaluate.add_options(evaluation, positive)
+    add_report(report)
     download.add_argument(
         "--cross-check",
         action="store_true",
@@ -141,7 +150,7 @@ def _add_download(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num_attempts",
         "--num-attempts",
-        type=_positive,
+        type=positive,
         default=4,
         metavar="N",
         help="tries per source (4)",
@@ -157,7 +166,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--backbone-scale", type=float, metavar="S", help="0 < S <= 1 (0.25)")
     group.add_argument("--refine-mode", choices=("sampling", "thresholding", "full"))
     group.add_argument(
-        "--refine-sample-pixels", type=_positive, metavar="N", help="for sampling (80000)"
+        "--refine-sample-pixels", type=positive, metavar="N", help="for sampling (80000)"
     )
     group.add_argument("--refine-threshold", type=float, metavar="T", help="for thresholding (0.1)")
 
@@ -172,7 +181,7 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
         help="a folder of real frames and clean plates to validate on as well (repeatable)",
     )
     parser.add_argument(
-        "--frames", type=_positive, default=6, metavar="N", help="generated frames (6)"
+        "--frames", type=positive, default=6, metavar="N", help="generated frames (6)"
     )
 
 
@@ -276,12 +285,6 @@ def _size(text: str) -> tuple[int, int]:
             f"expected WxH, such as 1920x1080, got {text!r}"
         ) from error
     return width, height
-
-
-def _positive(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"must be a positive integer (got {text!r})")
 
 
 def _print_json(value: object) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from toolchain.catalog.records import CatalogEntry, CompositeModel, Model
 from toolchain.cli.exits import run
+from toolchain.cli.numbers import positive
 from toolchain.cli.omz_reporting import JsonEvents, Stopped, TextLines
 from toolchain.cli.omz_selection import add_selection, known_precisions, selected
 from toolchain.errors import ToolchainError
@@ -77,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--num_attempts",
         "--num-attempts",
-        type=_positive,
+        type=positive,
         metavar="N",
         default=1,
         help="attempts per source of a file (1)",
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         help="json: one event a line on stdout (text)",
     )
     parser.add_argument(
-        "-j", "--jobs", type=_positive, metavar="N", default=1, help="downloads at a time (1)"
+        "-j", "--jobs", type=positive, metavar="N", default=1, help="downloads at a time (1)"
     )
     parser.add_argument(
         "--accept",
@@ -98,12 +99,6 @@ def _parser() -> argparse.ArgumentParser:
         help="accept that the recorded digest of this file, which has no published one, changed",
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"must be a positive integer (got {text!r})")
 
 
 def _all(

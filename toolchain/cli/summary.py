@@ -65,6 +65,7 @@ def as_json(result: BuildResult) -> dict[str, Any]:
         ],
         "verdict": None if verdict is None else verdict["verdict"],
         "validation": None if verdict is None else str(request.layout.validation),
+        "report": str(request.layout.report) if "report" in request.stages else None,
     }
 
 

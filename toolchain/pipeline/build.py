@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolchain.catalog.arguments import conversion_settings
-from toolchain.errors import BusyError
+from toolchain.errors import BusyError, ToolchainError, ValidationError
 from toolchain.pipeline.job import Forecast, Outcome, run
 from toolchain.pipeline.jobs import jobs_of
 from toolchain.pipeline.obtain import foresee_obtaining, obtain
@@ -67,10 +67,15 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
                 continue
             if stage == "download":
                 outcomes.append(_obtain(request, talk))
-            else:
+                continue
+            try:
                 outcomes += [run(job, ledger, talk) for job in jobs_of(request, stage)]
+            except ValidationError as failed:
+                if stage == "validate" and "report" in request.stages and failed.verdict:
+                    _report_fail(request, ledger, talk, failed)
+                raise
     verdict = None
-    if "validate" in request.stages:
+    if {"validate", "report"}.intersection(request.stages):
         verdict = json.loads(layout.validation.read_text(encoding="utf-8"))
     return BuildResult(request, tuple(outcomes), verdict)
 
@@ -97,6 +102,18 @@ def foresee(request: BuildRequest) -> tuple[Foreseen, ...]:
     return tuple(seen)
 
 
+def _report_fail(
+    request: BuildRequest, ledger: Ledger, talk: Listener, failed: ValidationError
+) -> None:
+    """Report a verdict of fail; what goes wrong here does not hide it."""
+    try:
+        for job in jobs_of(request, "report"):
+            run(job, ledger, talk)
+        failed.hint += f" {request.layout.report} shows what differs, and where."
+    except ToolchainError as error:
+        talk.note(f"No report could be made: {error.message}")
+
+
 @contextlib.contextmanager
 def alone(folder: Path, talk: Listener) -> Iterator[None]:
     """Hold the folder's lock; says so if it has to wait for another process."""
@@ -114,7 +131,7 @@ def _check_request(request: BuildRequest) -> None:
     if request.stages != ("download",):
         _ = request.export_settings
         conversion_settings(request.model)
-    if request.captures and "validate" in request.stages:
+    if request.captures and {"validate", "report"}.intersection(request.stages):
         from toolchain.frames.pictures import read_pairs
 
         for folder in request.captures:

@@ -18,6 +18,7 @@ from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Model, Tolerance
 from toolchain.errors import ToolchainError, ValidationError
 from toolchain.pipeline.job import Job
+from toolchain.pipeline.report import report_job
 from toolchain.pipeline.request import KEPT, BuildRequest, Stage
 from toolchain.progress import Listener
 from toolchain.stages.convert import ConvertRequest, Precision, convert
@@ -39,6 +40,8 @@ def jobs_of(request: BuildRequest, stage: Stage, sha384: str | None = None) -> t
     `sha384`: the checkpoint's, where it is foreseen; None: that of the file, which must be there.
     Raises ToolchainError if it is not.
     """
+    if stage == "report":
+        return (report_job(request),)
     facts = facts_of(request, sha384)
     if stage == "export":
         return (export_job(request, facts),)
@@ -120,9 +123,7 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
     for precision, xml in irs:
         inputs[f"{precision}.xml"] = xml
         inputs[f"{precision}.bin"] = xml.with_suffix(".bin")
-    for number, folder in enumerate(request.captures):
-        for picture in sorted(path for path in folder.rglob("*") if path.is_file()):
-            inputs[f"{number}:{picture.relative_to(folder).as_posix()}"] = picture
+    inputs.update(request.pictures)
 
     def run(listener: Listener) -> None:
         try:
@@ -148,6 +149,7 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
         tools=("torch", "onnxruntime", "openvino", "numpy", "pillow", "scipy"),
         outputs=(layout.validation,),
         work=run,
+        voids=(layout.report, layout.report_text),
     )
 
 

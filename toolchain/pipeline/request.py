@@ -12,8 +12,8 @@ from toolchain.pipeline.weights import Weights, layout_of
 from toolchain.stages.convert import Kept, Precision
 from toolchain.workspace.layout import Layout
 
-Stage = Literal["download", "export", "convert", "validate"]
-STAGES: tuple[Stage, ...] = ("download", "export", "convert", "validate")
+Stage = Literal["download", "export", "convert", "validate", "report"]
+STAGES: tuple[Stage, ...] = ("download", "export", "convert", "validate", "report")
 PRECISIONS: tuple[Precision, ...] = ("FP32", "FP16")
 # What stays float32 in FP16: 4 % of the weights, yet nearly all of what rounding does to a matte.
 # Rounded one by one, the decoder's last convolution moves alpha 50 to 300 times as much as any
@@ -60,3 +60,12 @@ class BuildRequest:
     def export_settings(self) -> ExportSettings:
         """The settings in force."""
         return self.settings or export_settings(self.model)
+
+    @property
+    def pictures(self) -> dict[str, Path]:
+        """Every file below the captures' folders, by a name that does not depend on the place."""
+        return {
+            f"{number}:{picture.relative_to(folder).as_posix()}": picture
+            for number, folder in enumerate(self.captures)
+            for picture in sorted(path for path in folder.rglob("*") if path.is_file())
+        }

@@ -39,7 +39,22 @@ class Layout:
         return self.folder / "evaluation.json"
 
     @property
+    def latency(self) -> Path:
+        """What a benchmark measured, where there was one."""
+        return self.folder / "latency.json"
+
+    @property
+    def report(self) -> Path:
+        """What people look at."""
+        return self.folder / "report.html"
+
+    @property
+    def report_text(self) -> Path:
+        """The same without pictures, as Markdown."""
+        return self.folder / "report.md"
+
+    @property
     def verdicts(self) -> tuple[Path, ...]:
         """All that speaks of the models, and is void when one of them changes."""
         tables = (self.evaluation.with_suffix(suffix) for suffix in (".csv", ".md"))
-        return (self.validation, self.evaluation, *tables)
+        return (self.validation, self.evaluation, *tables, self.report, self.report_text)

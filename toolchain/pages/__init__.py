@@ -1,0 +1,1 @@
+"""Records of a build as pages for people: tables, HTML, Markdown.  No models, no pixels."""

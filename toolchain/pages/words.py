@@ -1,0 +1,32 @@
+"""Small records of text."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Fact(NamedTuple):
+    """A name and what is to be said under it."""
+
+    name: str
+    text: str
+
+
+DEMONSTRATION = (
+    "They ship with the toolchain so that everything runs without a network; they are not the "
+    "published weights. Judge the conversion by this report, not the quality of the mattes."
+)
+_SUPERSCRIPTS = str.maketrans(
+    "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+)
+
+
+def power_of_ten(power: int) -> str:
+    """10 to `power` as people write it."""
+    return "1" if power == 0 else "10" + str(power).translate(_SUPERSCRIPTS)
+
+
+def scientific(value: float) -> str:
+    """A small number with two digits as people write it."""
+    digits, _, power = f"{value:.1e}".partition("e")
+    return f"{digits} \u00d7 {power_of_ten(int(power))}" if value else "0"

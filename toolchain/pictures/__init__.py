@@ -1,0 +1,1 @@
+"""Mattes, differences and patches as pictures; numpy and Pillow alone, no models."""

@@ -1,0 +1,109 @@
+"""The job that makes the report: from which records and models, with which words on the source."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from toolchain.pages.html import sources_digest
+from toolchain.pipeline.job import Job
+from toolchain.pipeline.request import BuildRequest
+from toolchain.stages.report import ReportRequest, report
+
+MOST_COMPOSITES = 3  # of those validated are shown by a build
+
+
+def report_job(request: BuildRequest) -> Job:
+    """The job that makes report.html and report.md.
+
+    It tells of the precisions that are validated in this run, or else of those that
+    validation.json speaks of.
+    """
+    layout = request.layout
+    irs = tuple((precision, layout.ir(precision)) for precision in _precisions(request))
+    optional = {path.name: path for path in (layout.evaluation, layout.latency) if path.is_file()}
+    work = ReportRequest(
+        checkpoint=request.checkpoint,
+        onnx=layout.onnx,
+        irs=irs,
+        validation=layout.validation,
+        html=layout.report,
+        markdown=layout.report_text,
+        evaluation=optional.get(layout.evaluation.name),
+        latency=optional.get(layout.latency.name),
+        composites=_composites(request),
+        captures=request.captures,
+        provenance=_provenance(request),
+    )
+    inputs = {
+        "validation": layout.validation,
+        "checkpoint": request.checkpoint,
+        "onnx": layout.onnx,
+        **optional,
+        **request.pictures,
+    }
+    for precision, xml in irs:
+        inputs[f"{precision}.xml"] = xml
+        inputs[f"{precision}.bin"] = xml.with_suffix(".bin")
+    return Job(
+        stage="report",
+        entry="report",
+        inputs=inputs,
+        parameters={
+            "composites": work.composites,
+            "seed": work.seed,
+            "at_most": work.at_most,
+            "provenance": work.provenance,
+            "sources": sources_digest(),
+        },
+        tools=("torch", "onnxruntime", "openvino", "numpy", "pillow", "scipy", "jinja2"),
+        outputs=(layout.report, layout.report_text),
+        work=lambda listener: report(work, listener),
+    )
+
+
+def _precisions(request: BuildRequest) -> tuple[str, ...]:
+    if "validate" in request.stages:
+        return request.precisions
+    try:
+        verdict = json.loads(request.layout.validation.read_text(encoding="utf-8"))
+        forms = dict.fromkeys(str(run["form"]) for run in verdict["runs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()  # the stage says what is wrong with it
+    return tuple(form for form in forms if form != "ONNX")
+
+
+def _composites(request: BuildRequest) -> int:
+    """As many as asked for, yet of a build's, which are there to be measured, only a few."""
+    wanted = request.composites
+    return min(wanted, MOST_COMPOSITES) if "validate" in request.stages else wanted
+
+
+def _provenance(request: BuildRequest) -> tuple[tuple[str, str], ...]:
+    """Where model and weights come from, without any path of this machine."""
+    model, weights = request.model, request.weights
+    told = [("Model", " ".join(re.sub("[<>]", "", model.description).split()))]
+    told.append(("Weights", f"{weights.kind}: {weights.description}"))
+    if weights.kind == "upstream":
+        sources = [str(source) for source in weights.file.sources if not _local(source)]
+        told.append(("Published at", "; ".join(sources)) if sources else ("Source", "a local file"))
+        told.append(("Publisher's digest", _digest(request)))
+    elif weights.kind == "bundled":
+        told.append(("Their card", "toolchain/data/background-matting-mobilenetv2-bundled.md"))
+    told.append(("Licence", model.license_url))
+    return tuple(told)
+
+
+def _local(source: object) -> bool:
+    return isinstance(getattr(source, "path", None), Path)
+
+
+def _digest(request: BuildRequest) -> str:
+    digest = request.weights.file.digest
+    if digest is not None:
+        return str(digest)
+    return (
+        "none; the sha384 below was recorded when the file was first seen to hold exactly this "
+        "network"
+    )

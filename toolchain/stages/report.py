@@ -1,0 +1,235 @@
+"""Report: the records of a build and a few frames through its models, as pages for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolchain.catalog.arguments import ExportSettings
+from toolchain.catalog.published import published_accuracy
+from toolchain.errors import ReportError
+from toolchain.progress import Listener, Silence
+from toolchain.workspace.atomic import os_errors, write_bytes
+from toolchain.workspace.digests import file_digest
+
+if TYPE_CHECKING:
+    from toolchain.frames.frame import Frame
+    from toolchain.pages.gallery import Way
+    from toolchain.pages.page import Pictures
+    from toolchain.runtimes.base import Inference, Runtime
+
+SCHEMA = 1
+OUTPUTS = ("pha", "fgr")
+MANY = 8  # frames; of more the pictures are half as large, so that the file can be mailed
+GENERATED = "generated, its truth is known"
+CAPTURE = "a capture, its truth is not known"
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """What to tell of, on which frames, and where the pages go.
+
+    `irs`: pairs of precision and xml, of every precision that `validation` speaks of.
+    `evaluation`, `latency`: records that need not be there.  `composites`: how many generated
+    frames are shown.  `captures`: folders of real frames, of which `at_most` pairs are shown.
+    `provenance`: pairs of name and text.
+    """
+
+    checkpoint: Path
+    onnx: Path
+    irs: tuple[tuple[str, Path], ...]
+    validation: Path
+    html: Path
+    markdown: Path
+    evaluation: Path | None = None
+    latency: Path | None = None
+    composites: int = 3
+    seed: int = 2026
+    captures: tuple[Path, ...] = ()
+    at_most: int = 3
+    provenance: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """`verdict`: "pass" or "fail", as the validation found.  `frames`: names of those shown."""
+
+    verdict: str
+    html: Path
+    markdown: Path
+    frames: tuple[str, ...]
+
+
+def report(request: ReportRequest, listener: Listener | None = None) -> ReportResult:
+    """Write `request.html`, one file that needs no other, and the same as Markdown.
+
+    A verdict of fail is told like any other.  Raises ReportError for records that can't be read
+    or files other than those validated, FrameError for bad captures, ValidationError for a model
+    that can't be run, WorkspaceError if a page can't be written.
+    """
+    from toolchain.pages.html import html
+    from toolchain.pages.markdown import markdown
+    from toolchain.pages.page import page
+    from toolchain.pages.words import Fact
+    from toolchain.pictures.heat import gradient, ticks
+
+    validation = _record(request.validation)
+    _hold_against(validation, request)
+    notes: list[str] = []
+    evaluation = _of_same_weights(request.evaluation, validation, notes)
+    latency = None if request.latency is None else _record(request.latency)
+    pictures = _pictures(request, validation, notes, listener or Silence())
+    made = page(
+        validation,
+        evaluation,
+        latency,
+        published_accuracy(),
+        pictures,
+        tuple(Fact(*pair) for pair in request.provenance),
+        tuple(notes),
+    )
+    write_bytes(request.markdown, markdown(made).encode())
+    write_bytes(request.html, html(made, gradient(), ticks()).encode())
+    return ReportResult(
+        validation["verdict"],
+        request.html,
+        request.markdown,
+        tuple(frame.name for frame in pictures.frames),
+    )
+
+
+def _record(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ReportError(
+            f"{path}: can't be read: {error}",
+            kept="No report was written.",
+            hint="Run the stage that makes it again, or remove it.",
+        ) from error
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise ReportError(
+            f"{path}: expected a record of schema {SCHEMA}",
+            kept="No report was written.",
+            hint="Make it again with this version of the toolchain.",
+        )
+    return found
+
+
+def _hold_against(validation: Mapping[str, Any], request: ReportRequest) -> None:
+    """Raise unless the files are those that the verdict speaks of, all of them."""
+    irs = [path for _, xml in request.irs for path in (xml, xml.with_suffix(".bin"))]
+    folder = request.validation.parent
+    paths = {
+        path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name: path
+        for path in (request.checkpoint, request.onnx, *irs)
+    }
+    for name, digest in validation["files"].items():
+        path = paths.get(name, folder / name)
+        with os_errors(path, "read"):
+            state = "gone" if not path.is_file() else "changed"
+            same = state == "changed" and str(file_digest(path)) == digest
+        if not same:
+            raise ReportError(
+                f"{path}: has {state} since {request.validation.name} was written",
+                kept="No report was written.",
+                hint="Run `matting validate`, or `matting build`, with the same options first.",
+            )
+
+
+def _of_same_weights(
+    path: Path | None, validation: Mapping[str, Any], notes: list[str]
+) -> Mapping[str, Any] | None:
+    """The evaluation, unless it is one of other weights."""
+    if path is None:
+        return None
+    evaluation, key = _record(path), "checkpoint_sha384"
+    if (evaluation.get("facts") or {}).get(key) != validation["facts"].get(key):
+        notes.append(
+            f"{path.name} is of another checkpoint and was left out: run the evaluation again."
+        )
+        return None
+    return evaluation
+
+
+def _pictures(
+    request: ReportRequest, validation: Mapping[str, Any], notes: list[str], listener: Listener
+) -> Pictures:
+    from toolchain.pages.gallery import Gallery
+    from toolchain.pages.page import Pictures
+    from toolchain.pictures.encode import WIDEST
+    from toolchain.runtimes.pytorch import PyTorchRuntime
+
+    settings = ExportSettings(**validation["settings"])
+    loaders = _frames(request, settings, notes)
+    original = PyTorchRuntime(request.checkpoint, settings)
+    ways = [(_way(run), _runtime(request, run)) for run in validation["runs"]]
+    shown = []
+    widest = WIDEST if len(loaders) <= MANY else WIDEST // 2
+    with listener.task("Reporting", len(loaders) * (1 + len(ways)), "runs") as task:
+        done = 0
+        for kind, load in loaders:
+            frame = load()
+            reference = original.infer(frame.src, frame.bgr)
+            gallery = Gallery(frame, kind, reference, widest)
+            task.reach(done := done + 1)
+            for way, runtime in ways:
+                gallery.add(way, _same_shape(runtime.infer(frame.src, frame.bgr), reference, way))
+                task.reach(done := done + 1)
+            shown.append(gallery.finished())
+    return Pictures(tuple(shown), tuple(way.spread() for way, _ in ways))
+
+
+def _frames(
+    request: ReportRequest, settings: ExportSettings, notes: list[str]
+) -> list[tuple[str, Callable[[], Frame]]]:
+    """Kind and loader of each frame, so that only one is in memory at a time."""
+    from functools import partial
+
+    from toolchain.frames.generated import composite
+    from toolchain.frames.pictures import load_pair, read_pairs
+
+    size = settings.width, settings.height
+    loaders: list[tuple[str, Callable[[], Frame]]] = [
+        (GENERATED, partial(composite, request.seed + index, *size))
+        for index in range(request.composites)
+    ]
+    pairs = [pair for folder in request.captures for pair in read_pairs(folder)]
+    if len(pairs) > request.at_most:
+        notes.append(f"Of {len(pairs)} captures the first {request.at_most} are shown.")
+    for name, src, bgr in pairs[: request.at_most]:
+        loaders.append((CAPTURE, partial(load_pair, name, src, bgr, size=size)))
+    return loaders
+
+
+def _way(run: Mapping[str, Any]) -> Way:
+    from toolchain.pages.gallery import Way
+    from toolchain.pages.runs import run_id, run_label
+
+    limits = run["limits"] or {}
+    alpha, foreground = (limits.get(f"{name}_max_abs") for name in OUTPUTS)
+    return Way(run_id(run), run_label(run), (alpha, foreground))
+
+
+def _runtime(request: ReportRequest, run: Mapping[str, Any]) -> Runtime:
+    from toolchain.pages.runs import device_of
+    from toolchain.runtimes.onnx_runtime import OnnxRuntime
+    from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
+
+    if run["form"] == "ONNX":
+        return OnnxRuntime(request.onnx)
+    return OpenVinoRuntime(dict(request.irs)[run["form"]], run["hint"], device_of(run))
+
+
+def _same_shape(found: Inference, expected: Inference, way: Way) -> Inference:
+    if found.fgr.shape != expected.fgr.shape or found.pha.shape != expected.pha.shape:
+        raise ReportError(
+            f"{way.label}: its outputs have the shape {found.fgr.shape}, the original's "
+            f"{expected.fgr.shape}",
+            kept="No report was written.",
+            hint="Export and convert again for this size.",
+        )
+    return found
