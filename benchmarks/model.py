@@ -35,7 +35,7 @@ from toolchain.pipeline.weights import choose
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
 from toolchain.runtimes.pytorch import PyTorchRuntime
 from toolchain.stages.convert import ConvertRequest, convert
-from toolchain.stages.validate import processor
+from toolchain.workspace.machine import processor
 from toolchain.workspace.ledger import version
 
 ROUNDS = 15
