@@ -10,57 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import openvino
 import pytest
 import torch
-from onnx import numpy_helper
 from PIL import Image
 
+from tests.support.builds import SETTINGS, broken_onnx, build_small, perturb
 from tests.support.weights import plausible_state
-from toolchain.catalog.arguments import ConversionSettings, ExportSettings
-from toolchain.catalog.builtin import builtin_config
-from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Limits, Tolerance
 from toolchain.errors import FrameError, ValidationError
-from toolchain.pipeline.request import KEPT
 from toolchain.stages.convert import ConvertRequest, convert
-from toolchain.stages.export import ExportRequest, export
 from toolchain.stages.validate import ValidateRequest, ValidateResult, validate
-
-SIZE = ExportSettings(320, 192, sample_pixels=8_000)
-SHAPE = (1, 3, 192, 320)
-SETTINGS = ConversionSettings(
-    inputs=("src", "bgr"),
-    outputs=("pha", "fgr"),
-    scale=(("src", (255.0,)), ("bgr", (255.0,))),
-    reverse_input_channels=True,
-    layouts=(("src", "NCHW"), ("bgr", "NCHW")),
-    shapes=(("src", SHAPE), ("bgr", SHAPE)),
-)
 
 
 @pytest.fixture(scope="module")
 def built(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> ValidateRequest:
     """A good export and both IRs at a small size, and the published limits."""
-    folder = tmp_path_factory.mktemp("built")
-    onnx_file = folder / "m.onnx"
-    export(ExportRequest(checkpoint, onnx_file, SIZE, ()))
-    irs = []
-    for precision in ("FP32", "FP16"):
-        xml = folder / precision / "m.xml"
-        convert(ConvertRequest(onnx_file, xml, precision, SETTINGS, (), (), KEPT))  # type: ignore[arg-type]
-        irs.append((precision, xml))
-    return ValidateRequest(
-        name="m",
-        checkpoint=checkpoint,
-        onnx=onnx_file,
-        irs=tuple(irs),
-        settings=SIZE,
-        tolerances=read_model(builtin_config()).tolerances,
-        target=folder / "validation.json",
-        composites=2,
-    )
+    return build_small(checkpoint, tmp_path_factory.mktemp("built"))
 
 
 def failures(result: ValidateResult) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -99,25 +65,6 @@ def test_frames_are_no_noise(built: ValidateRequest) -> None:
     verdict = json.loads(validate(replace(built, irs=())).target.read_text())
     patches = verdict["runs"][0]["patches"]
     assert 0 < patches["refined"] < patches["compared"]
-
-
-def broken_onnx(source: Path, target: Path, change: Callable[[Any], None]) -> Path:
-    model = onnx.load(source)
-    change(model)
-    onnx.save(model, target)
-    return target
-
-
-def perturb(name: str, factor: float) -> Callable[[Any], None]:
-    def change(model: Any) -> None:
-        for item in model.graph.initializer:
-            if item.name == name:
-                values = numpy_helper.to_array(item) * np.float32(factor)
-                item.CopyFrom(numpy_helper.from_array(values, name))
-                return
-        raise KeyError(name)
-
-    return change
 
 
 @pytest.mark.parametrize("name", ["backbone.features.4.conv.1.0.weight", "refiner.conv3.weight"])

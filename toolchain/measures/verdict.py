@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -41,3 +43,29 @@ def judge(limits: Limits, measured: Mapping[str, float | None]) -> tuple[Failure
         elif not found <= limit:
             failures.append(Failure(figure, found, limit))
     return tuple(failures)
+
+
+def would_pass(limits: Limits, measured: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The smallest limit that each limited figure keeps: what was measured itself.
+
+    None where nothing would do: not measured, NaN or infinite.
+    """
+    found = {figure: measured.get(figure) for figure in limited_figures(limits)}
+    return {
+        figure: value if value is not None and abs(value) < sys.float_info.max else None
+        for figure, value in found.items()
+    }
+
+
+def furthest(limits: Limits, measured: Mapping[str, float | None]) -> str | None:
+    """The figure that is the largest multiple of its limit; None if no limited one was measured."""
+
+    def times(figure: str) -> float:
+        found = measured[figure]
+        if found is None or not math.isfinite(found):
+            return math.inf
+        return found / max(bounds[figure], sys.float_info.min)
+
+    bounds = limited_figures(limits)
+    known = [figure for figure in bounds if measured.get(figure) is not None]
+    return max(known, key=times, default=None)

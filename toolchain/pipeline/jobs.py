@@ -22,11 +22,12 @@ from toolchain.pipeline.request import KEPT, BuildRequest, Stage
 from toolchain.progress import Listener
 from toolchain.stages.convert import ConvertRequest, Precision, convert
 from toolchain.stages.export import ExportRequest, export
-from toolchain.stages.validate import ValidateRequest, processor, validate
+from toolchain.stages.validate import ValidateRequest, validate
 from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.layout import Layout
 from toolchain.workspace.ledger import version
+from toolchain.workspace.machine import processor
 
 Facts = tuple[tuple[str, str], ...]
 ROUNDING_WORTH_TELLING = 5e-6  # a quarter of the limit on FP32
