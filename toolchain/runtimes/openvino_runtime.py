@@ -35,7 +35,7 @@ class OpenVinoRuntime:
         edit: Callable[[Any], None] | None = None,
     ) -> None:
         core = openvino.Core()
-        config = {"INFERENCE_PRECISION_HINT": "f32"} if hint == "f32" else {}
+        config = precision_config(hint)
         try:
             model = core.read_model(xml)
             _check(model, xml)
@@ -89,6 +89,11 @@ class OpenVinoRuntime:
             self._proven = same_bits(pha, own[0]) and same_bits(fgr, own[1])
             pha, fgr = own
         return unpack(pha, fgr, inner, exact=self._proven)
+
+
+def precision_config(hint: Hint) -> dict[str, str]:
+    """What to compile with for a hint; nothing for the device's own choice."""
+    return {"INFERENCE_PRECISION_HINT": "f32"} if hint == "f32" else {}
 
 
 def _check(model: Any, xml: Path) -> None:
