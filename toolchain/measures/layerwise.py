@@ -53,8 +53,8 @@ def difference(original: Array, other: Array, limit: float) -> LayerDifference:
     )
 
 
-def is_over(found: LayerDifference, limit: float, share: float) -> bool:
-    """Whether more than `share` of the values are beyond `limit`, or any is NaN or infinite.
+def is_over(found: LayerDifference, share: float) -> bool:
+    """Whether more than `share` of the values are beyond the limit, or any is NaN or infinite.
 
     `share` is 0 but for what depends on a choice between values that are all but equal.
     """

@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 
 from toolchain.catalog.records import Limits
 
+LAYERS = "layers_max_rel"  # on inner tensors: see the layers stage
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -25,8 +27,9 @@ class Failure:
 
 
 def limited_figures(limits: Limits) -> dict[str, float]:
-    """The limits that are set, by figure."""
-    pairs = ((field.name, getattr(limits, field.name)) for field in fields(limits))
+    """The limits on outputs that are set, by figure."""
+    names = (field.name for field in fields(limits) if field.name != LAYERS)
+    pairs = ((name, getattr(limits, name)) for name in names)
     return {name: value for name, value in pairs if isinstance(value, float | int)}
 
 

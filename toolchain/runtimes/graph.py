@@ -22,7 +22,7 @@ class Tensor:
 
     `node`: its maker's name, `operator`: its maker's type.  `inputs`: the tensors it is made from,
     model inputs among them, weights not.  `chosen`: whether it depends on a choice (top-k, a
-    comparison), which values that are all but equal may turn over.  `size`: bytes as float32.
+    comparison), which values that are all but equal may turn over.
     """
 
     name: str

@@ -14,7 +14,7 @@ import onnxruntime
 import openvino
 
 from toolchain.runtimes.base import Pixels, planes
-from toolchain.runtimes.openvino_runtime import Hint, precision_config
+from toolchain.runtimes.openvino_runtime import Hint, executed_in, precision_config
 
 Array = npt.NDArray[Any]
 OUTPUTS = ("pha", "fgr")
@@ -26,6 +26,10 @@ class Intermediates(Protocol):
     @property
     def names(self) -> frozenset[str]:
         """The tensors that this form has."""
+
+    @property
+    def executed(self) -> str:
+        """The precision of the latest `read`."""
 
     def read(self, names: Collection[str], src: Pixels, bgr: Pixels) -> Mapping[str, Array]:
         """Those tensors, and always pha and fgr, for H x W x 3 uint8 RGB frames.
@@ -42,6 +46,7 @@ class OnnxIntermediates:
         self._path = os.fspath(path)
         graph = onnx.load(path, load_external_data=False).graph
         self._names = frozenset(name for node in graph.node for name in node.output)
+        self.executed = "f32"
 
     @property
     def names(self) -> frozenset[str]:
@@ -69,6 +74,7 @@ class IrIntermediates:
     def __init__(self, xml: Path, hint: Hint, device: str = "CPU") -> None:
         self._xml, self._hint, self._device = xml, hint, device
         self._core = openvino.Core()
+        self.executed = ""
         self._names = frozenset(
             name
             for node in self._core.read_model(xml).get_ops()
@@ -88,6 +94,7 @@ class IrIntermediates:
         model = self._core.read_model(self._xml)
         model.add_outputs(wanted)
         compiled = self._core.compile_model(model, self._device, precision_config(self._hint))
+        self.executed = executed_in(compiled)
         feed = {name: planes(frame[..., ::-1]) for name, frame in (("src", src), ("bgr", bgr))}
         result = compiled(feed)
         return {name: np.array(result[name]) for name in (*OUTPUTS, *wanted)}

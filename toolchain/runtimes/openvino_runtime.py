@@ -55,8 +55,7 @@ class OpenVinoRuntime:
                 hint="Convert it again; see `matting info` for the versions in use.",
             ) from error
         self._proven = False
-        kind = self._plain.get_property("INFERENCE_PRECISION_HINT")
-        self._executed = _SHORT.get(kind.to_string(), str(kind.to_string()))
+        self._executed = executed_in(self._plain)
         self._conditions = {
             "runtime": "OpenVINO",
             "version": openvino.__version__,
@@ -94,6 +93,12 @@ class OpenVinoRuntime:
 def precision_config(hint: Hint) -> dict[str, str]:
     """What to compile with for a hint; nothing for the device's own choice."""
     return {"INFERENCE_PRECISION_HINT": "f32"} if hint == "f32" else {}
+
+
+def executed_in(compiled: Any) -> str:
+    """The precision that a compiled model computes in."""
+    kind = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
+    return _SHORT.get(kind, kind)
 
 
 def _check(model: Any, xml: Path) -> None:

@@ -74,7 +74,8 @@ class Recorder:
 
     def _run(self, src: Pixels, bgr: Pixels, wanted: Collection[int]) -> _Recording:
         frames = [torch.from_numpy(planes(frame)) / 255 for frame in (src, bgr)]
-        with torch.no_grad(), _Recording(self._scopes, wanted) as recording:
+        recording = _Recording(self._scopes, wanted)
+        with torch.no_grad(), recording:
             self._network(*frames)
         return recording
 
@@ -87,9 +88,9 @@ class Recorder:
         module.register_forward_hook(leave, always_call=True)
 
 
-class _Recording(TorchDispatchMode):
+class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, scopes: list[str], wanted: Collection[int]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._scopes = scopes
         self._wanted = frozenset(wanted)
         self.steps: list[Step] = []

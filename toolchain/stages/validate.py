@@ -6,7 +6,6 @@ thing that often goes wrong, and the one that brings the outputs together explai
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from toolchain.catalog.arguments import ExportSettings
 from toolchain.catalog.records import Limits, Tolerance
 from toolchain.progress import Listener, Silence
 from toolchain.workspace.atomic import write_json
-from toolchain.workspace.digests import file_digest
+from toolchain.workspace.findings import digests, finite
 from toolchain.workspace.ledger import version
 from toolchain.workspace.machine import machine
 
@@ -272,13 +271,12 @@ def _write(
     paths = [request.checkpoint, request.onnx]
     for _, xml in request.irs:
         paths += [xml, xml.with_suffix(".bin")]
-    folder = request.target.parent
     verdict = {
         "schema": SCHEMA,
         "model": request.name,
         "verdict": "pass" if all(run.passed for run in runs) else "fail",
         "facts": dict(request.facts),
-        "files": {_relative(path, folder): str(file_digest(path)) for path in paths},
+        "files": digests(paths, request.target.parent),
         "settings": asdict(request.settings),
         "frames": names,
         "original": {"runtime": "PyTorch, f32, patch by patch", "truth": scores.mean()},
@@ -292,16 +290,7 @@ def _write(
             "alpha_grad": "/1000, sum over all pixels",
         },
     }
-    write_json(request.target, _finite(verdict))
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become null (and are failures already)."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    write_json(request.target, finite(verdict))
 
 
 def _run_as_json(run: Run) -> dict[str, Any]:
@@ -320,7 +309,3 @@ def _run_as_json(run: Run) -> dict[str, Any]:
         "limits": limits,
         **run.details,
     }
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name

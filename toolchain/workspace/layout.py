@@ -32,3 +32,8 @@ class Layout:
     def validation(self) -> Path:
         """The verdict."""
         return self.folder / "validation.json"
+
+    @property
+    def layers(self) -> Path:
+        """The comparison of inner tensors."""
+        return self.folder / "layers.json"
