@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolchain import __version__
 from toolchain.cli.exits import run
+from toolchain.cli.layers import add_arguments as add_layers
 
 if TYPE_CHECKING:
     from toolchain.catalog.arguments import ExportSettings
@@ -103,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     for added in (build, validate):
         _add_validate(added)
+    add_layers(validate)
     download.add_argument(
         "--cross-check",
         action="store_true",
@@ -172,7 +174,7 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
 
 def _build(options: argparse.Namespace) -> int:
     from toolchain.cli.console import listener
-    from toolchain.cli.summary import as_json, as_text, table, weights_line
+    from toolchain.cli.summary import as_json, as_text, weights_line
     from toolchain.errors import ValidationError
     from toolchain.pipeline.build import build, foresee
 
@@ -192,10 +194,7 @@ def _build(options: argparse.Namespace) -> int:
         result = build(request, talk)
     except ValidationError as error:
         if error.verdict is not None:
-            if options.json:
-                _print_json(error.verdict)
-            else:
-                print(*table(error.verdict), "", sep="\n", flush=True)
+            _show_failed(request, error.verdict, as_json=options.json)
         raise
     if getattr(options, "cross_check", False):
         from toolchain.pipeline.crosscheck import cross_checked
@@ -204,8 +203,28 @@ def _build(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(as_json(result))
     else:
-        print(as_text(result))
+        print(as_text(result), flush=True)
+    if result.layers is not None:
+        from toolchain.cli.layers import require_pass
+
+        require_pass(result.layers)
     return 0
+
+
+def _show_failed(request: BuildRequest, verdict: Mapping[str, Any], *, as_json: bool) -> None:
+    """What was measured goes to stdout though the run fails."""
+    from toolchain.cli import layers
+    from toolchain.cli.summary import table
+
+    found = None
+    if "layers" in request.stages:
+        found = json.loads(request.layout.layers.read_text(encoding="utf-8"))
+    if as_json:
+        _print_json(verdict if found is None else {**verdict, "layers": found})
+        return
+    print(*table(verdict), "", sep="\n", flush=True)
+    if found is not None:
+        print(*layers.table(found), "", sep="\n", flush=True)
 
 
 def _request(options: argparse.Namespace) -> BuildRequest:
@@ -219,13 +238,15 @@ def _request(options: argparse.Namespace) -> BuildRequest:
     unknown = [name for name in wanted if name not in PRECISIONS]
     if unknown:
         raise UsageError(f"--precisions: unknown {', '.join(unknown)}", hint="Known: FP32, FP16.")
+    how = getattr(options, "layers", None)
     return BuildRequest(
         model=model,
         weights=weights,
         output=options.output,
         settings=_settings(options, model),
         precisions=tuple(name for name in PRECISIONS if name in wanted),
-        stages=STAGES[options.command],
+        stages=(*(("layers",) if how else ()), *STAGES[options.command]),
+        layers=how or "all",
         captures=tuple(getattr(options, "inputs", ())),
         composites=getattr(options, "frames", 6),
         cache_dir=getattr(options, "cache_dir", None),

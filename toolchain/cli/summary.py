@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from toolchain.cli import layers
 from toolchain.pipeline.build import BuildResult
 from toolchain.pipeline.weights import Weights
 
@@ -35,6 +36,8 @@ def as_text(result: BuildResult) -> str:
     lines = []
     if result.verdict is not None:
         lines += [*table(result.verdict), ""]
+    if result.layers is not None:
+        lines += [*layers.table(result.layers), ""]
     for outcome in result.outcomes:
         state = f"{outcome.seconds:.1f} s" if outcome.ran else "up to date"
         lines.append(f"{outcome.entry:13} {state:>10}  {', '.join(map(str, outcome.files))}")
@@ -65,6 +68,7 @@ def as_json(result: BuildResult) -> dict[str, Any]:
         ],
         "verdict": None if verdict is None else verdict["verdict"],
         "validation": None if verdict is None else str(request.layout.validation),
+        "layers": None if result.layers is None else str(request.layout.layers),
     }
 
 
