@@ -14,6 +14,7 @@ import openvino
 import pytest
 import torch
 from onnx import helper, numpy_helper
+from openvino import opset8
 
 from tests.support.builds import SETTINGS, broken_onnx, build_small, node
 from tests.support.weights import plausible_state
@@ -168,18 +169,32 @@ def beyond_half(checkpoint: Path, scale: float) -> Path:
     return checkpoint
 
 
+def saturated(source: Path, target: Path, name: str) -> Path:
+    """An IR with one weight squeezed into FP16, as converters do that clip what does not fit.
+
+    OpenVINO's own `save_model` leaves such a weight in float32.
+    """
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})
+    model = core.read_model(source)
+    for item in model.get_ordered_ops():
+        if item.get_friendly_name() == name:
+            half = np.clip(item.data, -65504, 65504).astype(np.float16)
+            whole = opset8.convert(opset8.constant(half), "f32")
+            for port in item.output(0).get_target_inputs():
+                port.replace_source_output(whole.output(0))
+    openvino.save_model(model, target, compress_to_fp16=False)
+    return target
+
+
 def test_weights_beyond_fp16_are_recognised(tmp_path: Path) -> None:
-    """An FP16 IR whose weights did not fit is told apart from one that only rounds."""
-    build = build_small(beyond_half(tmp_path / "large.pth", EDGE), tmp_path)
-    request = replace(build, composites=1)
-    rows = explained(request, "FP16")
-    names = convinced(rows)
-    assert "FP16 overflow" in names
+    """An FP16 IR with weights that did not fit is told apart from one that only rounds."""
+    build = build_small(beyond_half(tmp_path / "large.pth", 3 * EDGE), tmp_path)
+    xml = saturated(dict(build.irs)["FP32"], tmp_path / "half.xml", "decoder.conv1.weight")
+    rows = explained(replace(build, composites=1, irs=(("FP16", xml),)), "FP16")
+    assert "FP16 overflow" in convinced(rows)
     overflow = next(row for row in rows if row["hypothesis"] == "FP16 overflow")
     assert "decoder.conv1.weight" in overflow["found"]
-    verdict = json.loads(request.target.read_text())
-    passed = {run["form"] for run in verdict["runs"] if run["verdict"] == "pass"}
-    assert {"ONNX", "FP32"} <= passed
 
 
 def in_half(names: tuple[str, str]) -> Callable[[Any], None]:
