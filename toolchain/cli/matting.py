@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from toolchain import __version__
 from toolchain.cli.exits import run
@@ -170,11 +170,14 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames", type=_positive, default=6, metavar="N", help="generated frames (6)"
     )
+    parser.add_argument(
+        "--devices", metavar="D[,D]", default="CPU", help="where IRs are run: CPU (default), GPU"
+    )
 
 
 def _build(options: argparse.Namespace) -> int:
     from toolchain.cli.console import listener
-    from toolchain.cli.summary import as_json, as_text, weights_line
+    from toolchain.cli.summary import as_json, as_text, failed, weights_line
     from toolchain.errors import ValidationError
     from toolchain.pipeline.build import build, foresee
 
@@ -194,7 +197,7 @@ def _build(options: argparse.Namespace) -> int:
         result = build(request, talk)
     except ValidationError as error:
         if error.verdict is not None:
-            _show_failed(request, error.verdict, as_json=options.json)
+            print(failed(request, error.verdict, as_json=options.json), flush=True)
         raise
     if getattr(options, "cross_check", False):
         from toolchain.pipeline.crosscheck import cross_checked
@@ -209,22 +212,6 @@ def _build(options: argparse.Namespace) -> int:
 
         require_pass(result.layers)
     return 0
-
-
-def _show_failed(request: BuildRequest, verdict: Mapping[str, Any], *, as_json: bool) -> None:
-    """What was measured goes to stdout though the run fails."""
-    from toolchain.cli import layers
-    from toolchain.cli.summary import table
-
-    found = None
-    if "layers" in request.stages:
-        found = json.loads(request.layout.layers.read_text(encoding="utf-8"))
-    if as_json:
-        _print_json(verdict if found is None else {**verdict, "layers": found})
-        return
-    print(*table(verdict), "", sep="\n", flush=True)
-    if found is not None:
-        print(*layers.table(found), "", sep="\n", flush=True)
 
 
 def _request(options: argparse.Namespace) -> BuildRequest:
@@ -249,6 +236,7 @@ def _request(options: argparse.Namespace) -> BuildRequest:
         layers=how or "all",
         captures=tuple(getattr(options, "inputs", ())),
         composites=getattr(options, "frames", 6),
+        devices=tuple(getattr(options, "devices", "CPU").split(",")),
         cache_dir=getattr(options, "cache_dir", None),
         attempts=getattr(options, "num_attempts", 4),
         accept=getattr(options, "accept", None),

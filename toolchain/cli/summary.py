@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from toolchain.cli import layers
 from toolchain.pipeline.build import BuildResult
+from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import Weights
 
 HEAD = (
@@ -72,6 +74,20 @@ def as_json(result: BuildResult) -> dict[str, Any]:
     }
 
 
+def failed(request: BuildRequest, verdict: Mapping[str, Any], *, as_json: bool) -> str:
+    """What was measured though the run fails, as text or JSON."""
+    found = None
+    if "layers" in request.stages:
+        found = json.loads(request.layout.layers.read_text(encoding="utf-8"))
+    if as_json:
+        told = verdict if found is None else {**verdict, "layers": found}
+        return json.dumps(told, indent=2, ensure_ascii=False)
+    lines = [*table(verdict), ""]
+    if found is not None:
+        lines += [*layers.table(found), ""]
+    return "\n".join(lines)
+
+
 def table(verdict: Mapping[str, Any]) -> list[str]:
     """One row a run.  `+`: worse than the original by; on the published scales."""
     lines = [_row([name for name, _ in HEAD])]
@@ -85,7 +101,7 @@ def table(verdict: Mapping[str, Any]) -> list[str]:
         lines.append(
             _row(
                 [
-                    run["form"],
+                    _where(run),
                     run["hint"],
                     run["executed"],
                     _number(figures["pha_max_abs"], ".1e"),
@@ -106,6 +122,12 @@ def table(verdict: Mapping[str, Any]) -> list[str]:
         "original by. patches: chosen differently."
     )
     return lines
+
+
+def _where(run: Mapping[str, Any]) -> str:
+    """The form, and the device if it is not what everybody has."""
+    device = run["conditions"]["device"]
+    return str(run["form"]) if device == "CPU" else f"{run['form']} {device}"
 
 
 def _row(cells: list[str]) -> str:

@@ -118,6 +118,7 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
         facts=facts,
         composites=request.composites,
         captures=request.captures,
+        devices=request.devices,
     )
 
     def run(listener: Listener) -> None:
@@ -137,6 +138,7 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
             "settings": asdict(work.settings),
             "tolerances": [asdict(item) for item in work.tolerances],
             "composites": work.composites,
+            "devices": work.devices,
             "seed": work.seed,
             "facts": work.facts,
             "processor": processor(),

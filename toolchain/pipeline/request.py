@@ -30,6 +30,7 @@ class BuildRequest:
 
     `settings`: instead of model.yml's export arguments.  `stages`: those to run; what the others
     make must be there.  `captures`: folders of real frames to validate on as well.
+    `devices`: OpenVINO's names of those that the IRs are validated on.
     `layers`: how inner tensors are compared, where that stage is among them.
     `accept`: the name of a checkpoint whose changed digest is accepted.  `source`: the root of
     the tree in which the checkpoint lies, if not `output`.  `offline`: fetch nothing, only verify.
@@ -43,6 +44,7 @@ class BuildRequest:
     stages: tuple[Stage, ...] = STAGES
     captures: tuple[Path, ...] = ()
     composites: int = 6
+    devices: tuple[str, ...] = ("CPU",)
     layers: How = "all"
     cache_dir: Path | None = None
     attempts: int = 4

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from toolchain.errors import ValidationError
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -50,6 +53,16 @@ class Runtime(Protocol):
 def planes(frame: Pixels) -> Floats:
     """H x W x 3 uint8 -> 1 x 3 x H x W float32, 0..255, the channel order kept."""
     return np.ascontiguousarray(frame.transpose(2, 0, 1)[None], dtype=np.float32)
+
+
+def require_size(file: Path, shape: Sequence[int], frame: Pixels) -> None:
+    """Raise ValidationError unless a model whose input is 1 x 3 x H x W takes this frame."""
+    height, width = frame.shape[:2]
+    if list(shape[2:]) != [height, width]:
+        raise ValidationError(
+            f"{file}: takes frames of {shape[3]}x{shape[2]}, expected {width}x{height}",
+            hint="Export and convert again for this size.",
+        )
 
 
 def unpack(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +12,7 @@ import onnx
 import onnxruntime
 import openvino
 
-from toolchain.runtimes.base import Pixels, planes
+from toolchain.runtimes.base import Pixels, planes, require_size
 from toolchain.runtimes.openvino_runtime import Hint, executed_in, precision_config
 
 Array = npt.NDArray[Any]
@@ -43,7 +42,7 @@ class OnnxIntermediates:
     """The exported ONNX in ONNX Runtime."""
 
     def __init__(self, path: Path) -> None:
-        self._path = os.fspath(path)
+        self._path = path
         graph = onnx.load(path, load_external_data=False).graph
         self._names = frozenset(name for node in graph.node for name in node.output)
         self.executed = "f32"
@@ -64,6 +63,7 @@ class OnnxIntermediates:
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
+        require_size(self._path, session.get_inputs()[0].shape, src)
         feed = {name: planes(frame) / 255 for name, frame in (("src", src), ("bgr", bgr))}
         return dict(zip(wanted, session.run(wanted, feed), strict=True))
 
@@ -95,6 +95,7 @@ class IrIntermediates:
         model.add_outputs(wanted)
         compiled = self._core.compile_model(model, self._device, precision_config(self._hint))
         self.executed = executed_in(compiled)
+        require_size(self._xml, list(compiled.input("src").shape), src)
         feed = {name: planes(frame[..., ::-1]) for name, frame in (("src", src), ("bgr", bgr))}
         result = compiled(feed)
         return {name: np.array(result[name]) for name in (*OUTPUTS, *wanted)}

@@ -17,6 +17,7 @@ from toolchain.runtimes.base import (
     Inference,
     Pixels,
     planes,
+    require_size,
     same_bits,
     unpack,
 )
@@ -57,6 +58,7 @@ class OnnxRuntime:
                 hint="Export it again with this toolchain.",
             )
         self._proven = False
+        self._path = path
         self._layers = layer_precisions(model)
         made = {name for node in model.graph.node for name in node.output}
         self._names = [*OUTPUTS, *(name for name in PROBES if name in made)]
@@ -86,6 +88,7 @@ class OnnxRuntime:
 
     def infer(self, src: Pixels, bgr: Pixels) -> Inference:
         """See `Runtime.infer`."""
+        require_size(self._path, self._plain.get_inputs()[0].shape, src)
         feed = {name: planes(frame) / 255 for name, frame in (("src", src), ("bgr", bgr))}
         probe = dict(zip(self._names, self._probe.run(self._names, feed), strict=True))
         pha, fgr = probe["pha"], probe["fgr"]

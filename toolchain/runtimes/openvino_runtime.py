@@ -11,7 +11,15 @@ import numpy as np
 import openvino
 
 from toolchain.errors import ValidationError
-from toolchain.runtimes.base import PROBES, Inference, Pixels, planes, same_bits, unpack
+from toolchain.runtimes.base import (
+    PROBES,
+    Inference,
+    Pixels,
+    planes,
+    require_size,
+    same_bits,
+    unpack,
+)
 
 Hint = Literal["f32", "default"]
 OUTPUTS = ("pha", "fgr")
@@ -35,6 +43,12 @@ class OpenVinoRuntime:
         edit: Callable[[Any], None] | None = None,
     ) -> None:
         core = openvino.Core()
+        there = core.available_devices
+        if device.partition(".")[0] not in {name.partition(".")[0] for name in there}:
+            raise ValidationError(
+                f"{device}: OpenVINO finds no such device; it has {', '.join(there)}",
+                hint="Check the name and the device's driver.",
+            )
         config = precision_config(hint)
         try:
             model = core.read_model(xml)
@@ -55,6 +69,8 @@ class OpenVinoRuntime:
                 hint="Convert it again; see `matting info` for the versions in use.",
             ) from error
         self._proven = False
+        self._xml = xml
+        self._size = list(self._plain.input("src").shape)
         self._executed = executed_in(self._plain)
         self._conditions = {
             "runtime": "OpenVINO",
@@ -78,6 +94,7 @@ class OpenVinoRuntime:
 
     def infer(self, src: Pixels, bgr: Pixels) -> Inference:
         """See `Runtime.infer`."""
+        require_size(self._xml, self._size, src)
         feed = {name: planes(frame[..., ::-1]) for name, frame in (("src", src), ("bgr", bgr))}
         probe = self._probe(feed)
         pha, fgr = (np.array(probe[name]) for name in OUTPUTS)

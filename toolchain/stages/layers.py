@@ -39,8 +39,9 @@ class LayersRequest:
 
     `irs`: pairs of precision and xml.  `tolerances`: see `Limits.layers_max_rel`; without one a
     form is measured, and nothing in it is over.  `how`: every tensor, or only those that a
-    bisection asks about.  `memory`: bytes that a batch of tensors may take, in each form.
-    `captures`: the first frame of the first folder is used, else generated frame `seed`.
+    bisection asks about, which follows a fault back from the outputs.  `memory`: bytes that a
+    batch of tensors may take, in each form.  `captures`: the first frame of the first folder is
+    used, else generated frame `seed`.
     """
 
     name: str

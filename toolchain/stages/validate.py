@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from toolchain.runtimes.pytorch import PyTorchRuntime
 
 SCHEMA = 1
+HINTS: tuple[Literal["f32", "default"], ...] = ("f32", "default")
 TOOLS = ("torch", "onnx", "onnxruntime", "openvino", "numpy")
 
 
@@ -35,7 +37,8 @@ class ValidateRequest:
     """What to compare, on what, under which limits, and where the verdict goes.
 
     `irs`: pairs of precision and xml.  `composites`: how many generated frames (with truth).
-    `captures`: folders of real frames (see `frames.pictures.read_pairs`).
+    `captures`: folders of real frames (see `frames.pictures.read_pairs`).  `devices`: those that
+    each IR is run on, at f32 and at the device's default, by OpenVINO's names.
     """
 
     name: str
@@ -49,6 +52,7 @@ class ValidateRequest:
     composites: int = 6
     seed: int = 2026
     captures: tuple[Path, ...] = ()
+    devices: tuple[str, ...] = ("CPU",)
 
 
 @dataclass(frozen=True)
@@ -160,9 +164,9 @@ def _candidates(request: ValidateRequest) -> Iterator[_Candidate]:
         return _Candidate(form, hint, file, runtime, limits, comparison)
 
     yield candidate("ONNX", "f32", request.onnx, OnnxRuntime(request.onnx))
-    for precision, xml in request.irs:
-        yield candidate(precision, "f32", xml, OpenVinoRuntime(xml, "f32"))
-        yield candidate(precision, "default", xml, OpenVinoRuntime(xml, "default"))
+    for device, (precision, xml) in product(request.devices, request.irs):
+        for hint in HINTS:
+            yield candidate(precision, hint, xml, OpenVinoRuntime(xml, hint, device))
 
 
 def _truth(frame: Frame) -> Matte | None:
