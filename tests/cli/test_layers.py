@@ -17,10 +17,12 @@ FORMS = (("ONNX", "f32"), ("FP32", "f32"), ("FP32", "default"))
 Capture = pytest.CaptureFixture[str]
 
 
-def limited(config: Path, target: Path, limits: str) -> Path:
-    """The small model.yml with the same limits for every form."""
+def limited(config: Path, target: Path, inner: dict[str, str]) -> Path:
+    """The small model.yml with limits on pha and, by hint, on inner tensors."""
     rows = [
-        f"  - {{form: {form}, hint: {hint}, {limits}, reason: for tests}}\n" for form, hint in FORMS
+        f"  - {{form: {form}, hint: {hint}, pha_mean_abs: 0.01, layers_max_rel: {inner[hint]}, "
+        "reason: for tests}\n"
+        for form, hint in FORMS
     ]
     target.write_text(config.read_text() + "tolerances:\n" + "".join(rows))
     return target
@@ -29,7 +31,7 @@ def limited(config: Path, target: Path, limits: str) -> Path:
 @pytest.fixture(scope="module")
 def config(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("limited") / "model.yml"
-    return limited(small_config, target, "pha_mean_abs: 0.01, layers_max_rel: 0.1")
+    return limited(small_config, target, {"f32": "2.0e-5", "default": "0.1"})
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +96,8 @@ def test_inner_tensors_over_their_limit_fail_though_the_outputs_hold(
     small_config: Path, copy: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     """Whoever asks for the layers is not told that all is well."""
-    strict = limited(
-        small_config, tmp_path / "model.yml", "pha_mean_abs: 0.01, layers_max_rel: 1.0e-9"
-    )
+    inner = {"f32": "1.0e-9", "default": "1.0e-9"}
+    strict = limited(small_config, tmp_path / "model.yml", inner)
     assert validate(strict, copy, "--layers") == 1
     said = capsys.readouterr()
     assert "inner tensors differ from the original's" in said.err

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 How = Literal["all", "bisect"]
 MEMORY = 256 * 2**20
+SHARE = 0.01  # of values that a choice may turn over, where different_patches is not limited
 ENDS = ("pha", "fgr")  # where a bisection begins
 TOOLS = ("torch", "onnx", "onnxruntime", "openvino", "numpy")
 
@@ -120,7 +121,7 @@ def _forms(request: LayersRequest, original: Inside) -> Iterator[Form]:
         limits = next(
             (t.limits for t in request.tolerances if (t.form, t.hint) == (form, hint)), Limits()
         )
-        share = limits.different_patches or 0.0
+        share = SHARE if limits.different_patches is None else limits.different_patches
         yield Form(form, hint, tensors, original, limits.layers_max_rel, share)
 
 
