@@ -15,11 +15,11 @@ endif
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup convert test lint bench train wheel clean
+.PHONY: help setup convert test lint bench bench-model train wheel clean
 
 help:  ## show this list
 	@echo "make TARGET, where TARGET is one of:"
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/  \1|\2/p' Makefile | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/  \1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
 	@echo "convert takes WEIGHTS=auto|upstream|bundled|PATH, OUTPUT=DIR and ARGS='more options'."
 
 setup: $(READY)  ## make .venv with the exact versions of constraints.txt (done by the others as needed)
@@ -42,11 +42,14 @@ lint: $(READY)  ## ruff, mypy and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## start-up, download and build against their yardsticks
+bench: $(READY)  ## start-up, download, build and model against their yardsticks
 	$(BIN)/python -m benchmarks $(ARGS)
 
+bench-model: $(READY)  ## speed of the converted model against the incumbent's graph
+	$(BIN)/python -m benchmarks model
+
 train: $(READY)  ## repeat the training of the bundled weights (then: python -m training.card)
-	$(BIN)/python -m training.stand_in $(ARGS)
+	$(BIN)/python -m training.bundled $(ARGS)
 
 wheel: $(READY)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .

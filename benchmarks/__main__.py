@@ -1,11 +1,11 @@
-"""`python -m benchmarks [startup|download|build ...]`: all of them unless some are named."""
+"""`python -m benchmarks [startup|download|build|model ...]`: all of them unless some are named."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
 
-ALL = ("startup", "download", "build")
+ALL = ("startup", "download", "build", "model")
 
 
 def main(names: list[str]) -> int:

@@ -9,9 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from training.plates import plate_and_room
 from training.pool import Pool
+from training.randomness import Randomness
 
-EXACT = 0.35  # share of samples whose plate shows the very room of the frame
+ALIKE = 0.15  # share of figures that take the room's colours: difference alone can't find them
+PAIRED = 0.1  # share of samples with a second figure behind the first
+WITHIN = 0.75  # share of figures that are seen within their picture
+EMPTY = 0.03  # share of samples with nobody in the frame
 
 
 @dataclass(frozen=True)
@@ -24,90 +29,99 @@ class Batch:
     foreground: Tensor
 
 
-def draw(pool: Pool, seed: int, step: int, count: int, size: tuple[int, int], zoom: float) -> Batch:
-    """The batch of `step`; `size`: (height, width); `zoom`: pool pixels per batch pixel, mean."""
-    random = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    picked = torch.randint(len(pool.figures), (count,), generator=random)
-    figures = _view(pool.figures[picked].float() / 255, size, 1.2 * zoom, random, wander=0.45)
-    picked = torch.randint(len(pool.rooms), (count,), generator=random)
-    room = _tinted(_view(pool.rooms[picked].float() / 255, size, zoom, random), random)
-    foreground, alpha = _tinted(figures[:, :3], random), figures[:, 3:]
-    # Some figures take the room's colours, so that difference alone can't find them.
-    alike = (_uniform(random, count) < 0.15).float()
-    foreground = foreground + alike * (
-        room.mean((2, 3), keepdim=True) - foreground.mean((2, 3), keepdim=True)
-    )
-    foreground = foreground.clamp(0, 1)
-    behind, plate = _taken_apart(room, alpha, random)
+def draw(
+    pool: Pool, random: Randomness, count: int, size: tuple[int, int], zoom: float, pixel: float
+) -> Batch:
+    """A batch; `size`: (height, width); `zoom`: pool pixels per batch pixel, on average;
+    `pixel`: how many pixels of the frame one of the batch's pixels spans (4 for the backbone).
+    """
+    foreground, alpha = _figures(pool, random, count, size, zoom)
+    room = tinted(_view(_picked(pool.rooms, random, count), size, zoom, random), random)
+    alike = (random.uniform(count) < ALIKE).float()
+    offset = room.mean((2, 3), keepdim=True) - foreground.mean((2, 3), keepdim=True)
+    foreground = (foreground + alike * offset).clamp(0, 1)
+    alpha = alpha * (random.uniform(count) >= EMPTY).float()
+    plate, behind, noise = plate_and_room(room, alpha, random, pixel)
     src = alpha * foreground + (1 - alpha) * behind
-    noise = 0.01 * _uniform(random, count)
-    src = src + noise * torch.randn(src.shape, generator=random)
-    return Batch(src.clamp(0, 1), plate.clamp(0, 1), alpha, foreground)
+    src = src + noise * random.normal(*src.shape)
+    return Batch(in_bytes(src), in_bytes(plate), alpha, foreground)
 
 
-def _uniform(random: torch.Generator, count: int, low: float = 0, high: float = 1) -> Tensor:
-    return low + (high - low) * torch.rand(count, 1, 1, 1, generator=random)
+def in_bytes(picture: Tensor) -> Tensor:
+    """As a camera stores it: 0..1 in steps of 1/255."""
+    return (picture.clamp(0, 1) * 255).round() / 255
+
+
+def tinted(pictures: Tensor, random: Randomness) -> Tensor:
+    """Other colours, contrast and brightness for each picture."""
+    count = len(pictures)
+    strength = random.uniform(count)  # from the picture as it is to one of another world
+    gain = 1 + 0.4 * strength * random.normal(count, 3, 1, 1)
+    shift = 0.15 * strength * random.normal(count, 3, 1, 1)
+    gamma = torch.exp(0.3 * random.normal(count, 1, 1, 1))
+    return (pictures.clamp(1e-3, 1) ** gamma * gain + shift).clamp(0, 1)
+
+
+def _figures(
+    pool: Pool, random: Randomness, count: int, size: tuple[int, int], zoom: float
+) -> tuple[Tensor, Tensor]:
+    """Foreground and alpha; in some samples a second figure stands behind the first."""
+    front = _view(_picked(pool.figures, random, count), size, 1.1 * zoom, random, figure=True)
+    foreground, alpha = tinted(front[:, :3], random), front[:, 3:]
+    back = _view(_picked(pool.figures, random, count), size, 1.1 * zoom, random, figure=True)
+    paired = (random.uniform(count) < PAIRED).float()
+    behind = paired * back[:, 3:]
+    together = alpha + (1 - alpha) * behind
+    # Colour is defined everywhere, so it changes over where the front figure covers little.
+    share = torch.where(behind > 0, alpha / together.clamp(min=1e-4), torch.ones_like(alpha))
+    return share * foreground + (1 - share) * tinted(back[:, :3], random), together
+
+
+def _picked(pictures: Tensor, random: Randomness, count: int) -> Tensor:
+    chosen = random.integers(len(pictures), count)
+    return pictures[chosen.to(pictures.device)].to(random.device).float() / 255
 
 
 def _view(
     pictures: Tensor,
     size: tuple[int, int],
     zoom: float,
-    random: torch.Generator,
-    wander: float = 1.0,
+    random: Randomness,
+    *,
+    figure: bool = False,
 ) -> Tensor:
     """Each picture seen turned, scaled, mirrored and moved; what lies outside repeats mirrored.
 
-    `wander`: how far from the middle, as a share of what there is.
+    Most figures are seen within their picture, so that they end where a person would, not at a
+    mirror; they are bent a little besides.
     """
     count, (height, width) = len(pictures), size
-    angle = _uniform(random, count, -0.35, 0.35).flatten()
-    scale = zoom * torch.exp(_uniform(random, count, -0.5, 0.5)).flatten()
-    mirror = torch.sign(_uniform(random, count, -1, 1)).flatten()
+    angle = random.uniform(count, -0.3, 0.3).flatten() * (random.uniform(count).flatten() < 0.7)
+    scale = zoom * torch.exp(random.uniform(count, -0.5, 0.5)).flatten()
+    mirror = torch.sign(random.uniform(count, -1, 1)).flatten()
     high, wide = pictures.shape[2:]
+    if figure:
+        within = (random.uniform(count).flatten() < WITHIN).float()
+        whole = torch.full_like(scale, min(wide / width, high / height))
+        scale = torch.lerp(scale, torch.minimum(scale, whole), within)
     across, down = scale * width / wide, scale * height / high
-    theta = torch.zeros(count, 2, 3)
+    theta = torch.zeros(count, 2, 3, device=random.device)
     theta[:, 0, 0] = mirror * across * angle.cos()
     theta[:, 0, 1] = -across * angle.sin() * height / width
     theta[:, 1, 0] = mirror * down * angle.sin() * width / height
     theta[:, 1, 1] = down * angle.cos()
-    room_x, room_y = (1 - across).clamp(min=0.2), (1 - down).clamp(min=0.2)
-    theta[:, 0, 2] = wander * room_x * _uniform(random, count, -1, 1).flatten()
-    theta[:, 1, 2] = wander * room_y * _uniform(random, count, -1, 1).flatten()
+    least = 0.0 if figure else 0.2
+    room_x, room_y = (1 - across).clamp(min=least), (1 - down).clamp(min=least)
+    theta[:, 0, 2] = room_x * random.uniform(count, -1, 1).flatten()
+    theta[:, 1, 2] = room_y * random.uniform(count, -1, 1).flatten()
     blur = max(1, math.floor(zoom))
     if blur > 1:  # so that shrinking does not alias
         pictures = functional.avg_pool2d(pictures, blur)
     grid = functional.affine_grid(theta, [count, 1, height, width], align_corners=False)
+    if figure:
+        coarse = 0.04 * random.uniform(count) * random.normal(count, 2, 4, 6)
+        bend = functional.interpolate(coarse, (height, width), mode="bicubic")
+        grid = grid + bend.permute(0, 2, 3, 1)
     return functional.grid_sample(
         pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-
-
-def _tinted(pictures: Tensor, random: torch.Generator) -> Tensor:
-    count = len(pictures)
-    gain = 1 + 0.3 * torch.randn(count, 3, 1, 1, generator=random)
-    shift = 0.12 * torch.randn(count, 3, 1, 1, generator=random)
-    gamma = torch.exp(0.3 * torch.randn(count, 1, 1, 1, generator=random))
-    return (pictures.clamp(1e-3, 1) ** gamma * gain + shift).clamp(0, 1)
-
-
-def _taken_apart(room: Tensor, alpha: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The room as the frame and as the plate show it: moved, lit and shadowed differently."""
-    count = len(room)
-    faulty = (_uniform(random, count) >= EXACT).float()
-    shift = faulty.flatten() * _uniform(random, count, 0, 1).flatten()
-    theta = torch.eye(2, 3).repeat(count, 1, 1)
-    pixels = 2 * torch.randn(count, 2, generator=random).clamp(-2, 2) * shift[:, None]
-    theta[:, :, 2] = pixels / torch.tensor([room.shape[3], room.shape[2]]) * 1.5
-    turned = 0.01 * torch.randn(count, generator=random) * shift
-    theta[:, 0, 1], theta[:, 1, 0] = -turned, turned
-    grid = functional.affine_grid(theta, list(room.shape), align_corners=False)
-    plate = functional.grid_sample(room, grid, padding_mode="border", align_corners=False)
-    gain = 1 + faulty * 0.06 * torch.randn(count, 1, 1, 1, generator=random)
-    plate = plate * gain + faulty * 0.02 * torch.randn(count, 3, 1, 1, generator=random)
-    strength = faulty * 0.015 * _uniform(random, count)
-    plate = plate + strength * torch.randn(plate.shape, generator=random)
-    shadowed = faulty * (_uniform(random, count) < 0.5) * _uniform(random, count, 0.1, 0.5)
-    soft = functional.avg_pool2d(alpha, 15, 1, 7)
-    moved = functional.pad(soft, (7, -7, 4, -4))  # to the right and down; nothing comes round
-    return room * (1 - shadowed * moved), plate

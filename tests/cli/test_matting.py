@@ -296,6 +296,19 @@ def test_a_failed_validation_is_json_too(
     assert "pha_max_abs is" in err
 
 
+def test_auto_says_its_weights_last_also_when_it_fails(
+    config: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Whoever reads only the end of a failed run knows whose weights it was about."""
+    missing = tmp_path / "none.yml"
+    missing.write_text(re.sub("source: .*", "source: file:///none.pth", config.read_text()))
+    bad = ["--inputs", str(tmp_path / "nothing")]
+    assert main(["build", *common(missing, tmp_path / "out"), "--weights", "auto", *bad]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Weights: bundled (upstream can't be reached")
+    assert lines[-1] == lines[0]
+
+
 def test_the_table_says_what_was_made_and_from_which_weights(
     built: Path, config: Path, capsys: Capture
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -128,6 +129,30 @@ def test_a_pickle_that_would_run_code_is_refused_and_named(form: str, tmp_path: 
     else:
         torch.save({"a": Bomb(mark)}, path, _use_new_zipfile_serialization=form == "zip")
     with pytest.raises(UnsafeCheckpointError, match="mkdir"):
+        load_state_dict(path)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_only_what_is_no_tensor_is_named(protocol: int, state: State, tmp_path: Path) -> None:
+    """Storages and the like, which any checkpoint has, are not called code."""
+    mark, path = tmp_path / "ran", tmp_path / "bomb.pth"
+    torch.save({**state, "a": Bomb(mark)}, path, pickle_protocol=protocol)
+    with pytest.raises(UnsafeCheckpointError, match=r"run code \(\w+\.mkdir\)"):
+        load_state_dict(path)
+    assert not mark.exists()
+
+
+def test_code_in_the_dress_of_torchscript_is_refused_and_named(tmp_path: Path) -> None:
+    """Files that make an archive look like TorchScript's change nothing about its pickle."""
+    mark, path = tmp_path / "ran", tmp_path / "bomb.pth"
+    torch.save({"a": Bomb(mark)}, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        root = archive.namelist()[0].partition("/")[0]
+        archive.writestr(f"{root}/constants.pkl", pickle.dumps((), 2))
+        archive.writestr(f"{root}/code/__torch__.py", "")
+    assert detect_format(path) == "torchscript"
+    with pytest.raises(UnsafeCheckpointError, match=r"run code \(\w+\.mkdir\)"):
         load_state_dict(path)
     assert not mark.exists()
 

@@ -174,6 +174,17 @@ def test_sampling_selects_the_cells_of_highest_err_above_zero(
         assert float(inside.min()) > 0
 
 
+@given(levels=st.integers(1, 4), cells=st.integers(1, 60), seed=st.integers(0, 99))
+def test_of_equal_cells_the_first_are_selected(levels: int, cells: int, seed: int) -> None:
+    """Ties go to the cell that comes first, row by row, as in the runtimes of the export."""
+    generator = torch.Generator().manual_seed(seed)
+    err = (1 + torch.randint(levels, (1, 1, 6, 8), generator=generator)) / levels
+    chosen = Selection("sampling", cells * 16).choose(err).flatten()
+    flat = err.flatten().tolist()
+    order = sorted(range(48), key=lambda cell: (-flat[cell], cell))
+    assert sorted(torch.nonzero(chosen).flatten().tolist()) == sorted(order[:cells])
+
+
 def test_thresholding_selects_what_is_over_the_threshold_and_full_selects_all() -> None:
     """The two other modes do what they are called."""
     err = torch.tensor([[[[0.0, 0.1, 0.11, 1.0]]]])

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import openvino
 import pytest
 
 from tests.support.weights import picture
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
-from toolchain.errors import ConversionError
+from toolchain.errors import ConversionError, WorkspaceError
 from toolchain.pipeline.request import KEPT
 from toolchain.stages.convert import ConvertRequest, Kept, convert
 from toolchain.stages.export import ExportRequest, export
@@ -85,6 +87,28 @@ def test_ports_are_static_named_and_in_order(onnx_file: Path, tmp_path: Path) ->
         ("fgr", SHAPE),
     ]
     assert not model.is_dynamic()
+
+
+def test_a_graph_that_counts_its_patches_is_converted(tmp_path: Path) -> None:
+    """Shapes inside may depend on the frame, as in other exports of this network."""
+    ports = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(SHAPE))
+        for name in ("src", "bgr", "fgr")
+    ]
+    count = onnx.helper.make_tensor_value_info("pha", onnx.TensorProto.INT64, [4, 1])
+    nodes = [
+        onnx.helper.make_node("Sub", ["src", "bgr"], ["fgr"]),
+        onnx.helper.make_node("NonZero", ["fgr"], ["where"]),
+        onnx.helper.make_node("ReduceSum", ["where", "axes"], ["pha"]),
+    ]
+    axes = onnx.helper.make_tensor("axes", onnx.TensorProto.INT64, [1], [1])
+    graph = onnx.helper.make_graph(nodes, "counts", ports[:2], [count, ports[2]], [axes])
+    opset = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset), tmp_path / "counts.onnx")
+    xml = converted(tmp_path / "counts.onnx", tmp_path / "ir")
+    model = openvino.Core().read_model(xml)
+    assert model.is_dynamic()
+    assert [port.get_any_name() for port in model.outputs] == ["pha", "fgr"]
 
 
 def test_rt_info_tells_the_facts(onnx_file: Path, tmp_path: Path) -> None:
@@ -168,6 +192,29 @@ def test_a_wrong_name_is_refused_and_the_good_ir_stays(onnx_file: Path, tmp_path
     with pytest.raises(ConversionError, match="alpha"):
         converted(onnx_file, tmp_path, settings=settings)
     assert xml.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"model.xml", "model.bin"}
+
+
+def test_a_full_disk_is_said_and_the_good_ir_stays(
+    onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO tells of a stream's error alone; the person hears that there is no room."""
+    xml = converted(onnx_file, tmp_path)
+    before = xml.read_bytes(), xml.with_suffix(".bin").read_bytes()
+
+    def full(_model: object, target: Path, **_: object) -> None:
+        target.write_bytes(b"half")
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(openvino, "save_model", full)
+    with pytest.raises(ConversionError, match="iostream error"):
+        converted(onnx_file, tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=4096))
+    with pytest.raises(WorkspaceError, match="No space left on device") as caught:
+        converted(onnx_file, tmp_path)
+    assert "Free some space" in caught.value.hint
+    assert (xml.read_bytes(), xml.with_suffix(".bin").read_bytes()) == before
     assert {path.name for path in tmp_path.iterdir()} == {"model.xml", "model.bin"}
 
 

@@ -218,6 +218,29 @@ def test_a_limit_that_nothing_can_keep_explains_the_original_s_own_rounding(
     assert 0 < verdict["original_own_rounding"]["pha_max_abs"] < 2e-5
 
 
+def test_ties_are_no_difference(built: ValidateRequest, tmp_path: Path) -> None:
+    """Where err is the same everywhere, every runtime selects the same patches."""
+    state = plausible_state(5)
+    state["decoder.conv4.bias"][4] = 50.0  # err is clamped to 1 in every cell
+    checkpoint = tmp_path / "saturated.pth"
+    torch.save(state, checkpoint)
+    onnx_file, xml = tmp_path / "m.onnx", tmp_path / "m.xml"
+    export(ExportRequest(checkpoint, onnx_file, SIZE, ()))
+    convert(ConvertRequest(onnx_file, xml, "FP32", SETTINGS, ()))
+    request = replace(
+        built,
+        checkpoint=checkpoint,
+        onnx=onnx_file,
+        irs=(("FP32", xml),),
+        composites=1,
+        target=tmp_path / "v.json",
+    )
+    assert failures(validate(request)) == {}
+    runs = json.loads(request.target.read_text())["runs"]
+    assert [run["patches"]["refined"] for run in runs] == [500] * 3
+    assert [run["patches"]["chosen_differently"] for run in runs] == [0] * 3
+
+
 def test_captures_are_validated_as_well(built: ValidateRequest, tmp_path: Path) -> None:
     """Pictures of another size are fitted, named, and compared without a truth."""
     random = np.random.default_rng(4)

@@ -178,7 +178,7 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
 def _build(options: argparse.Namespace) -> int:
     from toolchain.cli.console import listener
     from toolchain.cli.summary import as_json, as_text, failed, weights_line
-    from toolchain.errors import ValidationError
+    from toolchain.errors import ToolchainError, ValidationError
     from toolchain.pipeline.build import build, foresee
 
     request = _request(options)
@@ -195,16 +195,20 @@ def _build(options: argparse.Namespace) -> int:
         return 0
     try:
         result = build(request, talk)
-    except ValidationError as error:
-        if error.verdict is not None:
+    except ToolchainError as error:
+        if isinstance(error, ValidationError) and error.verdict is not None:
             print(failed(request, error.verdict, as_json=options.json), flush=True)
+        if options.weights == "auto":  # said last as well as first, however it ends
+            error.hint = "\n".join(filter(None, (error.hint, weights_line(request.weights))))
         raise
+    proven = {}
     if getattr(options, "cross_check", False):
         from toolchain.pipeline.crosscheck import cross_checked
 
-        print(cross_checked(request, talk), file=sys.stderr)
+        proven["cross_check"] = cross_checked(request, talk)
+        print(proven["cross_check"], file=sys.stderr)
     if options.json:
-        _print_json(as_json(result))
+        _print_json(as_json(result) | proven)
     else:
         print(as_text(result), flush=True)
     if result.layers is not None:

@@ -11,12 +11,13 @@ import io
 import json
 import pickle
 import pickletools
+import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -27,9 +28,12 @@ from toolchain.network.refiner import Selection
 
 Format = Literal["torch", "torchscript", "safetensors"]
 SIZE_LIMIT = 512 << 20  # the published file has 20 MB; anything near this is something else
-SHOWN = 5  # how many keys a complaint names before it counts the rest
+SHOWN = 20  # how many keys a complaint names before it counts the rest
 _KEPT = "The file was not changed."
-_TENSOR_MODULES = ("torch._utils.", "torch._tensor.", "collections.OrderedDict", "torch.storage.")
+# What a pickle of tensors imports; TorchScript's own classes live under __torch__.
+_OF_TENSORS = re.compile(
+    r"torch\.(_utils|_tensor|storage)\..*|torch\.\w+Storage|collections\.OrderedDict|__torch__\..*"
+)
 
 
 def expected_shapes() -> dict[str, tuple[int, ...]]:
@@ -115,6 +119,8 @@ def _read(path: Path) -> object:
     # Each format's reader has exceptions of its own for a damaged file, and they change between
     # versions: whatever it is, the file is the cause and the person must hear it in one line.
     except Exception as error:
+        if kind == "torchscript" and _foreign_names(path):
+            raise _pickle_error(path) from error
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise CheckpointError(
             f"{path}: not a readable {kind} checkpoint: {first[0][:200]}",
@@ -124,7 +130,7 @@ def _read(path: Path) -> object:
 
 
 def _pickle_error(path: Path) -> CheckpointError:
-    asked = [name for name in names_in_pickle(path) if not name.startswith(_TENSOR_MODULES)]
+    asked = _foreign_names(path)
     if not asked:
         return CheckpointError(
             f"{path}: not a checkpoint: its pickle is damaged",
@@ -139,6 +145,10 @@ def _pickle_error(path: Path) -> CheckpointError:
     )
 
 
+def _foreign_names(path: Path) -> list[str]:
+    return [name for name in names_in_pickle(path) if not _OF_TENSORS.fullmatch(name)]
+
+
 def names_in_pickle(path: Path) -> list[str]:
     """What the pickles in a torch file would import, as "module.name", without running any."""
     if zipfile.is_zipfile(path):
@@ -149,18 +159,38 @@ def names_in_pickle(path: Path) -> list[str]:
         data = path.read_bytes()
     stream = io.BytesIO(data)
     found: dict[str, None] = {}
-    strings: list[str] = []
     # A legacy file is several pickles after one another, then raw tensors, where the walk ends.
     with contextlib.suppress(Exception):
         while stream.tell() < len(data):
-            for opcode, argument, _ in pickletools.genops(stream):
-                if opcode.name in ("GLOBAL", "INST"):
-                    found[str(argument).replace(" ", ".")] = None
-                elif opcode.name == "STACK_GLOBAL" and len(strings) > 1:
-                    found[".".join(strings[-2:])] = None
-                elif isinstance(argument, str):
-                    strings.append(argument)
+            for name in _imports(stream):
+                found[name] = None
     return list(found)
+
+
+def _imports(stream: io.BytesIO) -> Iterator[str]:
+    """The names that the next pickle in `stream` imports; memoised strings are followed."""
+    strings: list[str] = []
+    memo: dict[int, str | None] = {}
+    last: str | None = None  # what the opcode before pushed, if it was a string
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name == "MEMOIZE":
+            memo[len(memo)] = last
+            continue
+        if opcode.name.endswith("PUT"):
+            memo[cast("int", argument)] = last
+            continue
+        if opcode.name in ("GLOBAL", "INST"):
+            last = None
+            yield str(argument).replace(" ", ".")
+        elif opcode.name == "STACK_GLOBAL":
+            last = None
+            yield ".".join(strings[-2:])
+        elif opcode.name.endswith("GET"):
+            last = memo.get(cast("int", argument))
+        else:
+            last = argument if isinstance(argument, str) else None
+        if last is not None:
+            strings.append(last)
 
 
 def _strict(found: object, path: Path) -> dict[str, Tensor]:

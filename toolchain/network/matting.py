@@ -74,7 +74,8 @@ class MattingNetwork(nn.Module):
         src_bgr_sm = bilinear(src_bgr, small)
         base = self.base(src_bgr_sm)
         coarse = torch.cat([base.pha, base.fgr], dim=1)
-        ref = self.selection.choose(bilinear(base.err, (height // CELL, width // CELL)))
+        err = bilinear(base.err, (height // CELL, width // CELL))
+        ref = self.selection.choose(err, static=self.static)
         if self.static:
             refined = self.refiner.everywhere(src_bgr, coarse, base.hid)
             mask = functional.interpolate(ref, scale_factor=float(CELL), mode="nearest")

@@ -34,8 +34,13 @@ class Selection:
     pixels: int = 80_000
     threshold: float = 0.1
 
-    def choose(self, err: Tensor) -> Tensor:
-        """Quarter-size err, B x 1 x h x w, 0..1 -> the same shape, 1.0 where refined, else 0.0."""
+    def choose(self, err: Tensor, *, static: bool = False) -> Tensor:
+        """Quarter-size err, B x 1 x h x w, 0..1 -> the same shape, 1.0 where refined, else 0.0.
+
+        Of cells with exactly the same err the first ones are taken, row by row.  PyTorch's top-k
+        takes any of them; ONNX Runtime's and OpenVINO's take the first.  `static`: by top-k, for
+        an export that ends there.
+        """
         if self.mode == "full":
             return torch.ones_like(err)
         if self.mode == "thresholding":
@@ -43,7 +48,10 @@ class Selection:
         batch, _, height, width = err.shape
         cells = min(self.pixels // CELL**2, height * width)
         flat = err.reshape(batch, height * width)
-        best = flat.topk(cells, dim=1).indices
+        if static:
+            best = flat.topk(cells, dim=1).indices
+        else:
+            best = flat.sort(dim=1, descending=True, stable=True).indices[:, :cells]
         chosen = torch.zeros_like(flat).scatter(1, best, 1.0)
         return (chosen * (flat > 0).to(err.dtype)).reshape(batch, 1, height, width)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from toolchain.catalog.arguments import conversion_settings
 from toolchain.errors import BusyError
 from toolchain.pipeline.job import Forecast, Outcome, run
 from toolchain.pipeline.jobs import jobs_of
@@ -58,7 +59,7 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
     """
     talk = listener or Silence()
     layout = request.layout
-    _check_captures(request)
+    _check_request(request)
     outcomes = []
     with _alone(layout.folder, talk):
         with os_errors(layout.folder, "write"):
@@ -82,7 +83,7 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
 
 def foresee(request: BuildRequest) -> tuple[Foreseen, ...]:
     """What `build` would do, without network, and without touching anything."""
-    _check_captures(request)
+    _check_request(request)
     forecast = Forecast(Ledger(request.layout.folder))
     seen: list[Foreseen] = []
     sha384: str | None = None
@@ -114,8 +115,11 @@ def _alone(folder: Path, talk: Listener) -> Iterator[None]:
         yield
 
 
-def _check_captures(request: BuildRequest) -> None:
-    """Find out now, not after minutes of work, that there are no frames to validate on."""
+def _check_request(request: BuildRequest) -> None:
+    """Find out now, not after minutes of work, what model.yml or the captures get wrong."""
+    if request.stages != ("download",):
+        _ = request.export_settings
+        conversion_settings(request.model)
     if request.captures and "validate" in request.stages:
         from toolchain.frames.pictures import read_pairs
 

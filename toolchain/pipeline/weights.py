@@ -8,6 +8,7 @@ from typing import Literal
 
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.names import fault_of_model_name
+from toolchain.catalog.positions import complaint
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import FileSource, Model, ModelFile
 from toolchain.errors import CheckpointError, UsageError
@@ -50,7 +51,8 @@ def choose(model: Model, asked: str, output: Path, name: str | None = None) -> W
 
     "auto" takes upstream if its checkpoint is already there or a source answers within a few
     seconds, else the bundled weights; `why` tells the reason.  Raises UsageError for a name that
-    would confuse weights, CheckpointError for a path that can't be read.
+    would confuse weights, CatalogError where model.yml names no checkpoint, CheckpointError for a
+    path that can't be read.
     """
     if name is not None and asked in ("upstream", "bundled", "auto"):
         raise UsageError(
@@ -68,7 +70,7 @@ def choose(model: Model, asked: str, output: Path, name: str | None = None) -> W
 
 def _upstream(model: Model, why: str) -> Weights:
     if not model.files:
-        raise UsageError(f"{model.config_path}: names no files", hint="Use --weights PATH.")
+        raise complaint(model.config_path, 1, 1, "files is empty", "the checkpoint's file")
     return Weights("upstream", model.files[0], model.name, why)
 
 

@@ -7,6 +7,9 @@ stays RGB 0..1, since reversing input channels does not touch outputs.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,7 @@ from toolchain.workspace.atomic import os_errors, publish_pair
 
 Precision = Literal["FP32", "FP16"]
 RT_INFO = "matting"  # the section of rt_info that holds our facts
+NO_ROOM = 1 << 20  # bytes free at which a failed write is put down to a full disk
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,11 @@ def convert(request: ConvertRequest) -> ConvertResult:
             written = Path(scratch, request.xml.name)
             try:
                 _save(core, model, written, request)
+                _check(core.read_model(written), request)
             except RuntimeError as error:
+                if shutil.disk_usage(folder).free < NO_ROOM:  # which OpenVINO does not tell
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
                 raise _save_error(error, folder) from error
-            _check(core.read_model(written), request)
             del model
             sizes = written.stat().st_size, written.with_suffix(".bin").stat().st_size
             publish_pair(written.with_suffix(".bin"), written, folder)
@@ -170,9 +176,16 @@ def _with_preprocessing(model: Any, request: ConvertRequest) -> Any:
     settings = request.settings
     for name, shape in settings.shapes:
         model.reshape({name: list(shape)})
-    if model.is_dynamic():
+    # What lies between may be dynamic: other exports of this very network count their patches.
+    dynamic = [
+        f"{port.get_any_name()} {port.get_partial_shape()}"
+        for port in model.inputs
+        if port.get_partial_shape().is_dynamic
+    ]
+    if dynamic:
         raise ConversionError(
-            f"{request.onnx}: has dynamic shapes, expected static ones",
+            f"{request.onnx}: has inputs of dynamic shape: {', '.join(dynamic)}; "
+            "expected static ones",
             kept="Nothing was written.",
             hint="Give every input's shape in model.yml's input_info.",
         )
@@ -220,25 +233,19 @@ def _given_names(path: Path) -> set[str]:
 
 
 def _check(model: Any, request: ConvertRequest) -> None:
-    found = [
-        (
-            port.get_any_name(),
-            port.get_element_type().get_type_name(),
-            tuple(port.get_partial_shape().to_shape())
-            if port.get_partial_shape().is_static
-            else (),
-        )
-        for port in (*model.inputs, *model.outputs)
-    ]
-    names = [name for name, _, _ in found]
+    found = [(port.get_any_name(), port.get_partial_shape()) for port in model.inputs]
+    outputs = [port.get_any_name() for port in model.outputs]
     settings = request.settings
     shapes = dict(settings.shapes)
-    wrong = [item for item in found if item[1] != "f32" or not item[2]]
-    wrong += [item for item in found if item[0] in shapes and item[2] != shapes[item[0]]]
-    if wrong or names[len(model.inputs) :] != list(settings.outputs or names[len(model.inputs) :]):
+    wrong = [
+        f"{name} {shape}"
+        for name, shape in found
+        if shape.is_dynamic or tuple(shape.to_shape()) != shapes.get(name, tuple(shape.to_shape()))
+    ]
+    if wrong or outputs != list(settings.outputs or outputs):
         raise ConversionError(
-            f"{request.xml}: came out as {found}, expected f32, {settings.shapes}, "
-            f"outputs {settings.outputs}",
+            f"{request.xml}: came out with inputs {', '.join(wrong) or 'as expected'} and outputs "
+            f"{', '.join(outputs)}, expected {settings.shapes}, outputs {settings.outputs}",
             kept="Nothing was published.",
             hint="This is a fault of the toolchain or of OpenVINO's version: please report it.",
         )

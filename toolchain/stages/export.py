@@ -1,9 +1,10 @@
 """Export: a checkpoint into an ONNX file of fixed shapes.
 
 Inputs `src`, `bgr`: float32, 1 x 3 x H x W, RGB 0..1.  Outputs `pha`: 1 x 1 x H x W, `fgr`:
-1 x 3 x H x W, RGB 0..1.  The refiner runs over the whole frame and the selection masks its
-result, so no shape depends on the frame's content; the numbers are those of the published,
-per-patch form.  What the network's stages hand on (`PROBES`) keeps its name as an inner tensor
+1 x 3 x H x W, RGB 0..1.  No shape depends on the frame's content: the patches, fixed in number,
+are refined as one picture (`network.mosaic`), or, where they may be many, the whole frame is
+refined and masked by the selection.  The numbers are those of the published, per-patch form.
+What the network's stages hand on (`PROBES`) keeps its name as an inner tensor
 (in mode "full" there is no selection, and no `ref_sm`).
 """
 
@@ -86,6 +87,7 @@ def _trace(request: ExportRequest) -> onnx.ModelProto:
 
     from toolchain.network.checkpoint import load_network
     from toolchain.network.folding import fold
+    from toolchain.network.mosaic import MosaicMatting, worth_it
     from toolchain.network.refiner import Selection
 
     settings = request.settings
@@ -96,10 +98,14 @@ def _trace(request: ExportRequest) -> onnx.ModelProto:
         static=True,
     )
 
+    static: torch.nn.Module = fold(network)
+    if worth_it(network, settings.width, settings.height):
+        static = MosaicMatting(network, settings.width, settings.height)
+
     class Exported(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.net = fold(network)
+            self.net = static
 
         def forward(self, src: torch.Tensor, bgr: torch.Tensor) -> tuple[torch.Tensor, ...]:
             outputs = self.net(src, bgr)

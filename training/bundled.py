@@ -1,7 +1,8 @@
-"""A short training from scratch on generated composites: weights that make mattes, no more.
+"""Train the bundled weights from scratch on generated composites.
 
-    python -m training.stand_in                      repeats the shipped file in under an hour
-    python -m training.stand_in --scale 0.01 -o x.safetensors    a trial of a few seconds
+    python -m training.bundled                      repeats the shipped file
+    python -m training.bundled --device cuda        the same recipe on a GPU
+    python -m training.bundled --scale 0.01 -o x.safetensors    a trial of a minute
 
 Killed and started again it goes on from its last record.
 """
@@ -9,10 +10,9 @@ Killed and started again it goes on from its last record.
 from __future__ import annotations
 
 import argparse
-import math
+import json
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from toolchain.cli.console import listener
-from toolchain.network.matting import MattingNetwork
+from toolchain.network.matting import Base, MattingNetwork
 from toolchain.network.refiner import Selection
 from toolchain.network.resize import bilinear
 from toolchain.progress import Listener
@@ -28,67 +28,49 @@ from toolchain.workspace.atomic import writing
 from training.batches import Batch, draw
 from training.losses import alpha_loss, forecast_loss, foreground_loss, leaky_clamp
 from training.pool import Pool, make_pool
+from training.randomness import Randomness
+from training.recipe import BUNDLED, PEAK_RATE, Phase, Recipe
 
 TARGET = Path("toolchain/data/background-matting-mobilenetv2-bundled.safetensors")
-RECORD_EVERY = 100
-PEAK_RATE = 2.5e-3
-AVERAGED = 0.99  # weight of what is averaged so far, a step
+RECORD_EVERY = 200
+AVERAGED = 0.998  # weight of what is averaged so far, a step
 NOISE = 0.05  # of a channel's deviation, on what the refiner takes from the base network
-REFINED_SHARE = 80_000 / (1280 * 720)
-
-
-@dataclass(frozen=True)
-class Phase:
-    """`size`: (height, width) of crops, in the backbone's pixels or, for the refiner, full ones."""
-
-    steps: int
-    count: int
-    size: tuple[int, int]
-    refiner: bool = False
-
-
-PHASES = (
-    Phase(1500, 8, (128, 128)),
-    Phase(700, 8, (160, 192)),
-    Phase(250, 6, (192, 320)),
-    Phase(1800, 4, (320, 320), refiner=True),
-)
+DOWNSAMPLED = 4  # frame pixels per backbone pixel
+HELD_OUT_STEP = 10_000_000  # from here on the random numbers of the batches that are only measured
+HELD_OUT_BATCHES = 6
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`scale`: share of the steps and pictures of the whole recipe."""
+    """`work`: where records lie; `target`: where the weights go."""
 
     seed: int
-    scale: float
+    recipe: Recipe
     work: Path
     target: Path
-
-    def phases(self) -> tuple[Phase, ...]:
-        """The phases with their steps scaled."""
-        return tuple(
-            Phase(max(2, round(p.steps * self.scale)), p.count, p.size, p.refiner) for p in PHASES
-        )
+    device: str = "cpu"
 
 
 class Training:
-    """The state between steps: network, average, optimiser."""
+    """The state between steps: network, average, optimiser, what was measured."""
 
     def __init__(self, plan: Plan) -> None:
         torch.manual_seed(plan.seed)
         self.plan = plan
         self.network = MattingNetwork()
         _start(self.network)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {key: value.clone() for key, value in self.network.state_dict().items()}
         self.optimiser = torch.optim.Adam(self.network.parameters(), PEAK_RATE, (0.9, 0.99))
         self.step = 0
+        self.seconds = 0.0
         self.losses: list[float] = []
+        self.held_out: list[tuple[int, float]] = []
 
     @property
     def record(self) -> Path:
         """Where the state lies between runs."""
-        return self.plan.work / "stand-in.pt"
+        return self.plan.work / "bundled.pt"
 
     def save(self) -> None:
         """Write the record, whole or not at all."""
@@ -96,10 +78,12 @@ class Training:
             torch.save(
                 {
                     "step": self.step,
+                    "seconds": self.seconds,
                     "network": self.network.state_dict(),
                     "average": self.average,
                     "optimiser": self.optimiser.state_dict(),
                     "losses": self.losses,
+                    "held_out": self.held_out,
                 },
                 temporary,
             )
@@ -107,27 +91,25 @@ class Training:
     def resume(self) -> None:
         """Take up the record, if there is one."""
         if self.record.exists():
-            state = torch.load(self.record, weights_only=True)
+            state = torch.load(self.record, weights_only=True, map_location=self.plan.device)
             self.network.load_state_dict(state["network"])
             self.average = state["average"]
             self.optimiser.load_state_dict(state["optimiser"])
-            self.step, self.losses = state["step"], state["losses"]
+            self.step, self.seconds = state["step"], state["seconds"]
+            self.losses, self.held_out = state["losses"], state["held_out"]
 
     def learn(self, batch: Batch, rate: float, *, refiner: bool) -> float:
         """One step; the loss before it."""
         network = self.network
-        network.train()
-        for parameter in network.parameters():
-            parameter.requires_grad_(not refiner)
-        if refiner:
-            network.eval()
-            network.refiner.train()
-            for parameter in network.refiner.parameters():
-                parameter.requires_grad_(requires_grad=True)
+        network.train(not refiner)
+        network.refiner.train(refiner)
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name.startswith("refiner.") == refiner)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
-        loss = _refiner_loss(network, batch, self.step) if refiner else _base_loss(network, batch)
+        random = Randomness(self.plan.seed + 1, self.step, self.plan.device)
+        loss = _refiner_loss(network, batch, random) if refiner else _base_loss(network, batch)
         loss.backward()
         nn.utils.clip_grad_norm_((p for p in network.parameters() if p.grad is not None), 1.0)
         self.optimiser.step()
@@ -140,6 +122,24 @@ class Training:
                 self.average[key] = value.clone()
         self.losses.append(float(loss.detach()))
         return self.losses[-1]
+
+    def measure(self, pool: Pool, phase: Phase, zoom: float) -> float:
+        """Alpha MAD x1000 of the averaged weights on batches that are never trained on."""
+        network = MattingNetwork().to(self.plan.device)
+        network.load_state_dict(self.average)
+        network.eval()
+        total = 0.0
+        for index in range(HELD_OUT_BATCHES):
+            random = Randomness(self.plan.seed, HELD_OUT_STEP + index, self.plan.device)
+            batch = _batch(pool, random, phase, zoom)
+            with torch.inference_mode():
+                if phase.refiner:
+                    alpha = network(batch.src, batch.bgr).pha
+                else:
+                    alpha = network.base(torch.cat([batch.src, batch.bgr], 1)).pha
+            total += float((alpha - batch.alpha).abs().mean()) * 1000 / HELD_OUT_BATCHES
+        self.held_out.append((self.step, total))
+        return total
 
 
 def _start(network: MattingNetwork) -> None:
@@ -155,9 +155,15 @@ def _start(network: MattingNetwork) -> None:
             module.p = 0.0  # a brake from scratch
 
 
+def _batch(pool: Pool, random: Randomness, phase: Phase, zoom: float) -> Batch:
+    # A step that sees a whole frame in few pixels has the noise and the shifts of large ones.
+    pixel = 1.0 if phase.refiner else DOWNSAMPLED * zoom / 2
+    return draw(pool, random, phase.count, phase.size, zoom, pixel)
+
+
 def _base_loss(network: MattingNetwork, batch: Batch) -> Tensor:
     both = torch.cat([batch.src, batch.bgr], 1).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(both.device.type, torch.bfloat16):
         features = network.backbone(both)
         y = network.decoder(network.aspp(features.x16), features)
     y = y.float()
@@ -169,102 +175,96 @@ def _base_loss(network: MattingNetwork, batch: Batch) -> Tensor:
     )
 
 
-def _refiner_loss(network: MattingNetwork, batch: Batch, step: int) -> Tensor:
+def _refiner_loss(network: MattingNetwork, batch: Batch, random: Randomness) -> Tensor:
     height, width = batch.src.shape[2:]
     both = torch.cat([batch.src, batch.bgr], 1)
-    with torch.no_grad():
-        base = network.base(bilinear(both, (height // 4, width // 4)))
-        selection = Selection("sampling", int(REFINED_SHARE * height * width))
-        ref = selection.choose(base.err)
+    small = (height // DOWNSAMPLED, width // DOWNSAMPLED)
+    with torch.no_grad(), torch.autocast(both.device.type, torch.bfloat16):
+        small_both = bilinear(both, small).contiguous(memory_format=torch.channels_last)
+        base = Base(*(part.float() for part in network.base(small_both)))
+    ref = Selection().choose(base.err)
     coarse = torch.cat([base.pha, base.fgr], 1)
     # Without noise it learns to amplify the hidden features, and with them what rounding does.
-    random = torch.Generator().manual_seed(step)
     spread = NOISE * base.hid.std((0, 2, 3), keepdim=True)
-    hidden = base.hid + spread * torch.randn(base.hid.shape, generator=random)
+    hidden = base.hid + spread * random.normal(*base.hid.shape)
     out = network.refiner(both, coarse, hidden, ref)
+    # Only what is refined can learn; the mean over the rest would but dilute the loss.
+    weight = ref.numel() / ref.sum().clamp(min=1)
     alpha, foreground = leaky_clamp(out[:, :1]), leaky_clamp(out[:, 1:] + batch.src)
-    return alpha_loss(alpha, batch.alpha) + foreground_loss(
-        foreground, batch.foreground, batch.alpha
+    return weight * (
+        alpha_loss(alpha, batch.alpha) + foreground_loss(foreground, batch.foreground, batch.alpha)
     )
-
-
-def _schedule(phases: tuple[Phase, ...]) -> Iterator[tuple[Phase, float]]:
-    """Phase and learning rate of each step: short warm-up, cosine to 0; twice, base and refiner."""
-    for refiner in (False, True):
-        mine = [phase for phase in phases if phase.refiner == refiner]
-        total = sum(phase.steps for phase in mine)
-        step = 0
-        for phase in mine:
-            for _ in range(phase.steps):
-                warm = min(1.0, (step + 1) / max(1.0, 0.03 * total))
-                yield phase, PEAK_RATE * warm * 0.5 * (1 + math.cos(math.pi * step / total))
-                step += 1
 
 
 def train(plan: Plan, talk: Listener) -> Training:
     """Run the whole recipe, or what is left of it."""
     training = Training(plan)
     training.resume()
-    steps = list(_schedule(plan.phases()))
+    steps = list(plan.recipe.schedule())
     pools: dict[bool, Pool] = {}
-    began, first = time.monotonic(), training.step
+    began, before, first = time.monotonic(), training.seconds, training.step
     with talk.task("training", len(steps), "steps") as task:
         while training.step < len(steps):
-            phase, rate = steps[training.step]
+            phase, zoom, rate = steps[training.step]
             if phase.refiner not in pools:
                 pools = {phase.refiner: _pool(plan, talk, refiner=phase.refiner)}
-            zoom = 1.0 if phase.refiner else 2.0
-            batch = draw(
-                pools[phase.refiner], plan.seed, training.step, phase.count, phase.size, zoom
-            )
-            training.learn(batch, rate, refiner=phase.refiner)
+            pool = pools[phase.refiner]
+            random = Randomness(plan.seed, training.step, plan.device)
+            training.learn(_batch(pool, random, phase, zoom), rate, refiner=phase.refiner)
             task.reach(training.step)
             if training.step % RECORD_EVERY == 0 or training.step == len(steps):
+                found = training.measure(pool, phase, zoom)
+                training.seconds = before + time.monotonic() - began
                 training.save()
                 recent = training.losses[-RECORD_EVERY:]
                 pace = (time.monotonic() - began) / (training.step - first)
                 talk.note(
                     f"step {training.step}/{len(steps)}: loss {sum(recent) / len(recent):.4f}, "
-                    f"{pace:.2f} s a step"
+                    f"held-out alpha MAD {found:.2f}, {pace:.2f} s a step"
                 )
     return training
 
 
 def _pool(plan: Plan, talk: Listener, *, refiner: bool) -> Pool:
-    figures, rooms, size = (60, 40, (1280, 720)) if refiner else (400, 250, (640, 360))
-    share = min(1.0, plan.scale * 4)
-    return make_pool(
-        plan.seed + refiner, max(4, int(figures * share)), max(4, int(rooms * share)), size, talk
-    )
+    wanted = plan.recipe.refiner_pool if refiner else plan.recipe.base_pool
+    pool = make_pool(plan.seed + refiner, wanted.figures, wanted.rooms, wanted.size, talk)
+    return pool.to(plan.device)
 
 
-def write_weights(training: Training, minutes: float) -> None:
+def write_weights(training: Training) -> None:
     """The averaged weights as float16 safetensors, the same bytes for the same weights."""
     from safetensors.torch import save
 
     state = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
+        key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
         for key, value in training.average.items()
     }
-    about = f"stand-in: {len(training.losses)} steps on generated composites, seed "
-    data = save(state, {"about": f"{about}{training.plan.seed}"})
+    steps, seed = len(training.losses), training.plan.seed
+    data = save(state, {"about": f"{steps} steps on generated composites, seed {seed}"})
     with writing(training.plan.target) as temporary:
         temporary.write_bytes(data)
-    print(f"{training.plan.target}: {len(data):,} bytes after {minutes:.1f} minutes")
+    history = {
+        "seconds": round(training.seconds),
+        "losses": [round(loss, 6) for loss in training.losses],
+        "held_out": [(step, round(found, 4)) for step, found in training.held_out],
+    }
+    with writing(training.plan.work / "history.json") as temporary:
+        temporary.write_text(json.dumps(history), encoding="utf-8")
+    print(f"{training.plan.target}: {len(data):,} bytes after {training.seconds / 60:.1f} minutes")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train and write the weights."""
-    parser = argparse.ArgumentParser(prog="python -m training.stand_in", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.bundled", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (cpu)")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the whole recipe (1)")
     parser.add_argument("--work", type=Path, default=Path("build/training"), help="records")
     parser.add_argument("-o", "--output", type=Path, default=TARGET, help=f"weights ({TARGET})")
     options = parser.parse_args(arguments)
-    plan = Plan(options.seed, options.scale, options.work, options.output)
-    began = time.monotonic()
-    training = train(plan, listener())
-    write_weights(training, (time.monotonic() - began) / 60)
+    recipe = BUNDLED.scaled(options.scale) if options.scale != 1 else BUNDLED
+    plan = Plan(options.seed, recipe, options.work, options.output, options.device)
+    write_weights(train(plan, listener()))
     return 0
 
 

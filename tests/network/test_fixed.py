@@ -1,0 +1,39 @@
+"""Resizes by whole factors: the fixed forms give what the network's own resize gives."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolchain.network.fixed import Enlarge, Shrink
+from toolchain.network.resize import bilinear
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 70),
+    factor=st.sampled_from([2, 4, 8]),
+    seed=st.integers(0, 99),
+)
+def test_enlarging_is_the_bilinear_resize(height: int, width: int, factor: int, seed: int) -> None:
+    """Of any size, one pixel included, up to the border."""
+    x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+    expected = bilinear(x, (factor * height, factor * width))
+    assert float((Enlarge(height, width, factor)(x) - expected).abs().max()) < 1e-6
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    height=st.integers(1, 20),
+    width=st.integers(1, 20),
+    factor=st.sampled_from([2, 4, 8]),
+    seed=st.integers(0, 99),
+)
+def test_shrinking_is_the_bilinear_resize(height: int, width: int, factor: int, seed: int) -> None:
+    """By every even factor; channels do not mix."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(1, 3, factor * height, factor * width, generator=generator)
+    expected = bilinear(x, (height, width))
+    assert float((Shrink(3, factor)(x) - expected).abs().max()) < 1e-6

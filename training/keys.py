@@ -1,0 +1,63 @@
+"""The best that a key can do: blurred, its thresholds tuned on the very set it is judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from toolchain.frames.frame import Frame
+
+BLURS = (0.0, 1.0, 2.0, 4.0, 8.0)
+LOWS = (0.004, 0.008, 0.012, 0.02, 0.03, 0.05, 0.08, 0.12, 0.16)
+RAMPS = (0.004, 0.012, 0.03, 0.06, 0.1, 0.2)
+EVERY = 2  # pixels of every second row and column are scored: the mean does not feel it
+Halves = npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True)
+class TunedKey:
+    """`mad`: alpha MAD x1000 on the set; `blur` in pixels; `low`, `ramp`: of the range 0..1."""
+
+    mad: float
+    blur: float
+    low: float
+    ramp: float
+
+
+class KeyTuner:
+    """Takes the frames of a set one by one; then tells the best thresholds for all of them."""
+
+    def __init__(self) -> None:
+        self._differences: list[list[Halves]] = [[] for _ in BLURS]
+        self._truths: list[npt.NDArray[np.float32]] = []
+
+    def add(self, frame: Frame) -> None:
+        """A frame with its true alpha."""
+        assert frame.alpha is not None
+        src, bgr = (picture.astype(np.float32) / 255 for picture in (frame.src, frame.bgr))
+        for kept, blur in zip(self._differences, BLURS, strict=True):
+            one, other = (ndimage.gaussian_filter(x, (blur, blur, 0)) for x in (src, bgr))
+            difference = np.abs(one - other).max(2)[::EVERY, ::EVERY]
+            kept.append(difference.astype(np.float16))
+        self._truths.append(frame.alpha[::EVERY, ::EVERY])
+
+    def best(self) -> TunedKey:
+        """The key of lowest alpha MAD over the frames added."""
+        tried = (
+            TunedKey(self._mad(differences, low, ramp), blur, low, ramp)
+            for blur, differences in zip(BLURS, self._differences, strict=True)
+            for low in LOWS
+            for ramp in RAMPS
+        )
+        return min(tried, key=lambda key: key.mad)
+
+    def _mad(self, differences: Sequence[Halves], low: float, ramp: float) -> float:
+        errors = (
+            np.abs(np.clip((d.astype(np.float32) - low) / ramp, 0, 1) - truth).mean()
+            for d, truth in zip(differences, self._truths, strict=True)
+        )
+        return 1000 * float(np.mean(list(errors)))
