@@ -10,57 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import openvino
 import pytest
 import torch
-from onnx import numpy_helper
 from PIL import Image
 
+from tests.support.builds import SETTINGS, SIZE, broken_onnx, build_small, perturb
 from tests.support.weights import plausible_state
-from toolchain.catalog.arguments import ConversionSettings, ExportSettings
-from toolchain.catalog.builtin import builtin_config
-from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Limits, Tolerance
 from toolchain.errors import FrameError, ValidationError
-from toolchain.pipeline.request import KEPT
 from toolchain.stages.convert import ConvertRequest, convert
 from toolchain.stages.export import ExportRequest, export
 from toolchain.stages.validate import ValidateRequest, ValidateResult, validate
-
-SIZE = ExportSettings(320, 192, sample_pixels=8_000)
-SHAPE = (1, 3, 192, 320)
-SETTINGS = ConversionSettings(
-    inputs=("src", "bgr"),
-    outputs=("pha", "fgr"),
-    scale=(("src", (255.0,)), ("bgr", (255.0,))),
-    reverse_input_channels=True,
-    layouts=(("src", "NCHW"), ("bgr", "NCHW")),
-    shapes=(("src", SHAPE), ("bgr", SHAPE)),
-)
 
 
 @pytest.fixture(scope="module")
 def built(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> ValidateRequest:
     """A good export and both IRs at a small size, and the published limits."""
-    folder = tmp_path_factory.mktemp("built")
-    onnx_file = folder / "m.onnx"
-    export(ExportRequest(checkpoint, onnx_file, SIZE, ()))
-    irs = []
-    for precision in ("FP32", "FP16"):
-        xml = folder / precision / "m.xml"
-        convert(ConvertRequest(onnx_file, xml, precision, SETTINGS, (), (), KEPT))  # type: ignore[arg-type]
-        irs.append((precision, xml))
-    return ValidateRequest(
-        name="m",
-        checkpoint=checkpoint,
-        onnx=onnx_file,
-        irs=tuple(irs),
-        settings=SIZE,
-        tolerances=read_model(builtin_config()).tolerances,
-        target=folder / "validation.json",
-        composites=2,
-    )
+    return build_small(checkpoint, tmp_path_factory.mktemp("built"))
 
 
 def failures(result: ValidateResult) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -89,9 +56,56 @@ def test_a_good_build_passes_and_every_figure_is_written(built: ValidateRequest)
         assert set(run["between"]) == set(run["truth"])
         assert run["patches"]["read_from_identical_run"]
         assert run["limits"]["reason"]
+        limits = {key: value for key, value in run["limits"].items() if key != "reason"}
+        assert {key: run["figures"][key] for key in limits} == run["would_pass"]
+        assert "explanations" not in run
+    for run in verdict["runs"][1:]:
+        conditions = run["conditions"]
+        assert (conditions["asked"], conditions["device"]) == (run["hint"], "CPU")
+        assert conditions["executed"] == run["executed"]
+        assert set(conditions["layers"]) >= {run["executed"]}
+        assert run["hint"] == "default" or "bf16" not in conditions["layers"]
     exact = next(run for run in verdict["runs"] if run["form"] == "FP32" and run["hint"] == "f32")
     assert exact["figures"]["pha_max_abs"] <= 2e-5
     assert exact["figures"]["fgr_max_abs"] <= 2e-5
+
+
+INNER = {
+    "downsample": ["src_bgr_sm"],
+    "base": ["pha_sm", "res_sm", "err_sm", "hid_sm"],
+    "selection": ["ref_sm"],
+    "refiner": ["refined"],
+    "merge": ["pha", "fgr"],
+}
+
+
+def test_each_stage_is_measured_in_every_form(built: ValidateRequest) -> None:
+    """All tensors between the stages, and the limit that each stage would have passed."""
+    verdict = json.loads(validate(replace(built, composites=1)).target.read_text())
+    for run in verdict["runs"]:
+        stages = {row["name"]: row["tensors"] for row in run["stages"]}
+        assert {key: [row["name"] for row in rows] for key, rows in stages.items()} == INNER
+        for row in run["stages"]:
+            assert row["would_pass"] == max(tensor["max_abs"] for tensor in row["tensors"])
+            assert all(tensor["finite"] for tensor in row["tensors"])
+    exact = next(run for run in verdict["runs"] if run["form"] == "FP32" and run["hint"] == "f32")
+    assert all(row["would_pass"] < 2e-5 for row in exact["stages"])
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"), [("decoder.conv4.weight", "base"), ("refiner.conv3.weight", "refiner")]
+)
+def test_the_first_stage_that_differs_is_the_one_that_was_changed(
+    name: str, stage: str, built: ValidateRequest, tmp_path: Path
+) -> None:
+    """Those before it are as exact as ever."""
+    bad = broken_onnx(built.onnx, tmp_path / "bad.onnx", perturb(name, 1.1))
+    request = replace(built, onnx=bad, irs=(), composites=1, target=tmp_path / "v.json")
+    validate(request)
+    stages = json.loads(request.target.read_text())["runs"][0]["stages"]
+    assert next(row["name"] for row in stages if row["would_pass"] > 1e-3) == stage
+    before = [row for row in stages[: list(INNER).index(stage)] if row["name"] != "selection"]
+    assert all(row["would_pass"] < 2e-5 for row in before)
 
 
 def test_frames_are_no_noise(built: ValidateRequest) -> None:
@@ -99,25 +113,6 @@ def test_frames_are_no_noise(built: ValidateRequest) -> None:
     verdict = json.loads(validate(replace(built, irs=())).target.read_text())
     patches = verdict["runs"][0]["patches"]
     assert 0 < patches["refined"] < patches["compared"]
-
-
-def broken_onnx(source: Path, target: Path, change: Callable[[Any], None]) -> Path:
-    model = onnx.load(source)
-    change(model)
-    onnx.save(model, target)
-    return target
-
-
-def perturb(name: str, factor: float) -> Callable[[Any], None]:
-    def change(model: Any) -> None:
-        for item in model.graph.initializer:
-            if item.name == name:
-                values = numpy_helper.to_array(item) * np.float32(factor)
-                item.CopyFrom(numpy_helper.from_array(values, name))
-                return
-        raise KeyError(name)
-
-    return change
 
 
 @pytest.mark.parametrize("name", ["backbone.features.4.conv.1.0.weight", "refiner.conv3.weight"])
@@ -189,6 +184,20 @@ def test_a_wrong_name_or_a_dynamic_shape_is_refused(
     with pytest.raises(ValidationError, match=said):
         validate(replace(built, irs=(("FP32", xml),), target=tmp_path / "v.json"))
     assert not (tmp_path / "v.json").exists()
+
+
+def test_an_unknown_device_is_refused_with_those_that_are_there(built: ValidateRequest) -> None:
+    """Nothing is run on another device instead."""
+    with pytest.raises(ValidationError, match=r"NPX: OpenVINO finds no such device; it has .*CPU"):
+        validate(replace(built, devices=("NPX",)))
+
+
+def test_a_model_of_another_size_is_refused_with_both_sizes(built: ValidateRequest) -> None:
+    """Asked to validate at a size that it was not exported for."""
+    with pytest.raises(
+        ValidationError, match=r"m\.onnx: takes frames of 320x192, expected 256x128"
+    ):
+        validate(replace(built, settings=replace(built.settings, width=256, height=128)))
 
 
 def test_a_form_without_limits_does_not_pass(built: ValidateRequest, tmp_path: Path) -> None:

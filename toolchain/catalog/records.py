@@ -123,6 +123,7 @@ class Limits:
     The numeric ones hold for pixels outside differently chosen patches, values 0..1.  `*_worse`:
     metric against the known truth minus the original's, on the published scale (x1000; GRAD
     /1000), the mean over the frames.  `different_patches`: share of all 4x4 patches.
+    `layers_max_rel`: on every inner tensor, relative to its largest value; only `--layers` asks.
     """
 
     pha_max_abs: float | None = None
@@ -134,6 +135,7 @@ class Limits:
     alpha_grad_worse: float | None = None
     foreground_mse_worse: float | None = None
     different_patches: float | None = None
+    layers_max_rel: float | None = None
     reason: str = ""
 
 

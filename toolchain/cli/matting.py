@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from toolchain import __version__
 from toolchain.cli import evaluate
 from toolchain.cli.exits import run
+from toolchain.cli.layers import add_arguments as add_layers
 from toolchain.cli.numbers import positive
 from toolchain.cli.report import add_report
 
@@ -118,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_validate(added)
     evaluate.add_options(evaluation, positive)
     add_report(report)
+    add_layers(validate)
     download.add_argument(
         "--cross-check",
         action="store_true",
@@ -183,11 +185,14 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames", type=positive, default=6, metavar="N", help="generated frames (6)"
     )
+    parser.add_argument(
+        "--devices", metavar="D[,D]", default="CPU", help="where IRs are run: CPU (default), GPU"
+    )
 
 
 def _build(options: argparse.Namespace) -> int:
     from toolchain.cli.console import listener
-    from toolchain.cli.summary import as_json, as_text, table, weights_line
+    from toolchain.cli.summary import as_json, as_text, failed, weights_line
     from toolchain.errors import ToolchainError, ValidationError
     from toolchain.pipeline.build import build, foresee
 
@@ -207,10 +212,7 @@ def _build(options: argparse.Namespace) -> int:
         result = build(request, talk)
     except ToolchainError as error:
         if isinstance(error, ValidationError) and error.verdict is not None:
-            if options.json:
-                _print_json(error.verdict)
-            else:
-                print(*table(error.verdict), "", sep="\n", flush=True)
+            print(failed(request, error.verdict, as_json=options.json), flush=True)
         if options.weights == "auto":  # said last as well as first, however it ends
             error.hint = "\n".join(filter(None, (error.hint, weights_line(request.weights))))
         raise
@@ -223,7 +225,11 @@ def _build(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(as_json(result) | proven)
     else:
-        print(as_text(result))
+        print(as_text(result), flush=True)
+    if result.layers is not None:
+        from toolchain.cli.layers import require_pass
+
+        require_pass(result.layers)
     return 0
 
 
@@ -238,15 +244,18 @@ def _request(options: argparse.Namespace) -> BuildRequest:
     unknown = [name for name in wanted if name not in PRECISIONS]
     if unknown:
         raise UsageError(f"--precisions: unknown {', '.join(unknown)}", hint="Known: FP32, FP16.")
+    how = getattr(options, "layers", None)
     return BuildRequest(
         model=model,
         weights=weights,
         output=options.output,
         settings=_settings(options, model),
         precisions=tuple(name for name in PRECISIONS if name in wanted),
-        stages=STAGES.get(options.command, ()),
+        stages=(*(("layers",) if how else ()), *STAGES.get(options.command, ())),
+        layers=how or "all",
         captures=tuple(getattr(options, "inputs", ())),
         composites=getattr(options, "frames", None) or 6,
+        devices=tuple(getattr(options, "devices", "CPU").split(",")),
         cache_dir=getattr(options, "cache_dir", None),
         attempts=getattr(options, "num_attempts", 4),
         accept=getattr(options, "accept", None),

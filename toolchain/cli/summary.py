@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from toolchain.cli import layers
 from toolchain.pipeline.build import BuildResult
+from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import Weights
 
 HEAD = (
@@ -35,6 +38,8 @@ def as_text(result: BuildResult) -> str:
     lines = []
     if result.verdict is not None:
         lines += [*table(result.verdict), ""]
+    if result.layers is not None:
+        lines += [*layers.table(result.layers), ""]
     for outcome in result.outcomes:
         state = f"{outcome.seconds:.1f} s" if outcome.ran else "up to date"
         lines.append(f"{outcome.entry:13} {state:>10}  {', '.join(map(str, outcome.files))}")
@@ -65,8 +70,23 @@ def as_json(result: BuildResult) -> dict[str, Any]:
         ],
         "verdict": None if verdict is None else verdict["verdict"],
         "validation": None if verdict is None else str(request.layout.validation),
+        "layers": None if result.layers is None else str(request.layout.layers),
         "report": str(request.layout.report) if "report" in request.stages else None,
     }
+
+
+def failed(request: BuildRequest, verdict: Mapping[str, Any], *, as_json: bool) -> str:
+    """What was measured though the run fails, as text or JSON."""
+    found = None
+    if "layers" in request.stages:
+        found = json.loads(request.layout.layers.read_text(encoding="utf-8"))
+    if as_json:
+        told = verdict if found is None else {**verdict, "layers": found}
+        return json.dumps(told, indent=2, ensure_ascii=False)
+    lines = [*table(verdict), ""]
+    if found is not None:
+        lines += [*layers.table(found), ""]
+    return "\n".join(lines)
 
 
 def table(verdict: Mapping[str, Any]) -> list[str]:
@@ -82,7 +102,7 @@ def table(verdict: Mapping[str, Any]) -> list[str]:
         lines.append(
             _row(
                 [
-                    run["form"],
+                    _where(run),
                     run["hint"],
                     run["executed"],
                     _number(figures["pha_max_abs"], ".1e"),
@@ -103,6 +123,12 @@ def table(verdict: Mapping[str, Any]) -> list[str]:
         "original by. patches: chosen differently."
     )
     return lines
+
+
+def _where(run: Mapping[str, Any]) -> str:
+    """The form, and the device if it is not what everybody has."""
+    device = run["conditions"]["device"]
+    return str(run["form"]) if device == "CPU" else f"{run['form']} {device}"
 
 
 def _row(cells: list[str]) -> str:

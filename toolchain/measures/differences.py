@@ -31,47 +31,82 @@ class Difference:
     finite: bool
 
 
+@dataclass(frozen=True)
+class Sums:
+    """What one frame adds; sums and counts, so that they can be added up in any grouping."""
+
+    largest: float = 0.0
+    absolute: float = 0.0
+    squares: float = 0.0
+    over: int = 0
+    count: int = 0
+    finite: bool = True
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            max(self.largest, other.largest),
+            self.absolute + other.absolute,
+            self.squares + other.squares,
+            self.over + other.over,
+            self.count + other.count,
+            self.finite and other.finite,
+        )
+
+
 class Differences:
     """Sums over frames; `limit` is the bound whose transgressions are counted."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
-        self._max = 0.0
-        self._sum = 0.0
-        self._squares = 0.0
-        self._over = 0
-        self._count = 0
-        self._finite = True
+        self._sums = Sums()
 
-    def add(self, original: Floats, other: Floats, where: Mask | None = None) -> None:
-        """Compare two arrays of one shape, at the pixels of `where` (H x W) if given."""
-        self._finite &= bool(np.isfinite(other).all())
-        error = np.abs(other.astype(np.float64) - original)
+    def add(self, original: Floats, other: Floats, where: Mask | None = None) -> Sums:
+        """Compare two arrays of one shape, at the pixels of `where` (H x W) if given.
+
+        Returns what this frame added, for `include` in other sums of the same limit.
+        """
+        finite = bool(np.isfinite(other).all())
+        error = np.subtract(other, original, dtype=np.float64)
         if where is not None:
             error = error[where]
         if error.size == 0:
-            return
-        error = np.nan_to_num(error, nan=math.inf, posinf=math.inf)
-        self._max = max(self._max, float(error.max()))
-        self._sum += float(error.sum())
-        self._squares += float(np.square(error).sum())
-        self._over += int(np.count_nonzero(error > self._limit))
-        self._count += error.size
+            return self.include(Sums(finite=finite))
+        np.abs(error, out=error)
+        largest = float(error.max())
+        if not math.isfinite(largest):
+            error = np.nan_to_num(error, nan=math.inf, posinf=math.inf)
+            largest = float(error.max())
+        return self.include(
+            Sums(
+                largest=largest,
+                absolute=float(error.sum()),
+                over=int(np.count_nonzero(error > self._limit)),
+                squares=float(np.square(error, out=error).sum()),
+                count=error.size,
+                finite=finite,
+            )
+        )
+
+    def include(self, sums: Sums) -> Sums:
+        """Add what `add` gave elsewhere."""
+        self._sums += sums
+        return sums
 
     def total(self) -> Difference:
         """The sums as a record.  Infinite figures stand at the largest float for JSON's sake."""
-        count = max(self._count, 1)
-        mean_square = self._squares / count
+        sums = self._sums
+        count = max(sums.count, 1)
+        mean_square = sums.squares / count
         largest = float(np.finfo(np.float64).max)
         return Difference(
-            max_abs=min(self._max, largest),
-            mean_abs=min(self._sum / count, largest),
+            max_abs=min(sums.largest, largest),
+            mean_abs=min(sums.absolute / count, largest),
             rmse=min(math.sqrt(mean_square), largest),
             psnr=-10 * math.log10(mean_square) if 0 < mean_square < math.inf else None,
-            over=self._over / count,
+            over=sums.over / count,
             limit=self._limit,
-            values=self._count,
-            finite=self._finite,
+            values=sums.count,
+            finite=sums.finite,
         )
 
 

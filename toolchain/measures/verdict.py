@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from toolchain.catalog.records import Limits
+
+LAYERS = "layers_max_rel"  # on inner tensors: see the layers stage
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,9 @@ class Failure:
 
 
 def limited_figures(limits: Limits) -> dict[str, float]:
-    """The limits that are set, by figure."""
-    pairs = ((field.name, getattr(limits, field.name)) for field in fields(limits))
+    """The limits on outputs that are set, by figure."""
+    names = (field.name for field in fields(limits) if field.name != LAYERS)
+    pairs = ((name, getattr(limits, name)) for name in names)
     return {name: value for name, value in pairs if isinstance(value, float | int)}
 
 
@@ -41,3 +46,29 @@ def judge(limits: Limits, measured: Mapping[str, float | None]) -> tuple[Failure
         elif not found <= limit:
             failures.append(Failure(figure, found, limit))
     return tuple(failures)
+
+
+def would_pass(limits: Limits, measured: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The smallest limit that each limited figure keeps: what was measured itself.
+
+    None where nothing would do: not measured, NaN or infinite.
+    """
+    found = {figure: measured.get(figure) for figure in limited_figures(limits)}
+    return {
+        figure: value if value is not None and abs(value) < sys.float_info.max else None
+        for figure, value in found.items()
+    }
+
+
+def furthest(limits: Limits, measured: Mapping[str, float | None]) -> str | None:
+    """The figure that is the largest multiple of its limit; None if no limited one was measured."""
+
+    def times(figure: str) -> float:
+        found = measured[figure]
+        if found is None or not math.isfinite(found):
+            return math.inf
+        return found / max(bounds[figure], sys.float_info.min)
+
+    bounds = limited_figures(limits)
+    known = [figure for figure in bounds if measured.get(figure) is not None]
+    return max(known, key=times, default=None)

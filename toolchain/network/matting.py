@@ -26,6 +26,11 @@ class Outputs(NamedTuple):
     fgr_sm: Tensor  # foreground before refinement, B x 3 x h x w, RGB 0..1
     err_sm: Tensor  # expected error of pha_sm, B x 1 x h x w, 0..1
     ref_sm: Tensor  # 1 where the 4x4 patch was refined, B x 1 x H/4 x W/4
+    # What the stages hand on, for those who look for the one that went wrong:
+    src_bgr_sm: Tensor  # both frames downsampled, B x 6 x h x w, RGB 0..1
+    res_sm: Tensor  # the base network's fgr residual, B x 3 x h x w, not clamped
+    hid_sm: Tensor  # what the base network tells the refiner, B x 32 x h x w, >= 0
+    refined: Tensor  # pha and fgr residual, B x 4 x H x W, not clamped; valid where ref_sm is 1
 
 
 class Base(NamedTuple):
@@ -76,7 +81,7 @@ class MattingNetwork(nn.Module):
             mask = functional.interpolate(ref, scale_factor=float(CELL), mode="nearest")
             out = torch.where(mask > 0, refined, bilinear(coarse, (height, width)))
         else:
-            out = self.refiner(src_bgr, coarse, base.hid, ref)
+            out = refined = self.refiner(src_bgr, coarse, base.hid, ref)
         return Outputs(
             pha=out[:, :1].clamp(0.0, 1.0),
             fgr=(out[:, 1:] + src).clamp(0.0, 1.0),
@@ -84,6 +89,10 @@ class MattingNetwork(nn.Module):
             fgr_sm=(base.fgr + src_bgr_sm[:, :3]).clamp(0.0, 1.0),
             err_sm=base.err,
             ref_sm=ref,
+            src_bgr_sm=src_bgr_sm,
+            res_sm=base.fgr,
+            hid_sm=base.hid,
+            refined=refined,
         )
 
     def base(self, src_bgr_sm: Tensor) -> Base:

@@ -83,6 +83,10 @@ class MosaicMatting(nn.Module):
             fgr_sm=(base.fgr + small[:, :3]).clamp(0.0, 1.0),
             err_sm=base.err,
             ref_sm=ref,
+            src_bgr_sm=small,
+            res_sm=base.fgr,
+            hid_sm=base.hid,
+            refined=out,
         )
 
     def _shrunk(self, frame: Tensor) -> Tensor:

@@ -56,6 +56,20 @@ class Selection:
         return (chosen * (flat > 0).to(err.dtype)).reshape(batch, 1, height, width)
 
 
+@dataclass(frozen=True)
+class Shift:
+    """How far beside its place a patch is cut, pixels down and right, at half and at full size.
+
+    Only to ask whether somebody else's patches are cut so.
+    """
+
+    half: tuple[int, int] = (0, 0)
+    full: tuple[int, int] = (0, 0)
+
+
+NONE = Shift()
+
+
 class Refiner(nn.Module):
     """Weights of the four convolutions, and the two forms of applying them."""
 
@@ -81,13 +95,21 @@ class Refiner(nn.Module):
         cells = torch.nonzero(ref[:, 0] > 0)
         if cells.shape[0] == 0:
             return out
-        half = _crop(self._half_input(src_bgr, coarse, hid), cells, CELL // 2, HALF_HALO)
-        full = _crop(src_bgr, cells, CELL, FULL_HALO)
-        patches = self.refine(half, full)
+        patches = self.patches(src_bgr, coarse, hid, cells)
         grid = out.reshape(-1, 4, height // CELL, CELL, width // CELL, CELL)
         grid = grid.permute(0, 2, 4, 1, 3, 5).contiguous()
         grid[cells[:, 0], cells[:, 1], cells[:, 2]] = patches
         return grid.permute(0, 3, 1, 4, 2, 5).reshape(out.shape)
+
+    def patches(
+        self, src_bgr: Tensor, coarse: Tensor, hid: Tensor, cells: Tensor, shift: Shift = NONE
+    ) -> Tensor:
+        """The patches at `cells`, N x (batch, row, column) -> N x 4 x 4 x 4.  See `forward`."""
+        half = self._half_input(src_bgr, coarse, hid)
+        return self.refine(
+            _crop(half, cells, CELL // 2, HALF_HALO, shift.half),
+            _crop(src_bgr, cells, CELL, FULL_HALO, shift.full),
+        )
 
     def everywhere(self, src_bgr: Tensor, coarse: Tensor, hid: Tensor) -> Tensor:
         """Refine every patch at once.  Shapes as in `forward`."""
@@ -114,9 +136,11 @@ class Refiner(nn.Module):
         return torch.cat([x, bilinear(src_bgr, size)], dim=1)
 
 
-def _crop(x: Tensor, cells: Tensor, size: int, halo: int) -> Tensor:
-    """Cut `size` + 2 `halo` squares (zeros beyond the border) at `cells`, N x (batch, row, col)."""
-    padded = functional.pad(x, (halo,) * 4)
+def _crop(x: Tensor, cells: Tensor, size: int, halo: int, shift: tuple[int, int]) -> Tensor:
+    """Cut `size` + 2 `halo` squares (zeros beyond the border) at `cells`, N x (batch, row, col),
+    `shift` pixels (down, right) beside their place."""
+    down, right = shift
+    padded = functional.pad(x, (halo - right, halo + right, halo - down, halo + down))
     windows = padded.unfold(2, size + 2 * halo, size).unfold(3, size + 2 * halo, size)
     windows = windows.permute(0, 2, 3, 1, 4, 5)
     return windows[cells[:, 0], cells[:, 1], cells[:, 2]]

@@ -15,7 +15,7 @@ from toolchain.errors import BusyError, ToolchainError, ValidationError
 from toolchain.pipeline.job import Forecast, Outcome, run
 from toolchain.pipeline.jobs import jobs_of
 from toolchain.pipeline.obtain import foresee_obtaining, obtain
-from toolchain.pipeline.request import STAGES, BuildRequest
+from toolchain.pipeline.request import ORDER, BuildRequest
 from toolchain.progress import Listener, Silence
 from toolchain.workspace.atomic import os_errors, sweep
 from toolchain.workspace.ledger import Ledger
@@ -26,11 +26,15 @@ UNKNOWN = "unknown"  # the sha384 of a checkpoint that is yet to be fetched
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build made or found made.  `verdict`: the content of validation.json, if asked for."""
+    """What a build made or found made.
+
+    `verdict`: the content of validation.json, `layers`: that of layers.json, if asked for.
+    """
 
     request: BuildRequest
     outcomes: tuple[Outcome, ...]
     verdict: Mapping[str, Any] | None
+    layers: Mapping[str, Any] | None = None
 
     @property
     def anything_ran(self) -> bool:
@@ -62,7 +66,7 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
             layout.folder.mkdir(parents=True, exist_ok=True)
             sweep(layout.folder)
         ledger = Ledger(layout.folder)
-        for stage in STAGES:
+        for stage in ORDER:
             if stage not in request.stages:
                 continue
             if stage == "download":
@@ -74,10 +78,12 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
                 if stage == "validate" and "report" in request.stages and failed.verdict:
                     _report_fail(request, ledger, talk, failed)
                 raise
-    verdict = None
+    verdict = layers = None
     if {"validate", "report"}.intersection(request.stages):
         verdict = json.loads(layout.validation.read_text(encoding="utf-8"))
-    return BuildResult(request, tuple(outcomes), verdict)
+    if "layers" in request.stages:
+        layers = json.loads(layout.layers.read_text(encoding="utf-8"))
+    return BuildResult(request, tuple(outcomes), verdict, layers)
 
 
 def foresee(request: BuildRequest) -> tuple[Foreseen, ...]:
@@ -86,7 +92,7 @@ def foresee(request: BuildRequest) -> tuple[Foreseen, ...]:
     forecast = Forecast(Ledger(request.layout.folder))
     seen: list[Foreseen] = []
     sha384: str | None = None
-    for stage in STAGES:
+    for stage in ORDER:
         if stage not in request.stages:
             continue
         if stage == "download":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from toolchain import __version__
 from toolchain.catalog.arguments import (
@@ -23,6 +24,7 @@ from toolchain.pipeline.request import KEPT, BuildRequest, Stage
 from toolchain.progress import Listener
 from toolchain.stages.convert import ConvertRequest, Precision, convert
 from toolchain.stages.export import ExportRequest, export
+from toolchain.stages.layers import LayersRequest, layers
 from toolchain.stages.validate import ValidateRequest, validate
 from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.digests import file_digest
@@ -49,6 +51,8 @@ def jobs_of(request: BuildRequest, stage: Stage, sha384: str | None = None) -> t
         return tuple(_convert_job(request, precision, facts) for precision in request.precisions)
     if stage == "validate":
         return (_validate_job(request, facts),)
+    if stage == "layers":
+        return (_layers_job(request, facts),)
     return ()
 
 
@@ -106,24 +110,19 @@ def conversion_job(work: ConvertRequest, entry: str, layout: Layout) -> Job:
 
 def _validate_job(request: BuildRequest, facts: Facts) -> Job:
     layout = request.layout
-    irs = tuple((precision, layout.ir(precision)) for precision in request.precisions)
     work = ValidateRequest(
         name=layout.name,
         checkpoint=request.checkpoint,
         onnx=layout.onnx,
-        irs=irs,
+        irs=_irs(request),
         settings=request.export_settings,
         tolerances=_tolerances(request.model),
         target=layout.validation,
         facts=facts,
         composites=request.composites,
         captures=request.captures,
+        devices=request.devices,
     )
-    inputs = {"checkpoint": request.checkpoint, "onnx": layout.onnx}
-    for precision, xml in irs:
-        inputs[f"{precision}.xml"] = xml
-        inputs[f"{precision}.bin"] = xml.with_suffix(".bin")
-    inputs.update(request.pictures)
 
     def run(listener: Listener) -> None:
         try:
@@ -137,11 +136,12 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
     return Job(
         stage="validate",
         entry="validate",
-        inputs=inputs,
+        inputs=_compared(request),
         parameters={
             "settings": asdict(work.settings),
             "tolerances": [asdict(item) for item in work.tolerances],
             "composites": work.composites,
+            "devices": work.devices,
             "seed": work.seed,
             "facts": work.facts,
             "processor": processor(),
@@ -151,6 +151,54 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
         work=run,
         voids=(layout.report, layout.report_text),
     )
+
+
+def _layers_job(request: BuildRequest, facts: Facts) -> Job:
+    """A divergence is a finding, not a failure: the same files diverge again at the same place."""
+    layout = request.layout
+    work = LayersRequest(
+        name=layout.name,
+        checkpoint=request.checkpoint,
+        onnx=layout.onnx,
+        irs=_irs(request),
+        settings=request.export_settings,
+        tolerances=_tolerances(request.model),
+        target=layout.layers,
+        facts=facts,
+        how=request.layers,
+        captures=request.captures,
+    )
+    return Job(
+        stage="layers",
+        entry="layers",
+        inputs=_compared(request),
+        parameters={
+            "settings": asdict(work.settings),
+            "tolerances": [asdict(item) for item in work.tolerances],
+            "how": work.how,
+            "seed": work.seed,
+            "facts": work.facts,
+            "processor": processor(),
+        },
+        tools=("torch", "onnxruntime", "openvino", "numpy", "pillow", "scipy"),
+        outputs=(layout.layers,),
+        work=lambda listener: layers(work, listener),
+        voids=(layout.layers,),
+    )
+
+
+def _irs(request: BuildRequest) -> tuple[tuple[str, Path], ...]:
+    return tuple((precision, request.layout.ir(precision)) for precision in request.precisions)
+
+
+def _compared(request: BuildRequest) -> dict[str, Path]:
+    """The files that are compared, and the pictures that they are compared on."""
+    inputs = {"checkpoint": request.checkpoint, "onnx": request.layout.onnx}
+    for precision, xml in _irs(request):
+        inputs[f"{precision}.xml"] = xml
+        inputs[f"{precision}.bin"] = xml.with_suffix(".bin")
+    inputs.update(request.pictures)
+    return inputs
 
 
 def facts_of(request: BuildRequest, sha384: str | None = None) -> Facts:
@@ -213,7 +261,18 @@ def _failed(layout: Layout) -> ValidationError:
     ]
     rounding = verdict.get("original_own_rounding") or {}
     worst = max(rounding.values(), default=0.0)
+    reasons = [
+        f"{run['form']} at {run['hint']}: {row['hypothesis']}. {row['found']}: "
+        f"{row['figure']} falls from {_shown(row['before'])} to {_shown(row['after'])}."
+        for run in verdict["runs"]
+        for row in run.get("explanations", ())
+        if row["convinces"]
+    ]
+    if reasons:
+        lines += ["", "what explains it:", *reasons]
     hint = f"All figures are in {layout.validation}."
+    if not reasons and not layout.layers.is_file():
+        hint += " `matting validate --layers` names the first tensor that differs."
     if worst > ROUNDING_WORTH_TELLING:
         hint += (
             f" With these weights the original itself differs from its own float64 result by "
@@ -226,3 +285,7 @@ def _failed(layout: Layout) -> ValidationError:
         hint=hint,
         verdict=verdict,
     )
+
+
+def _shown(value: float | None) -> str:
+    return "no number" if value is None else f"{value:.3g}"

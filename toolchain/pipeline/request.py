@@ -10,9 +10,12 @@ from toolchain.catalog.arguments import ExportSettings, export_settings
 from toolchain.catalog.records import Model
 from toolchain.pipeline.weights import Weights, layout_of
 from toolchain.stages.convert import Kept, Precision
+from toolchain.stages.layers import How
 from toolchain.workspace.layout import Layout
 
-Stage = Literal["download", "export", "convert", "validate", "report"]
+Stage = Literal["download", "export", "convert", "layers", "validate", "report"]
+# The order.  The comparison of layers runs only where it is asked for, before a verdict ends all.
+ORDER: tuple[Stage, ...] = ("download", "export", "convert", "layers", "validate", "report")
 STAGES: tuple[Stage, ...] = ("download", "export", "convert", "validate", "report")
 PRECISIONS: tuple[Precision, ...] = ("FP32", "FP16")
 # What stays float32 in FP16: 4 % of the weights, yet nearly all of what rounding does to a matte.
@@ -27,6 +30,8 @@ class BuildRequest:
 
     `settings`: instead of model.yml's export arguments.  `stages`: those to run; what the others
     make must be there.  `captures`: folders of real frames to validate on as well.
+    `devices`: OpenVINO's names of those that the IRs are validated on.
+    `layers`: how inner tensors are compared, where that stage is among them.
     `accept`: the name of a checkpoint whose changed digest is accepted.  `source`: the root of
     the tree in which the checkpoint lies, if not `output`.  `offline`: fetch nothing, only verify.
     """
@@ -39,6 +44,8 @@ class BuildRequest:
     stages: tuple[Stage, ...] = STAGES
     captures: tuple[Path, ...] = ()
     composites: int = 6
+    devices: tuple[str, ...] = ("CPU",)
+    layers: How = "all"
     cache_dir: Path | None = None
     attempts: int = 4
     accept: str | None = None

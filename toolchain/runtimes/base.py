@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.errors import ValidationError
+
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 CELL = 4  # pixels along one side of a refined patch
-PROBES = ("pha_sm", "err_sm", "ref_sm")
+# What the network's stages hand on, by the names of `network.matting.Outputs`.
+PROBES = ("src_bgr_sm", "pha_sm", "res_sm", "err_sm", "hid_sm", "ref_sm", "refined")
 
 
 @dataclass(frozen=True)
@@ -19,13 +24,15 @@ class Inference:
     """`pha`: H x W; `fgr`: H x W x 3, RGB; `ref`: H/4 x W/4, true where a patch was refined.
 
     `exact`: whether the model that also tells `ref` was seen to give the same bits of pha and fgr
-    as the plain one; until then pha and fgr are the plain one's.
+    as the plain one; until then pha and fgr are the plain one's.  `inner`: those of `PROBES` that
+    the model has, in the network's own layout (1 x C x h x w).
     """
 
     pha: Floats
     fgr: Floats
     ref: npt.NDArray[np.bool_]
     exact: bool = True
+    inner: Mapping[str, Floats] = field(default_factory=dict)
 
 
 class Runtime(Protocol):
@@ -34,6 +41,10 @@ class Runtime(Protocol):
     @property
     def executed(self) -> str:
         """The precision that the runtime computes in: "f32", "bf16", "f16"."""
+
+    @property
+    def conditions(self) -> Mapping[str, Any]:
+        """What ran where and how, for JSON: runtime, device, what was asked for, what was done."""
 
     def infer(self, src: Pixels, bgr: Pixels) -> Inference:
         """`src`, `bgr`: H x W x 3 uint8 RGB of the model's size."""
@@ -44,14 +55,28 @@ def planes(frame: Pixels) -> Floats:
     return np.ascontiguousarray(frame.transpose(2, 0, 1)[None], dtype=np.float32)
 
 
-def unpack(pha: Floats, fgr: Floats, ref: Floats | None, *, exact: bool = True) -> Inference:
-    """The network's own layout (1 x C x H x W) into an Inference; no `ref`: all is refined."""
+def require_size(file: Path, shape: Sequence[int], frame: Pixels) -> None:
+    """Raise ValidationError unless a model whose input is 1 x 3 x H x W takes this frame."""
+    height, width = frame.shape[:2]
+    if list(shape[2:]) != [height, width]:
+        raise ValidationError(
+            f"{file}: takes frames of {shape[3]}x{shape[2]}, expected {width}x{height}",
+            hint="Export and convert again for this size.",
+        )
+
+
+def unpack(
+    pha: Floats, fgr: Floats, inner: Mapping[str, Floats], *, exact: bool = True
+) -> Inference:
+    """The network's own layout (1 x C x H x W) into an Inference; no `ref_sm`: all is refined."""
+    ref = inner.get("ref_sm")
     cells = pha.shape[2] // CELL, pha.shape[3] // CELL
     return Inference(
         pha=np.array(pha[0, 0]),
         fgr=np.ascontiguousarray(fgr[0].transpose(1, 2, 0)),
         ref=np.ones(cells, np.bool_) if ref is None else ref[0, 0] > 0,
         exact=exact,
+        inner=inner,
     )
 
 

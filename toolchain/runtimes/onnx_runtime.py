@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -14,25 +17,45 @@ from toolchain.runtimes.base import (
     Inference,
     Pixels,
     planes,
+    require_size,
     same_bits,
     unpack,
 )
 
 OUTPUTS = ("pha", "fgr")
+_FLOATS = {
+    onnx.TensorProto.FLOAT: "f32",
+    onnx.TensorProto.FLOAT16: "f16",
+    onnx.TensorProto.BFLOAT16: "bf16",
+    onnx.TensorProto.DOUBLE: "f64",
+}
 
 
 class OnnxRuntime:
     """The file as it is, and a copy in memory that also gives the inner tensors.
 
     `plain`: without that copy; `Inference.ref` is then true everywhere.  `threads`: 0 for all.
+    `edit`: changes the graph in memory first.
     """
 
-    def __init__(self, path: Path, *, plain: bool = False, threads: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        edit: Callable[[onnx.ModelProto], None] | None = None,
+        *,
+        plain: bool = False,
+        threads: int = 0,
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         providers = ["CPUExecutionProvider"]
-        self._plain = onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
+        model = onnx.load(path)
+        source: str | bytes = os.fspath(path)
+        if edit is not None:
+            edit(model)
+            source = model.SerializeToString()
+        self._plain = onnxruntime.InferenceSession(source, options, providers=providers)
         inputs = [(item.name, item.type) for item in self._plain.get_inputs()]
         outputs = [(item.name, item.type) for item in self._plain.get_outputs()]
         if inputs != [(name, "tensor(float)") for name in ("src", "bgr")] or outputs != [
@@ -43,12 +66,13 @@ class OnnxRuntime:
                 "expected float src, bgr and pha, fgr",
                 hint="Export it again with this toolchain.",
             )
+        self._path = path
+        self._layers = layer_precisions(model)
         self._proven = plain
         self._names = list(OUTPUTS)
         self._probe = self._plain
         if plain:
             return
-        model = onnx.load(path)
         made = {name for node in model.graph.node for name in node.output}
         self._names = [*OUTPUTS, *(name for name in PROBES if name in made)]
         for name in self._names[len(OUTPUTS) :]:
@@ -65,15 +89,40 @@ class OnnxRuntime:
 
     @property
     def executed(self) -> str:
-        """The precision that the runtime computes in."""
-        return "f32"
+        """The precision that the runtime computes in: the lowest of the file's."""
+        return "f16" if "f16" in self._layers else "f32"
+
+    @property
+    def conditions(self) -> Mapping[str, Any]:
+        """See `Runtime.conditions`.  ONNX Runtime takes the precision of the file's own tensors."""
+        return {
+            "runtime": "ONNX Runtime",
+            "version": onnxruntime.__version__,
+            "device": "CPU",
+            "asked": "the file's own types",
+            "executed": self.executed,
+            "providers": self._plain.get_providers(),
+            "layers": self._layers,
+        }
 
     def infer(self, src: Pixels, bgr: Pixels) -> Inference:
         """See `Runtime.infer`."""
+        require_size(self._path, self._plain.get_inputs()[0].shape, src)
         feed = {name: planes(frame) / 255 for name, frame in (("src", src), ("bgr", bgr))}
         probe = dict(zip(self._names, self._probe.run(self._names, feed), strict=True))
         pha, fgr = probe["pha"], probe["fgr"]
         if not self._proven:
             pha, fgr = self._plain.run(list(OUTPUTS), feed)
             self._proven = same_bits(pha, probe["pha"]) and same_bits(fgr, probe["fgr"])
-        return unpack(pha, fgr, probe.get("ref_sm"), exact=self._proven)
+        inner = {name: probe[name] for name in self._names[len(OUTPUTS) :]}
+        return unpack(pha, fgr, inner, exact=self._proven)
+
+
+def layer_precisions(model: onnx.ModelProto) -> dict[str, int]:
+    """How many nodes give each floating-point type: {"f32": 142}."""
+    typed = onnx.shape_inference.infer_shapes(model).graph
+    kinds = {
+        value.name: value.type.tensor_type.elem_type for value in (*typed.value_info, *typed.output)
+    }
+    found = (_FLOATS.get(kinds.get(node.output[0], 0)) for node in typed.node if node.output)
+    return dict(sorted(Counter(kind for kind in found if kind).items()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,10 +11,19 @@ import numpy as np
 import openvino
 
 from toolchain.errors import ValidationError
-from toolchain.runtimes.base import PROBES, Inference, Pixels, planes, same_bits, unpack
+from toolchain.runtimes.base import (
+    PROBES,
+    Inference,
+    Pixels,
+    planes,
+    require_size,
+    same_bits,
+    unpack,
+)
 
 Hint = Literal["f32", "default"]
 OUTPUTS = ("pha", "fgr")
+_STILL = ("Const", "Input", "Output", "Reorder")  # layers that hold or move values
 _SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -20,17 +31,34 @@ class OpenVinoRuntime:
     """The IR as it is, and a copy in memory that also gives the inner tensors.
 
     `hint`: "f32", or "default" for whatever the device takes when nobody says otherwise.
+    `edit`: changes the graph in memory first.
     Raises ValidationError if the IR has other inputs or outputs than promised, or can't be read.
     """
 
-    def __init__(self, xml: Path, hint: Hint = "f32", device: str = "CPU") -> None:
+    def __init__(
+        self,
+        xml: Path,
+        hint: Hint = "f32",
+        device: str = "CPU",
+        edit: Callable[[Any], None] | None = None,
+    ) -> None:
         core = openvino.Core()
-        config = {"INFERENCE_PRECISION_HINT": "f32"} if hint == "f32" else {}
+        there = core.available_devices
+        if device.partition(".")[0] not in {name.partition(".")[0] for name in there}:
+            raise ValidationError(
+                f"{device}: OpenVINO finds no such device; it has {', '.join(there)}",
+                hint="Check the name and the device's driver.",
+            )
+        config = precision_config(hint)
         try:
             model = core.read_model(xml)
             check_ports(model, xml)
+            if edit is not None:
+                edit(model)
             self._plain = core.compile_model(model, device, config)
             probed = core.read_model(xml)
+            if edit is not None:
+                edit(probed)
             made = {name for node in probed.get_ops() for o in node.outputs() for name in o.names}
             self._probes = [name for name in PROBES if name in made]
             probed.add_outputs(self._probes)
@@ -41,25 +69,47 @@ class OpenVinoRuntime:
                 hint="Convert it again; see `matting info` for the versions in use.",
             ) from error
         self._proven = False
+        self._xml = xml
+        self._size = list(self._plain.input("src").shape)
         self._executed = precision_of(self._plain)
+        self._conditions = {
+            "runtime": "OpenVINO",
+            "version": openvino.__version__,
+            "device": device,
+            "device_name": core.get_property(device, "FULL_DEVICE_NAME"),
+            "asked": hint,
+            "executed": self._executed,
+            "layers": _layer_precisions(self._plain),
+        }
 
     @property
     def executed(self) -> str:
         """The precision that the device computes in."""
         return self._executed
 
+    @property
+    def conditions(self) -> Mapping[str, Any]:
+        """See `Runtime.conditions`.  `layers`: how many were compiled in each precision."""
+        return self._conditions
+
     def infer(self, src: Pixels, bgr: Pixels) -> Inference:
         """See `Runtime.infer`."""
+        require_size(self._xml, self._size, src)
         feed = {name: planes(frame[..., ::-1]) for name, frame in (("src", src), ("bgr", bgr))}
         probe = self._probe(feed)
         pha, fgr = (np.array(probe[name]) for name in OUTPUTS)
-        ref = np.array(probe["ref_sm"]) if "ref_sm" in self._probes else None
+        inner = {name: np.array(probe[name]) for name in self._probes}
         if not self._proven:
             plain = self._plain(feed)
             own = [np.array(plain[name]) for name in OUTPUTS]
             self._proven = same_bits(pha, own[0]) and same_bits(fgr, own[1])
             pha, fgr = own
-        return unpack(pha, fgr, ref, exact=self._proven)
+        return unpack(pha, fgr, inner, exact=self._proven)
+
+
+def precision_config(hint: Hint) -> dict[str, str]:
+    """What to compile with for a hint; nothing for the device's own choice."""
+    return {"INFERENCE_PRECISION_HINT": "f32"} if hint == "f32" else {}
 
 
 def precision_of(compiled: Any) -> str:
@@ -78,3 +128,13 @@ def check_ports(model: Any, xml: Path) -> None:
             "expected static f32 src, bgr, pha, fgr",
             hint="Convert it again with this toolchain.",
         )
+
+
+def _layer_precisions(compiled: Any) -> dict[str, int]:
+    """What the hint came to: {"bf16": 92, "f32": 31}, of the layers that compute anything."""
+    counts: Counter[str] = Counter()
+    for node in compiled.get_runtime_model().get_ops():
+        info = node.get_rt_info()
+        if "runtimePrecision" in info and info["layerType"].astype(str) not in _STILL:
+            counts[info["runtimePrecision"].astype(str)] += 1
+    return dict(sorted(counts.items()))

@@ -4,7 +4,7 @@ Inputs `src`, `bgr`: float32, 1 x 3 x H x W, RGB 0..1.  Outputs `pha`: 1 x 1 x H
 1 x 3 x H x W, RGB 0..1.  No shape depends on the frame's content: the patches, fixed in number,
 are refined as one picture (`network.mosaic`), or, where they may be many, the whole frame is
 refined and masked by the selection.  The numbers are those of the published, per-patch form.
-`pha_sm`, `err_sm` and `ref_sm` keep their names as inner tensors, for probes
+What the network's stages hand on (`PROBES`) keeps its name as an inner tensor
 (in mode "full" there is no selection, and no `ref_sm`).
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 INPUTS = ("src", "bgr")
 OUTPUTS = ("pha", "fgr")
-PROBES = ("pha_sm", "err_sm", "ref_sm")
+PROBES = ("src_bgr_sm", "pha_sm", "res_sm", "err_sm", "hid_sm", "ref_sm", "refined")
 OPSET = 18
 SIZE_LIMIT = 21_000_000
 WRAPPER = "net."  # the network's place in the module that picks the outputs

@@ -1,35 +1,34 @@
 """Validate: the original (PyTorch, f32, patch by patch) against every form of the converted model.
 
-The same frames go through all of them.  Patches that top-k chose differently are counted and
-shown apart: there one side is refined and the other is not, which is no numeric error.
+The same frames go through all of them.  A fail is followed by experiments: each changes one
+thing that often goes wrong, and the one that brings the outputs together explains the fail.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from toolchain.catalog.arguments import ExportSettings
 from toolchain.catalog.records import Limits, Tolerance
-from toolchain.errors import ValidationError
 from toolchain.progress import Listener, Silence
 from toolchain.workspace.atomic import write_json
-from toolchain.workspace.digests import file_digest
+from toolchain.workspace.findings import digests, finite
 from toolchain.workspace.ledger import version
 from toolchain.workspace.machine import machine
 
 if TYPE_CHECKING:
     from toolchain.frames.frame import Frame
-    from toolchain.measures.differences import Differences
-    from toolchain.measures.matting import Matte, MattingScore
+    from toolchain.measures.comparison import Comparison, Measured, Scores
+    from toolchain.measures.matting import Matte
     from toolchain.runtimes.base import Inference, Runtime
+    from toolchain.runtimes.pytorch import PyTorchRuntime
 
 SCHEMA = 1
-OUTPUTS = ("pha", "fgr")
-ORDINARY_LIMIT = 1 / 255  # where no limit is set: one step of an 8-bit picture
+HINTS: tuple[Literal["f32", "default"], ...] = ("f32", "default")
 TOOLS = ("torch", "onnx", "onnxruntime", "openvino", "numpy")
 
 
@@ -38,7 +37,8 @@ class ValidateRequest:
     """What to compare, on what, under which limits, and where the verdict goes.
 
     `irs`: pairs of precision and xml.  `composites`: how many generated frames (with truth).
-    `captures`: folders of real frames (see `frames.pictures.read_pairs`).
+    `captures`: folders of real frames (see `frames.pictures.read_pairs`).  `devices`: those that
+    each IR is run on, at f32 and at the device's default, by OpenVINO's names.
     """
 
     name: str
@@ -52,6 +52,7 @@ class ValidateRequest:
     composites: int = 6
     seed: int = 2026
     captures: tuple[Path, ...] = ()
+    devices: tuple[str, ...] = ("CPU",)
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,14 @@ def validate(request: ValidateRequest, listener: Listener | None = None) -> Vali
     run or does not have the promised inputs and outputs, WorkspaceError if the verdict can't be
     written.  A verdict that was there before is replaced only by the new one.
     """
+    from toolchain.measures.comparison import Scores
     from toolchain.measures.matting import Matte
     from toolchain.runtimes.pytorch import PyTorchRuntime
 
     original = PyTorchRuntime(request.checkpoint, request.settings)
     candidates = list(_candidates(request))
     frames = list(_frames(request))
-    scores = _Scores("original")
+    scores = Scores()
     names: list[str] = []
     talk = listener or Silence()
     with talk.task("Validating", len(frames) * (1 + len(candidates)), "runs") as task:
@@ -103,36 +105,76 @@ def validate(request: ValidateRequest, listener: Listener | None = None) -> Vali
             frame = load()
             names.append(frame.name)
             reference = original.infer(frame.src, frame.bgr)
-            truth = None
-            if frame.alpha is not None and frame.foreground is not None:
-                truth = Matte(frame.alpha, frame.foreground)
+            truth = _truth(frame)
             matte = Matte(reference.pha, reference.fgr)
             scores.add(matte, truth)
             task.reach(done := done + 1)
             for candidate in candidates:
-                candidate.add(frame, reference, matte, truth)
+                found = candidate.runtime.infer(frame.src, frame.bgr)
+                distance = candidate.comparison.add(found, reference, matte, truth)
+                candidate.far.append(distance)
                 task.reach(done := done + 1)
-    runs = tuple(candidate.run(scores) for candidate in candidates)
+    runs = [candidate.run(scores) for candidate in candidates]
     passed = all(run.passed for run in runs)
-    rounding = None if passed else _own_rounding(request, original, frames[0]())
+    rounding = None
+    if not passed:
+        rounding = _own_rounding(request, original, frames[0]())
+        runs = _explained(request, original, candidates, runs, frames, talk)
     _write(request, runs, scores, names, rounding)
-    return ValidateResult(passed, runs, request.target)
+    return ValidateResult(passed, tuple(runs), request.target)
+
+
+@dataclass
+class _Candidate:
+    """A runtime under test.  `far`: how far its outputs were from the original's, by frame."""
+
+    form: str
+    hint: Literal["f32", "default"]
+    file: Path
+    runtime: Runtime
+    limits: Limits | None
+    comparison: Comparison
+    far: list[float] = field(default_factory=list)
+
+    def run(self, original: Scores) -> Run:
+        measured = self.comparison.result(original)
+        return Run(
+            self.form,
+            self.hint,
+            self.runtime.executed,
+            measured.figures,
+            {"conditions": dict(self.runtime.conditions), **measured.details},
+            self.limits,
+            measured.failures,
+        )
 
 
 def _candidates(request: ValidateRequest) -> Iterator[_Candidate]:
+    from toolchain.measures.comparison import Comparison
     from toolchain.runtimes.onnx_runtime import OnnxRuntime
     from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 
-    def candidate(form: str, hint: Literal["f32", "default"], runtime: Runtime) -> _Candidate:
+    def candidate(
+        form: str, hint: Literal["f32", "default"], file: Path, runtime: Runtime
+    ) -> _Candidate:
         limits = next(
             (t.limits for t in request.tolerances if (t.form, t.hint) == (form, hint)), None
         )
-        return _Candidate(form, hint, runtime, limits)
+        comparison = Comparison(form, hint, limits)
+        return _Candidate(form, hint, file, runtime, limits, comparison)
 
-    yield candidate("ONNX", "f32", OnnxRuntime(request.onnx))
-    for precision, xml in request.irs:
-        yield candidate(precision, "f32", OpenVinoRuntime(xml, "f32"))
-        yield candidate(precision, "default", OpenVinoRuntime(xml, "default"))
+    yield candidate("ONNX", "f32", request.onnx, OnnxRuntime(request.onnx))
+    for device, (precision, xml) in product(request.devices, request.irs):
+        for hint in HINTS:
+            yield candidate(precision, hint, xml, OpenVinoRuntime(xml, hint, device))
+
+
+def _truth(frame: Frame) -> Matte | None:
+    from toolchain.measures.matting import Matte
+
+    if frame.alpha is None or frame.foreground is None:
+        return None
+    return Matte(frame.alpha, frame.foreground)
 
 
 def _frames(request: ValidateRequest) -> Iterator[Callable[[], Frame]]:
@@ -150,138 +192,57 @@ def _frames(request: ValidateRequest) -> Iterator[Callable[[], Frame]]:
             yield partial(load_pair, name, src, bgr, size=size)
 
 
-class _Scores:
-    """Means of the matting metrics against the truth, over the frames that have one."""
+def _explained(
+    request: ValidateRequest,
+    original: PyTorchRuntime,
+    candidates: Sequence[_Candidate],
+    runs: Sequence[Run],
+    frames: Sequence[Callable[[], Frame]],
+    talk: Listener,
+) -> list[Run]:
+    """The failed runs with their explanations, each sought on the frame where it was worst."""
+    explained = list(runs)
+    failed = [index for index, run in enumerate(runs) if not run.passed]
+    with talk.task("Explaining", len(failed), "runs") as task:
+        for done, index in enumerate(failed, 1):
+            candidate, run = candidates[index], runs[index]
+            frame = frames[candidate.far.index(max(candidate.far))]()
+            rows = _explain(request, original, candidate, frame)
+            explained[index] = replace(run, details={**run.details, "explanations": rows})
+            task.reach(done)
+    return explained
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._scores: list[MattingScore] = []
 
-    def add(self, matte: Matte, truth: Matte | None) -> None:
-        from toolchain.measures.matting import compare
+def _explain(
+    request: ValidateRequest, original: PyTorchRuntime, candidate: _Candidate, frame: Frame
+) -> list[dict[str, Any]]:
+    """Try what often goes wrong; a hypothesis convinces if with it the run would have passed."""
+    from toolchain.measures.comparison import Comparison, Scores
+    from toolchain.measures.explanations import explanation, in_order
+    from toolchain.measures.matting import Matte
+    from toolchain.runtimes.hypotheses import Suspect, experiments
 
-        if truth is not None:
-            self._scores.append(compare(matte, truth))
+    limits = candidate.limits
+    if limits is None:  # nothing to bring the outputs within
+        return []
+    truth = _truth(frame)
 
-    def mean(self) -> dict[str, float] | None:
-        """Metric -> mean, None without any truth."""
-        if not self._scores:
-            return None
-        rows = [asdict(item) for item in self._scores]
-        return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+    def measure(found: Inference, reference: Inference) -> Measured:
+        comparison = Comparison(candidate.form, candidate.hint, limits)
+        matte, scores = Matte(reference.pha, reference.fgr), Scores()
+        scores.add(matte, truth)
+        comparison.add(found, reference, matte, truth)
+        return comparison.result(scores)
 
-
-@dataclass
-class _Candidate:
-    """A runtime under test and the sums over its frames."""
-
-    form: str
-    hint: str
-    runtime: Runtime
-    limits: Limits | None
-    everywhere: dict[str, Differences] = field(init=False)
-    same_patches: dict[str, Differences] = field(init=False)
-    truth: _Scores = field(init=False)
-    between: list[MattingScore] = field(default_factory=list)
-    different: int = 0
-    patches: int = 0
-    refined: int = 0
-    exact: bool = True
-    wrong: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        from toolchain.measures.differences import Differences
-
-        bounds = {
-            name: getattr(self.limits, f"{name}_max_abs", None) or ORDINARY_LIMIT
-            for name in OUTPUTS
-        }
-        self.everywhere = {name: Differences(bound) for name, bound in bounds.items()}
-        self.same_patches = {name: Differences(bound) for name, bound in bounds.items()}
-        self.truth = _Scores(self.form)
-
-    def add(self, frame: Frame, reference: Inference, original: Matte, truth: Matte | None) -> None:
-        from toolchain.measures.differences import outside
-        from toolchain.measures.matting import Matte, compare
-
-        found = self.runtime.infer(frame.src, frame.bgr)
-        for name in OUTPUTS:
-            shape, expected = getattr(found, name).shape, getattr(reference, name).shape
-            if shape != expected:
-                raise ValidationError(
-                    f"{self.form}: {name} has the shape {shape}, the original's is {expected}",
-                    hint="Export and convert again for this size.",
-                )
-        different = found.ref != reference.ref
-        self.different += int(different.sum())
-        self.patches += different.size
-        self.refined += int(found.ref.sum())
-        self.exact &= found.exact
-        where = outside(different)
-        for name in OUTPUTS:
-            one, other = getattr(reference, name), getattr(found, name)
-            self.everywhere[name].add(one, other)
-            self.same_patches[name].add(one, other, where)
-        matte = Matte(found.pha, found.fgr)
-        self.between.append(compare(matte, original))
-        self.truth.add(matte, truth)
-
-    def run(self, original: _Scores) -> Run:
-        from toolchain.measures.verdict import judge
-
-        figures: dict[str, float | None] = {}
-        details: dict[str, Any] = {"outputs": {}}
-        failures = []
-        for name in OUTPUTS:
-            near, far = self.same_patches[name].total(), self.everywhere[name].total()
-            figures[f"{name}_max_abs"] = near.max_abs
-            figures[f"{name}_mean_abs"] = near.mean_abs
-            details["outputs"][name] = {
-                "outside_different_patches": asdict(near),
-                "everywhere": asdict(far),
-            }
-            if not far.finite:
-                failures.append(f"{name} holds NaN or infinite values")
-        figures["different_patches"] = self.different / self.patches
-        worse = self._worse(original)
-        figures.update({f"{key}_worse": value for key, value in (worse or {}).items()})
-        rows = [asdict(item) for item in self.between]
-        details["between"] = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
-        details["truth"] = self.truth.mean()
-        details["patches"] = {
-            "compared": self.patches,
-            "refined": self.refined,
-            "chosen_differently": self.different,
-            "read_from_identical_run": self.exact,
-        }
-        if self.limits is None:
-            failures.append(f"model.yml has no limits for {self.form} at {self.hint}")
-        else:
-            limits = self.limits
-            if worse is None:  # no frame with known truth: nothing to be worse than
-                limits = replace(
-                    limits,
-                    alpha_mad_worse=None,
-                    alpha_mse_worse=None,
-                    alpha_grad_worse=None,
-                    foreground_mse_worse=None,
-                )
-            failures += [str(failure) for failure in judge(limits, figures)]
-        return Run(
-            self.form,
-            self.hint,
-            self.runtime.executed,
-            figures,
-            details,
-            self.limits,
-            tuple(failures),
-        )
-
-    def _worse(self, original: _Scores) -> dict[str, float] | None:
-        before, after = original.mean(), self.truth.mean()
-        if before is None or after is None:
-            return None
-        return {key: after[key] - before[key] for key in before}
+    suspect = Suspect(
+        candidate.file, candidate.hint, candidate.runtime, original, request.checkpoint, frame
+    )
+    before = measure(suspect.found, suspect.reference)
+    rows = []
+    for experiment in experiments(suspect):
+        after = measure(*experiment.run()) if experiment.run is not None else None
+        rows.append(explanation(experiment.hypothesis, experiment.found, limits, before, after))
+    return in_order(rows)
 
 
 def _own_rounding(request: ValidateRequest, original: Runtime, frame: Frame) -> dict[str, float]:
@@ -289,6 +250,7 @@ def _own_rounding(request: ValidateRequest, original: Runtime, frame: Frame) -> 
 
     If this is near a limit, no float32 runtime can keep that limit with these weights.
     """
+    from toolchain.measures.comparison import ORDINARY_LIMIT, OUTPUTS
     from toolchain.measures.differences import Differences, outside
     from toolchain.runtimes.pytorch import PyTorchRuntime
 
@@ -305,21 +267,20 @@ def _own_rounding(request: ValidateRequest, original: Runtime, frame: Frame) -> 
 
 def _write(
     request: ValidateRequest,
-    runs: tuple[Run, ...],
-    scores: _Scores,
+    runs: Sequence[Run],
+    scores: Scores,
     names: list[str],
     rounding: dict[str, float] | None,
 ) -> None:
     paths = [request.checkpoint, request.onnx]
     for _, xml in request.irs:
         paths += [xml, xml.with_suffix(".bin")]
-    folder = request.target.parent
     verdict = {
         "schema": SCHEMA,
         "model": request.name,
         "verdict": "pass" if all(run.passed for run in runs) else "fail",
         "facts": dict(request.facts),
-        "files": {_relative(path, folder): str(file_digest(path)) for path in paths},
+        "files": digests(paths, request.target.parent),
         "settings": asdict(request.settings),
         "frames": names,
         "original": {"runtime": "PyTorch, f32, patch by patch", "truth": scores.mean()},
@@ -333,16 +294,7 @@ def _write(
             "alpha_grad": "/1000, sum over all pixels",
         },
     }
-    write_json(request.target, _finite(verdict))
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become null (and are failures already)."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    write_json(request.target, finite(verdict))
 
 
 def _run_as_json(run: Run) -> dict[str, Any]:
@@ -361,7 +313,3 @@ def _run_as_json(run: Run) -> dict[str, Any]:
         "limits": limits,
         **run.details,
     }
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name

@@ -54,7 +54,13 @@ class Layout:
         return self.folder / "report.md"
 
     @property
+    def layers(self) -> Path:
+        """The comparison of inner tensors."""
+        return self.folder / "layers.json"
+
+    @property
     def verdicts(self) -> tuple[Path, ...]:
         """All that speaks of the models, and is void when one of them changes."""
         tables = (self.evaluation.with_suffix(suffix) for suffix in (".csv", ".md"))
-        return (self.validation, self.evaluation, *tables, self.report, self.report_text)
+        reports = (self.report, self.report_text)
+        return (self.validation, self.layers, self.evaluation, *tables, *reports)

@@ -1,0 +1,274 @@
+"""A fail explains itself: each hypothesis is tested on a model that is broken in just that way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import openvino
+import pytest
+import torch
+from onnx import helper, numpy_helper
+from openvino import opset8
+
+from tests.support.builds import SETTINGS, broken_onnx, build_small, node
+from tests.support.weights import plausible_state
+from toolchain.stages.convert import ConvertRequest, convert
+from toolchain.stages.validate import ValidateRequest, validate
+
+EDGE = 1e6  # a feature map this much larger than usual is beyond FP16
+
+
+@pytest.fixture(scope="module")
+def built(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> ValidateRequest:
+    """A good build at a small size, judged on one frame."""
+    return replace(build_small(checkpoint, tmp_path_factory.mktemp("built")), composites=1)
+
+
+def explained(request: ValidateRequest, form: str, hint: str = "f32") -> list[dict[str, Any]]:
+    assert not validate(request).passed
+    verdict = json.loads(request.target.read_text())
+    run = next(run for run in verdict["runs"] if (run["form"], run["hint"]) == (form, hint))
+    assert run["verdict"] == "fail"
+    rows: list[dict[str, Any]] = run["explanations"]
+    return rows
+
+
+def convinced(rows: list[dict[str, Any]]) -> list[str]:
+    """What convinces; each such row shows that the outputs came together."""
+    for row in rows:
+        if row["convinces"]:
+            assert row["before"] is None or row["after"] <= row["before"] / 10
+    names = [row["hypothesis"] for row in rows if row["convinces"]]
+    assert names == [row["hypothesis"] for row in rows[: len(names)]]  # best first
+    return names
+
+
+def as_ir(built: ValidateRequest, folder: Path, **changes: Any) -> ValidateRequest:
+    """The good ONNX converted with other settings."""
+    xml = folder / "m.xml"
+    convert(ConvertRequest(built.onnx, xml, "FP32", replace(SETTINGS, **changes), ()))
+    return replace(built, irs=(("FP32", xml),), target=folder / "v.json")
+
+
+def as_onnx(built: ValidateRequest, folder: Path, change: Callable[[Any], None]) -> ValidateRequest:
+    """The good ONNX with its graph changed."""
+    bad = broken_onnx(built.onnx, folder / "bad.onnx", change)
+    return replace(built, onnx=bad, irs=(), target=folder / "v.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"reverse_input_channels": False}, "swapped channels"),
+        ({"scale": ()}, "missing /255"),
+        ({"scale": (("src", (65025.0,)), ("bgr", (65025.0,)))}, "a second /255"),
+        ({"reverse_input_channels": False, "scale": ()}, "swapped channels, missing /255"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_input_format_is_recognised(
+    changes: dict[str, Any], name: str, built: ValidateRequest, tmp_path: Path
+) -> None:
+    """At f32 and at the device's default alike, the one that was forgotten is named."""
+    request = as_ir(built, tmp_path, **changes)
+    for hint in ("f32", "default"):
+        assert convinced(explained(request, "FP32", hint)) == [name]
+
+
+def test_exchanged_frames_are_recognised(built: ValidateRequest, tmp_path: Path) -> None:
+    """An ONNX that takes the plate for the frame is told apart from wrong channels."""
+
+    def exchange(model: Any) -> None:
+        names = {"src": "bgr", "bgr": "src"}
+        for item in model.graph.node:
+            item.input[:] = [names.get(name, name) for name in item.input]
+
+    rows = explained(as_onnx(built, tmp_path, exchange), "ONNX")
+    assert convinced(rows) == ["src and bgr exchanged"]
+
+
+def test_a_foreground_of_bgr_is_recognised(built: ValidateRequest, tmp_path: Path) -> None:
+    """Reversed output channels are not taken for reversed input channels."""
+
+    def reverse(model: Any) -> None:
+        last = next(item for item in model.graph.node if "fgr" in item.output)
+        last.output[0] = "rgb"
+        order = numpy_helper.from_array(np.array([2, 1, 0]), "order")
+        model.graph.initializer.append(order)
+        model.graph.node.append(helper.make_node("Gather", ["rgb", "order"], ["fgr"], axis=1))
+
+    rows = explained(as_onnx(built, tmp_path, reverse), "ONNX")
+    assert convinced(rows) == ["swapped output channels"]
+
+
+def align(model: Any) -> None:
+    for name in ("decoder/Resize_2", "decoder/Resize_4"):
+        mode = next(
+            a for a in node(model, name).attribute if a.name == "coordinate_transformation_mode"
+        )
+        mode.s = b"align_corners"
+
+
+def test_align_corners_is_recognised_and_its_resizes_are_named(
+    built: ValidateRequest, tmp_path: Path
+) -> None:
+    """In the ONNX and in the IR made from it, just the wrong resizes are set right."""
+    request = as_onnx(built, tmp_path, align)
+    xml = tmp_path / "m.xml"
+    convert(ConvertRequest(request.onnx, xml, "FP32", SETTINGS, ()))
+    request = replace(request, irs=(("FP32", xml),))
+    for form in ("ONNX", "FP32"):
+        rows = explained(request, form)
+        assert convinced(rows) == ["align_corners"]
+        assert "decoder/Resize_2 (align_corners), decoder/Resize_4" in rows[0]["found"]
+
+
+@pytest.mark.parametrize(
+    ("pads", "shift"),
+    [
+        (([2, 2, 4, 4], [0, 0, 4, 4]), "(+1, +1) half-size and (+2, +2)"),
+        (([3, 3, 3, 3], [2, 1, 2, 3]), "(+0, +0) half-size and (+0, +1)"),
+        (([3, 4, 3, 2], [2, 2, 2, 2]), "(+0, -1) half-size and (+0, +0)"),
+    ],
+    ids=["both", "full", "half"],
+)
+def test_shifted_patches_are_recognised_with_their_shift(
+    pads: tuple[list[int], list[int]], shift: str, built: ValidateRequest, tmp_path: Path
+) -> None:
+    """Windows cut beside their place, at half size, at full size or both, are found and told."""
+
+    def move(model: Any) -> None:
+        half, full = pads
+        next(a for a in node(model, "refiner.conv1/Conv").attribute if a.name == "pads").ints[:] = (
+            half
+        )
+        name = node(model, "frame/Pad").input[1]
+        value = next(item for item in model.graph.initializer if item.name == name)
+        top, left, bottom, right = full
+        moved = np.array([0, 0, top, left, 0, 0, bottom, right])
+        value.CopyFrom(numpy_helper.from_array(moved, name))
+
+    rows = explained(as_onnx(built, tmp_path, move), "ONNX")
+    assert convinced(rows) == ["shifted patch"]
+    assert shift in rows[0]["found"]
+
+
+def beyond_half(checkpoint: Path, scale: float) -> Path:
+    """The same function, with the decoder's first feature map `scale` times as large."""
+    state = plausible_state()
+    for key in ("decoder.bn1.weight", "decoder.bn1.bias"):
+        state[key] = state[key] * scale
+    state["decoder.conv2.weight"][:, :128] /= scale
+    torch.save(state, checkpoint)
+    return checkpoint
+
+
+def saturated(source: Path, target: Path, name: str) -> Path:
+    """An IR with one weight squeezed into FP16, as converters do that clip what does not fit.
+
+    OpenVINO's own `save_model` leaves such a weight in float32.
+    """
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})
+    model = core.read_model(source)
+    for item in model.get_ordered_ops():
+        if item.get_friendly_name() == name:
+            half = np.clip(item.data, -65504, 65504).astype(np.float16)
+            whole = opset8.convert(opset8.constant(half), "f32")
+            for port in item.output(0).get_target_inputs():
+                port.replace_source_output(whole.output(0))
+    openvino.save_model(model, target, compress_to_fp16=False)
+    return target
+
+
+def test_weights_beyond_fp16_are_recognised(tmp_path: Path) -> None:
+    """An FP16 IR with weights that did not fit is told apart from one that only rounds."""
+    build = build_small(beyond_half(tmp_path / "large.pth", 3 * EDGE), tmp_path)
+    xml = saturated(dict(build.irs)["FP32"], tmp_path / "half.xml", "decoder.conv1.weight")
+    rows = explained(replace(build, composites=1, irs=(("FP16", xml),)), "FP16")
+    assert "FP16 overflow" in convinced(rows)
+    overflow = next(row for row in rows if row["hypothesis"] == "FP16 overflow")
+    assert "decoder.conv1.weight" in overflow["found"]
+
+
+def in_half(names: tuple[str, str]) -> Callable[[Any], None]:
+    """Convolution and activation `names` computed in FP16, as mixed-precision converters do."""
+
+    def change(model: Any) -> None:
+        first, last = (node(model, name) for name in names)
+        data, weight, bias = first.input
+        for name in (weight, bias):
+            item = next(item for item in model.graph.initializer if item.name == name)
+            values = np.clip(numpy_helper.to_array(item), -65504, 65504)
+            item.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name))
+        made = last.output[0]
+        half = helper.make_node("Cast", [data], ["half"], "to_half", to=onnx.TensorProto.FLOAT16)
+        whole = helper.make_node("Cast", ["made"], [made], "to_float", to=onnx.TensorProto.FLOAT)
+        nodes = list(model.graph.node)
+        first.input[0], last.output[0] = "half", "made"
+        nodes = list(model.graph.node)
+        place = nodes.index(last)
+        del model.graph.node[:]
+        before = [item for item in nodes[: place + 1] if item is not first]
+        model.graph.node.extend([*before[:-1], half, first, last, whole, *nodes[place + 1 :]])
+        del model.graph.value_info[:]
+
+    return change
+
+
+def test_activations_beyond_fp16_are_recognised(tmp_path: Path) -> None:
+    """Arithmetic in FP16 that runs over is named with the value that did not fit."""
+    folder = tmp_path / "built"
+    folder.mkdir()
+    build = build_small(beyond_half(tmp_path / "large.pth", EDGE), folder)
+    change = in_half(("decoder.conv1/Conv", "decoder.relu/Relu"))
+    rows = explained(as_onnx(replace(build, composites=1), tmp_path, change), "ONNX")
+    assert convinced(rows) == ["FP16 overflow"]
+    assert "decoder.bn1" in rows[0]["found"] or "decoder.relu" in rows[0]["found"]
+
+
+def test_fp16_that_only_rounds_is_no_overflow(built: ValidateRequest, tmp_path: Path) -> None:
+    """The same arithmetic on values that fit is over the limit of f32, and called rounding."""
+    change = in_half(("decoder.conv1/Conv", "decoder.relu/Relu"))
+    assert convinced(explained(as_onnx(built, tmp_path, change), "ONNX")) == ["FP16 rounding"]
+
+
+def test_a_device_s_own_precision_is_recognised(built: ValidateRequest, tmp_path: Path) -> None:
+    """Under the limits of f32 the default of a bf16 device fails, and that is what it is."""
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor has no bf16")
+    strict = next(t for t in built.tolerances if (t.form, t.hint) == ("FP32", "f32"))
+    request = replace(
+        built,
+        tolerances=(strict, replace(strict, hint="default"), replace(strict, form="ONNX")),
+        irs=built.irs[:1],
+        target=tmp_path / "v.json",
+    )
+    rows = explained(request, "FP32", "default")
+    assert convinced(rows) == ["bf16 default"]
+
+
+def test_what_nothing_explains_is_not_explained(built: ValidateRequest, tmp_path: Path) -> None:
+    """One spoilt layer is no fault of formats: no hypothesis convinces, and none is left untold."""
+
+    def spoil(model: Any) -> None:
+        name = "backbone.features.4.conv.1.0.weight"
+        item = next(item for item in model.graph.initializer if item.name == name)
+        item.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(item) * np.float32(1.5), name))
+
+    rows = explained(as_onnx(built, tmp_path, spoil), "ONNX")
+    assert convinced(rows) == []
+    tested = {row["hypothesis"] for row in rows}
+    assert {
+        "FP16 overflow",
+        "swapped channels",
+        "missing /255",
+        "align_corners",
+        "shifted patch",
+    } <= tested

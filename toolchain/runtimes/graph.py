@@ -1,0 +1,92 @@
+"""The exported graph as a list of tensors: what made each, from what, and how large it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from toolchain.measures.matching import Step
+
+NETWORK = "frame"  # the scope that the export names where no module made a node
+DECIDING = ("TopK", "Greater", "Less", "Equal", "GreaterOrEqual", "LessOrEqual", "ArgMax")
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BOOL)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One computed tensor, float or boolean.
+
+    `node`: its maker's name, `operator`: its maker's type.  `inputs`: the tensors it is made from,
+    model inputs among them, weights not.  `chosen`: whether it depends on a choice (top-k, a
+    comparison), which values that are all but equal may turn over.
+    """
+
+    name: str
+    node: str
+    operator: str
+    attributes: dict[str, Any]
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    chosen: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes as float32."""
+        return 4 * int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def step(self) -> Step:
+        """What to look for in the original."""
+        scope = self.node.rpartition("/")[0]
+        return Step("" if scope == NETWORK else scope, self.operator, self.shape)
+
+
+def read_graph(path: Path) -> tuple[Tensor, ...]:
+    """Every computed tensor of the ONNX file in the order of execution."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+    typed = {item.name: item.type.tensor_type for item in (*graph.value_info, *graph.output)}
+    known = {item.name for item in graph.input}
+    owner = {name: name for name in known}  # what stands for a value that is not compared itself
+    chosen: set[str] = set()
+    tensors = []
+    for node in graph.node:
+        name = node.output[0]
+        inputs = tuple(dict.fromkeys(owner[item] for item in node.input if item in owner))
+        if not inputs:  # made of constants only
+            continue
+        owner.update((output, name) for output in node.output)
+        undecided = not chosen.intersection(node.input)
+        if node.op_type in DECIDING:  # of top-k's outputs the values are no choice, the places are
+            chosen.update(node.output[1:] if node.op_type == "TopK" else node.output)
+        if not undecided:
+            chosen.update(node.output)
+        kind = typed.get(name)
+        if kind is None or kind.elem_type not in FLOATS:
+            continue
+        tensors.append(
+            Tensor(
+                name,
+                node.name,
+                node.op_type,
+                {
+                    item.name: _plain(onnx.helper.get_attribute_value(item))
+                    for item in node.attribute
+                },
+                inputs,
+                tuple(size.dim_value for size in kind.shape.dim),
+                name in chosen,
+            )
+        )
+    return tuple(tensors)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, int | float | str):
+        return value
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,149 @@
+"""The forms of the model beside the original, tensor by tensor, on one frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.frames.frame import Frame
+from toolchain.measures.layerwise import LayerDifference, difference, is_over
+from toolchain.measures.matching import match
+from toolchain.runtimes.graph import Tensor
+from toolchain.runtimes.intermediates import Intermediates
+from toolchain.runtimes.recorder import Recorder
+
+Array = npt.NDArray[Any]
+
+
+class Inside:
+    """The original's inner tensors, by the names that they have in the exported graph."""
+
+    def __init__(self, recorder: Recorder, graph: Sequence[Tensor], frame: Frame) -> None:
+        self.frame = frame
+        self._recorder = recorder
+        steps = {tensor.name: tensor.step for tensor in graph}
+        self._matched = match(steps, recorder.steps(frame.src, frame.bgr))
+        self.tensors = {tensor.name: tensor for tensor in graph if tensor.name in self._matched}
+        self.unmatched = [name for name in steps if name not in self._matched]
+
+    def read(self, names: Iterable[str]) -> dict[str, Array]:
+        """Those tensors."""
+        steps = {name: self._matched[name] for name in names}
+        values = self._recorder.values(self.frame.src, self.frame.bgr, set(steps.values()))
+        return {name: values[step] for name, step in steps.items()}
+
+
+@dataclass
+class Form:
+    """One way of running the model, and what was seen in it.
+
+    `limit`: on relative differences, None: nothing is over.  `share`: of values that may be over
+    it where top-k or a comparison chose.  `changed`: the largest change of pha and fgr by reading
+    inner tensors, which may keep a runtime from fusing layers.  `first`: the place to look.
+    """
+
+    form: str
+    hint: str
+    tensors: Intermediates
+    original: Inside
+    limit: float | None
+    share: float
+    found: dict[str, LayerDifference] = field(default_factory=dict)
+    changed: float = 0.0
+    first: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        frame = self.original.frame
+        self._plain = self.tensors.read((), frame.src, frame.bgr)
+
+    def known(self) -> dict[str, Tensor]:
+        """The tensors that both this form and the original have, in the order of execution."""
+        both = self.original.tensors.items()
+        return {name: tensor for name, tensor in both if name in self.tensors.names}
+
+    def compare(self, original: Mapping[str, Array]) -> None:
+        """Read the tensors of `original` that this form has, and note how far they differ."""
+        frame = self.original.frame
+        names = [name for name in original if name in self.tensors.names]
+        values = self.tensors.read(names, frame.src, frame.bgr)
+        limit = math.inf if self.limit is None else self.limit
+        for name in names:
+            self.found[name] = difference(original[name], values[name], limit)
+        for name, plain in self._plain.items():
+            change = np.nan_to_num(np.abs(values[name] - plain), nan=0.0)
+            self.changed = max(self.changed, float(change.max()))
+
+    def is_over(self, tensor: Tensor) -> bool:
+        """Whether a compared tensor is over its limit."""
+        if self.limit is None:
+            return False
+        return is_over(self.found[tensor.name], self.share if tensor.chosen else 0.0)
+
+    def sentence(self) -> str | None:
+        """What `first` is, in words."""
+        if self.first is None:
+            return None
+        found = self.found[self.first.name]
+        if not found.finite:
+            how = "holds NaN or infinite values"
+        elif math.isinf(found.relative):
+            how = "has another shape"
+        elif self.first.chosen:
+            how = f"differs in {found.over:.2%} of its values"
+        else:
+            how = f"differs by {found.relative:.2g} of its largest value"
+        inputs = ", ".join(f"{name} {self._told(name)}" for name in self.first.inputs)
+        return (
+            f"{self.form} at {self.hint}: the first tensor over its limit is {self.first.name}, "
+            f"made by {self.first.node} ({self.first.operator}); it {how}, its inputs: {inputs}"
+        )
+
+    def _told(self, name: str) -> str:
+        if name in self.found:
+            return f"{self.found[name].relative:.1g}"
+        return "not compared" if name in self.original.tensors else "as it is fed"
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything that was seen."""
+        first: dict[str, Any] | None = None
+        if self.first is not None:
+            first = {
+                **self._row(self.first),
+                "attributes": self.first.attributes,
+                "inputs": [
+                    self._row(self.original.tensors[name])
+                    if name in self.found
+                    else {"tensor": name}
+                    for name in self.first.inputs
+                ],
+                "sentence": self.sentence(),
+            }
+        known = self.known()
+        return {
+            "form": self.form,
+            "hint": self.hint,
+            "executed": self.tensors.executed,
+            "limit": self.limit,
+            "share": self.share,
+            "verdict": "pass" if self.first is None else "fail",
+            "first": first,
+            "changed_by_reading": self.changed,
+            "not_in_this_form": [name for name in self.original.tensors if name not in known],
+            "tensors": [self._row(known[name]) for name in known if name in self.found],
+        }
+
+    def _row(self, tensor: Tensor) -> dict[str, Any]:
+        return {
+            "tensor": tensor.name,
+            "node": tensor.node,
+            "operator": tensor.operator,
+            "shape": list(tensor.shape),
+            "chosen": tensor.chosen,
+            **asdict(self.found[tensor.name]),
+            "is_over": self.is_over(tensor),
+        }

@@ -1,0 +1,119 @@
+"""The original's inner tensors: every operator of the network as it runs, with its module.
+
+The network runs over the whole frame, as the exported form does, but with its BatchNorms as
+published: a convolution's tensor is taken after its BatchNorm, which the export folds into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from toolchain.catalog.arguments import ExportSettings
+from toolchain.measures.matching import Step
+from toolchain.network.checkpoint import load_network
+from toolchain.network.refiner import Selection
+from toolchain.runtimes.base import Pixels, planes
+
+Array = npt.NDArray[Any]
+# PyTorch's operators in ONNX's terms.  Those not listed compute nothing that an export keeps.
+OPERATORS = {
+    "aten::convolution": "Conv",
+    "aten::hardtanh": "Clip",
+    "aten::clamp": "Clip",
+    "aten::relu": "Relu",
+    "aten::cat": "Concat",
+    "aten::add": "Add",
+    "aten::mul": "Mul",
+    "aten::mean": "ReduceMean",
+    "aten::expand": "Expand",
+    "aten::slice": "Slice",
+    "aten::constant_pad_nd": "Pad",
+    "aten::upsample_bilinear2d": "Resize",
+    "aten::upsample_nearest2d": "Resize",
+    "aten::view": "Reshape",
+    "aten::topk": "TopK",
+    "aten::scatter": "ScatterElements",
+    "aten::gt": "Greater",
+    "aten::_to_copy": "Cast",
+    "aten::where": "Where",
+    "aten::pixel_shuffle": "DepthToSpace",
+}
+BATCHNORM = "aten::native_batch_norm"
+
+
+class Recorder:
+    """The network of a checkpoint, and what happens inside it for a frame."""
+
+    def __init__(self, checkpoint: Path, settings: ExportSettings) -> None:
+        self._network = load_network(
+            checkpoint,
+            backbone_scale=settings.backbone_scale,
+            selection=Selection(settings.mode, settings.sample_pixels, settings.threshold),
+            static=True,
+        )
+        self._scopes: list[str] = [""]
+        for name, module in self._network.named_modules():
+            if module is not self._network:
+                self._tell_scope(name, module)
+
+    def steps(self, src: Pixels, bgr: Pixels) -> tuple[Step, ...]:
+        """Every operator that computes something, in order; H x W x 3 uint8 RGB in."""
+        return tuple(self._run(src, bgr, ()).steps)
+
+    def values(self, src: Pixels, bgr: Pixels, wanted: Collection[int]) -> Mapping[int, Array]:
+        """The tensors of the `wanted` steps, by index; only these are kept in memory."""
+        return self._run(src, bgr, wanted).values
+
+    def _run(self, src: Pixels, bgr: Pixels, wanted: Collection[int]) -> _Recording:
+        frames = [torch.from_numpy(planes(frame)) / 255 for frame in (src, bgr)]
+        recording = _Recording(self._scopes, wanted)
+        with torch.no_grad(), recording:
+            self._network(*frames)
+        return recording
+
+    def _tell_scope(self, name: str, module: nn.Module) -> None:
+        module.register_forward_pre_hook(lambda *_: self._scopes.append(name))
+
+        def leave(*_: object) -> None:
+            self._scopes.pop()
+
+        module.register_forward_hook(leave, always_call=True)
+
+
+class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self, scopes: list[str], wanted: Collection[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._scopes = scopes
+        self._wanted = frozenset(wanted)
+        self.steps: list[Step] = []
+        self.values: dict[int, Array] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        given = [tuple(item.shape) for item in args if isinstance(item, torch.Tensor)]
+        result = func(*args, **(kwargs or {}))
+        out = result[0] if isinstance(result, tuple | list) else result
+        name = func._schema.name  # noqa: SLF001 - the one way to learn an operator's name
+        if name == BATCHNORM:
+            self._keep(out)
+        operator = OPERATORS.get(name.rstrip("_"))
+        idle = operator in ("Slice", "Expand") and tuple(out.shape) in given
+        if operator is not None and not idle:
+            self.steps.append(Step(self._scopes[-1], operator, tuple(out.shape)))
+            self._keep(out)
+        return result
+
+    def _keep(self, out: torch.Tensor) -> None:
+        """As the latest step's value; a copy, since activations work in place."""
+        index = len(self.steps) - 1
+        if index in self._wanted:
+            self.values[index] = np.array(out.detach().numpy())
