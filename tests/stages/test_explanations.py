@@ -16,8 +16,9 @@ import torch
 from onnx import helper, numpy_helper
 from openvino import opset8
 
-from tests.support.builds import SETTINGS, broken_onnx, build_small, node
+from tests.support.builds import SETTINGS, SIZE, WHOLE, broken_onnx, build_small, node
 from tests.support.weights import plausible_state
+from toolchain.catalog.arguments import ExportSettings
 from toolchain.stages.convert import ConvertRequest, convert
 from toolchain.stages.validate import ValidateRequest, validate
 
@@ -129,34 +130,46 @@ def test_align_corners_is_recognised_and_its_resizes_are_named(
         assert "decoder/Resize_2 (align_corners), decoder/Resize_4" in rows[0]["found"]
 
 
-@pytest.mark.parametrize(
-    ("pads", "shift"),
-    [
-        (([2, 2, 4, 4], [0, 0, 4, 4]), "(+1, +1) half-size and (+2, +2)"),
-        (([3, 3, 3, 3], [2, 1, 2, 3]), "(+0, +0) half-size and (+0, +1)"),
-        (([3, 4, 3, 2], [2, 2, 2, 2]), "(+0, -1) half-size and (+0, +0)"),
-    ],
-    ids=["both", "full", "half"],
-)
+SHIFTS = [
+    ([2, 2, 4, 4], 2, "(+1, +1) half-size and (+2, +2)"),
+    ([3, 3, 3, 3], 1, "(+0, +0) half-size and (+1, +1)"),
+    ([3, 4, 3, 2], 0, "(+0, -1) half-size and (+0, +0)"),
+]
+
+
+@pytest.mark.parametrize(("half", "full", "said"), SHIFTS, ids=["both", "full", "half"])
+@pytest.mark.parametrize("settings", [SIZE, WHOLE], ids=["mosaic", "whole frame"])
 def test_shifted_patches_are_recognised_with_their_shift(
-    pads: tuple[list[int], list[int]], shift: str, built: ValidateRequest, tmp_path: Path
+    settings: ExportSettings,
+    half: list[int],
+    full: int,
+    said: str,
+    checkpoint: Path,
+    tmp_path: Path,
 ) -> None:
     """Windows cut beside their place, at half size, at full size or both, are found and told."""
 
     def move(model: Any) -> None:
-        half, full = pads
-        next(a for a in node(model, "refiner.conv1/Conv").attribute if a.name == "pads").ints[:] = (
-            half
-        )
-        name = node(model, "frame/Pad").input[1]
-        value = next(item for item in model.graph.initializer if item.name == name)
-        top, left, bottom, right = full
-        moved = np.array([0, 0, top, left, 0, 0, bottom, right])
-        value.CopyFrom(numpy_helper.from_array(moved, name))
+        pads = next(a for a in node(model, "refiner.conv1/Conv").attribute if a.name == "pads")
+        pads.ints[:] = half
+        if settings is SIZE:  # positions of pixels in a tile, down and across
+            for name in ("refiner/Add_4", "refiner/Add_5"):
+                constant = initializer(model, node(model, name).input[1])
+                moved = numpy_helper.to_array(constant) + np.int32(full)
+                constant.CopyFrom(numpy_helper.from_array(moved, constant.name))
+        else:
+            constant = initializer(model, node(model, "frame/Pad").input[1])
+            moved = np.array([0, 0, 2 - full, 2 - full, 0, 0, 2 + full, 2 + full])
+            constant.CopyFrom(numpy_helper.from_array(moved, constant.name))
 
-    rows = explained(as_onnx(built, tmp_path, move), "ONNX")
+    build = replace(build_small(checkpoint, tmp_path, settings), composites=1)
+    rows = explained(as_onnx(build, tmp_path, move), "ONNX")
     assert convinced(rows) == ["shifted patch"]
-    assert shift in rows[0]["found"]
+    assert said in rows[0]["found"]
+
+
+def initializer(model: Any, name: str) -> Any:
+    return next(item for item in model.graph.initializer if item.name == name)
 
 
 def beyond_half(checkpoint: Path, scale: float) -> Path:

@@ -93,7 +93,7 @@ def test_each_stage_is_measured_in_every_form(built: ValidateRequest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stage"), [("decoder.conv4.weight", "base"), ("refiner.conv3.weight", "refiner")]
+    ("name", "stage"), [("decoder.conv4.weight", "base"), ("refiner.conv4.weight", "refiner")]
 )
 def test_the_first_stage_that_differs_is_the_one_that_was_changed(
     name: str, stage: str, built: ValidateRequest, tmp_path: Path
@@ -115,7 +115,7 @@ def test_frames_are_no_noise(built: ValidateRequest) -> None:
     assert 0 < patches["refined"] < patches["compared"]
 
 
-@pytest.mark.parametrize("name", ["backbone.features.4.conv.1.0.weight", "refiner.conv3.weight"])
+@pytest.mark.parametrize("name", ["backbone.features.4.conv.1.0.weight", "refiner.conv4.weight"])
 def test_one_perturbed_layer_fails_the_run(
     name: str, built: ValidateRequest, tmp_path: Path
 ) -> None:

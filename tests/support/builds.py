@@ -19,6 +19,7 @@ from toolchain.stages.export import ExportRequest, export
 from toolchain.stages.validate import ValidateRequest
 
 SIZE = ExportSettings(320, 192, sample_pixels=8_000)
+WHOLE = ExportSettings(320, 192, sample_pixels=16_000)  # too many patches for a mosaic
 SHAPE = (1, 3, 192, 320)
 SETTINGS = ConversionSettings(
     inputs=("src", "bgr"),
@@ -31,10 +32,10 @@ SETTINGS = ConversionSettings(
 PRECISIONS: tuple[Precision, ...] = ("FP32", "FP16")
 
 
-def build_small(checkpoint: Path, folder: Path) -> ValidateRequest:
+def build_small(checkpoint: Path, folder: Path, settings: ExportSettings = SIZE) -> ValidateRequest:
     """A good export and both IRs at a small size, and the published limits."""
     onnx_file = folder / "m.onnx"
-    export(ExportRequest(checkpoint, onnx_file, SIZE, ()))
+    export(ExportRequest(checkpoint, onnx_file, settings, ()))
     irs = []
     for precision in PRECISIONS:
         xml = folder / precision / "m.xml"
@@ -45,7 +46,7 @@ def build_small(checkpoint: Path, folder: Path) -> ValidateRequest:
         checkpoint=checkpoint,
         onnx=onnx_file,
         irs=tuple(irs),
-        settings=SIZE,
+        settings=settings,
         tolerances=read_model(builtin_config()).tolerances,
         target=folder / "validation.json",
         composites=2,

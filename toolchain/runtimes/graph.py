@@ -22,7 +22,8 @@ class Tensor:
 
     `node`: its maker's name, `operator`: its maker's type.  `inputs`: the tensors it is made from,
     model inputs among them, weights not.  `chosen`: whether it depends on a choice (top-k, a
-    comparison), which values that are all but equal may turn over.
+    comparison), which values that are all but equal may turn over.  `sorted`: whether its patches
+    stand in the order of such a choice, so that only its values, sorted, can be compared.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Tensor:
     inputs: tuple[str, ...]
     shape: tuple[int, ...]
     chosen: bool
+    sorted: bool
 
     @property
     def size(self) -> int:
@@ -52,6 +54,7 @@ def read_graph(path: Path) -> tuple[Tensor, ...]:
     known = {item.name for item in graph.input}
     owner = {name: name for name in known}  # what stands for a value that is not compared itself
     chosen: set[str] = set()
+    ordered: set[str] = set()  # in the order of a choice, until they are scattered to their places
     tensors = []
     for node in graph.node:
         name = node.output[0]
@@ -64,6 +67,10 @@ def read_graph(path: Path) -> tuple[Tensor, ...]:
             chosen.update(node.output[1:] if node.op_type == "TopK" else node.output)
         if not undecided:
             chosen.update(node.output)
+        if node.op_type == "TopK":
+            ordered.update(node.output[1:])
+        elif ordered.intersection(node.input) and not node.op_type.startswith("Scatter"):
+            ordered.update(node.output)
         kind = typed.get(name)
         if kind is None or kind.elem_type not in FLOATS:
             continue
@@ -79,6 +86,7 @@ def read_graph(path: Path) -> tuple[Tensor, ...]:
                 inputs,
                 tuple(size.dim_value for size in kind.shape.dim),
                 name in chosen,
+                name in ordered,
             )
         )
     return tuple(tensors)

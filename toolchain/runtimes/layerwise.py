@@ -32,10 +32,14 @@ class Inside:
         self.unmatched = [name for name in steps if name not in self._matched]
 
     def read(self, names: Iterable[str]) -> dict[str, Array]:
-        """Those tensors."""
+        """Those tensors.  What has as many values gets the exported shape: a matter of views."""
         steps = {name: self._matched[name] for name in names}
         values = self._recorder.values(self.frame.src, self.frame.bgr, set(steps.values()))
-        return {name: values[step] for name, step in steps.items()}
+        found = {}
+        for name, step in steps.items():
+            shape, value = self.tensors[name].shape, values[step]
+            found[name] = value.reshape(shape) if value.size == math.prod(shape) else value
+        return found
 
 
 @dataclass
@@ -73,7 +77,10 @@ class Form:
         values = self.tensors.read(names, frame.src, frame.bgr)
         limit = math.inf if self.limit is None else self.limit
         for name in names:
-            self.found[name] = difference(original[name], values[name], limit)
+            one, other = original[name], values[name]
+            if self.original.tensors[name].sorted and one.shape == other.shape:
+                one, other = np.sort(one, axis=None), np.sort(other, axis=None)
+            self.found[name] = difference(one, other, limit)
         for name, plain in self._plain.items():
             change = np.nan_to_num(np.abs(values[name] - plain), nan=0.0)
             self.changed = max(self.changed, float(change.max()))
@@ -144,6 +151,7 @@ class Form:
             "operator": tensor.operator,
             "shape": list(tensor.shape),
             "chosen": tensor.chosen,
+            "sorted": tensor.sorted,
             **asdict(self.found[tensor.name]),
             "is_over": self.is_over(tensor),
         }

@@ -1,7 +1,8 @@
 """The original's inner tensors: every operator of the network as it runs, with its module.
 
-The network runs over the whole frame, as the exported form does, but with its BatchNorms as
-published: a convolution's tensor is taken after its BatchNorm, which the export folds into it.
+The network runs in the form that is exported, of static shapes, but in PyTorch and with the base
+network's BatchNorms as published: a convolution's tensor is taken after its BatchNorm, which the
+export folds into it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from toolchain.catalog.arguments import ExportSettings
 from toolchain.measures.matching import Step
 from toolchain.network.checkpoint import load_network
+from toolchain.network.folding import fold
+from toolchain.network.matting import MattingNetwork
+from toolchain.network.mosaic import MosaicMatting, worth_it
 from toolchain.network.refiner import Selection
 from toolchain.runtimes.base import Pixels, planes
 
@@ -44,7 +48,14 @@ OPERATORS = {
     "aten::gt": "Greater",
     "aten::_to_copy": "Cast",
     "aten::where": "Where",
-    "aten::pixel_shuffle": "DepthToSpace",
+    "aten::index_select": "Gather",
+    "aten::select": "Gather",
+    "aten::permute": "Transpose",
+    "aten::unsqueeze": "Unsqueeze",
+    "aten::index_copy": "ScatterND",
+    "aten::ge": "GreaterOrEqual",
+    "aten::lt": "Less",
+    "aten::_unsafe_view": "Reshape",
 }
 BATCHNORM = "aten::native_batch_norm"
 
@@ -53,12 +64,7 @@ class Recorder:
     """The network of a checkpoint, and what happens inside it for a frame."""
 
     def __init__(self, checkpoint: Path, settings: ExportSettings) -> None:
-        self._network = load_network(
-            checkpoint,
-            backbone_scale=settings.backbone_scale,
-            selection=Selection(settings.mode, settings.sample_pixels, settings.threshold),
-            static=True,
-        )
+        self._network = _as_exported(checkpoint, settings)
         self._scopes: list[str] = [""]
         for name, module in self._network.named_modules():
             if module is not self._network:
@@ -86,6 +92,25 @@ class Recorder:
             self._scopes.pop()
 
         module.register_forward_hook(leave, always_call=True)
+
+
+def _as_exported(checkpoint: Path, settings: ExportSettings) -> nn.Module:
+    """The form that the export stage takes, of the same checkpoint."""
+
+    def load() -> MattingNetwork:
+        return load_network(
+            checkpoint,
+            backbone_scale=settings.backbone_scale,
+            selection=Selection(settings.mode, settings.sample_pixels, settings.threshold),
+            static=True,
+        )
+
+    network = load()
+    if not worth_it(network, settings.width, settings.height):
+        return network
+    mosaic = MosaicMatting(fold(load()), settings.width, settings.height)
+    mosaic.backbone, mosaic.aspp, mosaic.decoder = network.backbone, network.aspp, network.decoder
+    return mosaic.eval()
 
 
 class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -201,12 +201,15 @@ def _write(request: LayersRequest, original: Inside, forms: Sequence[Form]) -> N
         "files": digests(paths, request.target.parent),
         "settings": asdict(request.settings),
         "frame": original.frame.name,
-        "original": "PyTorch, f32, the refiner over the whole frame; convolutions after BatchNorm",
+        "original": "PyTorch, f32, in the form that is exported; convolutions after BatchNorm",
+        "from_published": _from_published(request, original),
         "matched": len(original.tensors),
         "not_matched": original.unmatched,
         "forms": [form.as_json() for form in forms],
         "scales": {
             "relative": "largest absolute difference / largest absolute value of the original's",
+            "sorted": "patches stand in the order of a choice: their values are compared by size",
+            "from_published": "largest difference of that form from the published one",
             "share": "of values that may be over the limit where top-k or a comparison chose",
             "changed_by_reading": "largest change of pha or fgr by reading inner tensors",
         },
@@ -214,3 +217,25 @@ def _write(request: LayersRequest, original: Inside, forms: Sequence[Form]) -> N
         "tools": {tool: version(tool) for tool in TOOLS},
     }
     write_json(request.target, finite(findings))
+
+
+def _from_published(request: LayersRequest, original: Inside) -> dict[str, float]:
+    """How far the exported form, run in PyTorch, is from the network patch by patch."""
+    import numpy as np
+
+    from toolchain.measures.differences import outside
+    from toolchain.runtimes.base import unpack
+    from toolchain.runtimes.pytorch import PyTorchRuntime
+
+    frame = original.frame
+    published = PyTorchRuntime(request.checkpoint, request.settings).infer(frame.src, frame.bgr)
+    inner = [name for name in ("ref_sm",) if name in original.tensors]
+    values = original.read([*ENDS, *inner])
+    found = unpack(values["pha"], values["fgr"], {name: values[name] for name in inner})
+    same = outside(found.ref != published.ref)
+    return {
+        name: float(
+            np.abs(getattr(found, name)[same] - getattr(published, name)[same]).max(initial=0.0)
+        )
+        for name in ENDS
+    }
