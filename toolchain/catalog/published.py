@@ -22,3 +22,15 @@ def published_accuracy() -> Published:
     """The published table of background-matting-mobilenetv2."""
     found = json.loads(FILE.read_text(encoding="utf-8"))
     return Published(found["data"], found["original"]["figures"], found["converted"]["figures"])
+
+
+def as_rows(published: Published) -> dict[str, object]:
+    """The table for a record: what it is, and its rows by model."""
+    return {
+        "about": "figures of Open Model Zoo for the published weights, on another data set "
+        f"({published.data}); not measured here",
+        "rows": {
+            "original (PyTorch)": published.original,
+            "converted (IR)": published.converted,
+        },
+    }

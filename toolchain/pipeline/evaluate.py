@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.catalog.accuracy import PUBLISHED
+from toolchain.catalog.published import as_rows, published_accuracy
 from toolchain.errors import ToolchainError, UsageError
 from toolchain.frames.dataset import Dataset, Fault
 from toolchain.frames.datasets import generated, open_dataset
@@ -79,7 +79,7 @@ def evaluated(request: EvaluationRequest, listener: Listener | None = None) -> E
             cluster=request.cluster,
             workers=request.workers,
             seed=request.seed,
-            published=PUBLISHED,
+            published=as_rows(published_accuracy()),
         )
         return evaluate(asked, talk)
 
