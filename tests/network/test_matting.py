@@ -71,7 +71,7 @@ def test_outputs_have_their_shapes_and_ranges() -> None:
     assert out.fgr.shape == (1, 3, 192, 320)
     assert out.pha_sm.shape == out.err_sm.shape == out.ref_sm.shape == (1, 1, 48, 80)
     assert out.fgr_sm.shape == (1, 3, 48, 80)
-    for value in out:
+    for value in out[:6]:  # what follows them is handed from stage to stage, and not clamped
         assert float(value.min()) >= 0
         assert float(value.max()) <= 1
 
