@@ -38,6 +38,7 @@ NOISE = 0.05  # of a channel's deviation, on what the refiner takes from the bas
 DOWNSAMPLED = 4  # frame pixels per backbone pixel
 HELD_OUT_STEP = 10_000_000  # from here on the random numbers of the batches that are only measured
 HELD_OUT_BATCHES = 6
+LEAST_VARIANCE = 0.017  # of a channel before BatchNorm; less is taken for none
 
 
 @dataclass(frozen=True)
@@ -231,13 +232,27 @@ def _pool(plan: Plan, talk: Listener, *, refiner: bool) -> Pool:
     return pool.to(plan.device)
 
 
+def settled(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state without the channels that hardly ever vary.
+
+    BatchNorm divides by a deviation near 0 there: what rounding does to such a channel is
+    multiplied by up to 300, and no two float32 runtimes agree to 2e-5.  Its shift stays.
+    """
+    changed = dict(state)
+    for key, variance in state.items():
+        if key.endswith("running_var"):
+            name = key.replace("running_var", "weight")
+            changed[name] = torch.where(variance < LEAST_VARIANCE, 0.0, state[name])
+    return changed
+
+
 def write_weights(training: Training) -> None:
     """The averaged weights as float16 safetensors, the same bytes for the same weights."""
     from safetensors.torch import save
 
     state = {
         key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        for key, value in training.average.items()
+        for key, value in settled(training.average).items()
     }
     steps, seed = len(training.losses), training.plan.seed
     data = save(state, {"about": f"{steps} steps on generated composites, seed {seed}"})
