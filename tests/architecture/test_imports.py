@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -63,6 +64,20 @@ def test_start_up_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.stdout
 
 
+def test_nobody_is_told_that_openvino_is_used(tmp_path: Path) -> None:
+    """OpenVINO writes no identity into the home folder and opens no connection on import."""
+    code = (
+        "import os, socket\n"
+        "def refuse(*_, **__): os._exit(9)\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "import toolchain, openvino, time; time.sleep(1)\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "CI"}
+    environment |= {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_nothing_in_the_project_names_this_machine_or_a_registry() -> None:
     """No absolute path of a developer's machine and no package index stands in a tracked file."""
     listed = subprocess.run(
@@ -74,7 +89,7 @@ def test_nothing_in_the_project_names_this_machine_or_a_registry() -> None:
     found = []
     for name in filter(None, listed.split("\0")):
         path = ROOT / name
-        if path.suffix in (".safetensors", ".png") or not path.is_file():
+        if path.suffix in (".safetensors", ".png", ".jpg") or not path.is_file():
             continue
         found += [name] if telling.search(path.read_text(encoding="utf-8")) else []
     assert found == []
