@@ -200,7 +200,7 @@ def test_batches_hold_no_more_than_asked_for_and_change_nothing(
     read = intermediates.OnnxIntermediates.read
 
     def counting(self: Any, names: Any, src: Any, bgr: Any) -> Any:
-        held.append(sum(sizes[name] for name in names))
+        held.append(sum(sizes.get(name, 0) for name in names))  # places of top-k are not compared
         return read(self, names, src, bgr)
 
     monkeypatch.setattr(intermediates.OnnxIntermediates, "read", counting)

@@ -22,8 +22,8 @@ class Tensor:
 
     `node`: its maker's name, `operator`: its maker's type.  `inputs`: the tensors it is made from,
     model inputs among them, weights not.  `chosen`: whether it depends on a choice (top-k, a
-    comparison), which values that are all but equal may turn over.  `sorted`: whether its patches
-    stand in the order of such a choice, so that only its values, sorted, can be compared.
+    comparison), which values that are all but equal may turn over.  `after`: whether top-k made it
+    or anything it depends on.  `ranked`: whether its patches still stand in top-k's order.
     """
 
     name: str
@@ -33,7 +33,8 @@ class Tensor:
     inputs: tuple[str, ...]
     shape: tuple[int, ...]
     chosen: bool
-    sorted: bool
+    after: bool
+    ranked: bool
 
     @property
     def size(self) -> int:
@@ -47,6 +48,28 @@ class Tensor:
         return Step("" if scope == NETWORK else scope, self.operator, self.shape)
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """The graph's top-k: the tensor that holds its places, and of how many each is chosen."""
+
+    places: str
+    crowding: float
+
+
+def read_ranking(path: Path) -> Ranking | None:
+    """The only top-k of the ONNX file; None without one."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+    typed = {item.name: item.type.tensor_type for item in (*graph.value_info, *graph.output)}
+    for node in graph.node:
+        if node.op_type == "TopK":
+            given, taken = (
+                np.prod([size.dim_value for size in typed[name].shape.dim])
+                for name in (node.input[0], node.output[0])
+            )
+            return Ranking(node.output[1], float(given / taken))
+    return None
+
+
 def read_graph(path: Path) -> tuple[Tensor, ...]:
     """Every computed tensor of the ONNX file in the order of execution."""
     graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
@@ -54,7 +77,8 @@ def read_graph(path: Path) -> tuple[Tensor, ...]:
     known = {item.name for item in graph.input}
     owner = {name: name for name in known}  # what stands for a value that is not compared itself
     chosen: set[str] = set()
-    ordered: set[str] = set()  # in the order of a choice, until they are scattered to their places
+    after: set[str] = set()
+    ranked: set[str] = set()  # until they are scattered to their places
     tensors = []
     for node in graph.node:
         name = node.output[0]
@@ -67,10 +91,11 @@ def read_graph(path: Path) -> tuple[Tensor, ...]:
             chosen.update(node.output[1:] if node.op_type == "TopK" else node.output)
         if not undecided:
             chosen.update(node.output)
-        if node.op_type == "TopK":
-            ordered.update(node.output[1:])
-        elif ordered.intersection(node.input) and not node.op_type.startswith("Scatter"):
-            ordered.update(node.output)
+        top = node.op_type == "TopK"
+        if top or after.intersection(node.input):
+            after.update(node.output)
+        if top or (ranked.intersection(node.input) and not node.op_type.startswith("Scatter")):
+            ranked.update(node.output)
         kind = typed.get(name)
         if kind is None or kind.elem_type not in FLOATS:
             continue
@@ -86,7 +111,8 @@ def read_graph(path: Path) -> tuple[Tensor, ...]:
                 inputs,
                 tuple(size.dim_value for size in kind.shape.dim),
                 name in chosen,
-                name in ordered,
+                name in after,
+                name in ranked,
             )
         )
     return tuple(tensors)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from toolchain.frames.frame import Frame
 from toolchain.measures.layerwise import LayerDifference, difference, is_over
 from toolchain.measures.matching import match
-from toolchain.runtimes.graph import Tensor
+from toolchain.runtimes.graph import Ranking, Tensor
 from toolchain.runtimes.intermediates import Intermediates
 from toolchain.runtimes.recorder import Recorder
 
@@ -23,18 +23,29 @@ Array = npt.NDArray[Any]
 class Inside:
     """The original's inner tensors, by the names that they have in the exported graph."""
 
-    def __init__(self, recorder: Recorder, graph: Sequence[Tensor], frame: Frame) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        graph: Sequence[Tensor],
+        frame: Frame,
+        ranking: Ranking | None = None,
+    ) -> None:
         self.frame = frame
+        self.ranking = ranking
         self._recorder = recorder
         steps = {tensor.name: tensor.step for tensor in graph}
         self._matched = match(steps, recorder.steps(frame.src, frame.bgr))
         self.tensors = {tensor.name: tensor for tensor in graph if tensor.name in self._matched}
         self.unmatched = [name for name in steps if name not in self._matched]
 
-    def read(self, names: Iterable[str]) -> dict[str, Array]:
-        """Those tensors.  What has as many values gets the exported shape: a matter of views."""
+    def read(self, names: Iterable[str], places: Array | None = None) -> dict[str, Array]:
+        """Those tensors.  What has as many values gets the exported shape: a matter of views.
+
+        `places`: see `Recorder.values`.
+        """
         steps = {name: self._matched[name] for name in names}
-        values = self._recorder.values(self.frame.src, self.frame.bgr, set(steps.values()))
+        frame = self.frame
+        values = self._recorder.values(frame.src, frame.bgr, set(steps.values()), places)
         found = {}
         for name, step in steps.items():
             shape, value = self.tensors[name].shape, values[step]
@@ -71,16 +82,22 @@ class Form:
         return {name: tensor for name, tensor in both if name in self.tensors.names}
 
     def compare(self, original: Mapping[str, Array]) -> None:
-        """Read the tensors of `original` that this form has, and note how far they differ."""
-        frame = self.original.frame
+        """Read the tensors of `original` that this form has, and note how far they differ.
+
+        What follows top-k is held against an original that chooses as this form did.
+        """
+        frame, ranking = self.original.frame, self.original.ranking
         names = [name for name in original if name in self.tensors.names]
-        values = self.tensors.read(names, frame.src, frame.bgr)
+        after = [name for name in names if self.original.tensors[name].after]
+        follow = ranking is not None and after and ranking.places in self.tensors.names
+        wanted = [*names, ranking.places] if ranking is not None and follow else names
+        values = self.tensors.read(wanted, frame.src, frame.bgr)
+        expected = dict(original)
+        if ranking is not None and follow:
+            expected.update(self.original.read(after, values[ranking.places]))
         limit = math.inf if self.limit is None else self.limit
         for name in names:
-            one, other = original[name], values[name]
-            if self.original.tensors[name].sorted and one.shape == other.shape:
-                one, other = np.sort(one, axis=None), np.sort(other, axis=None)
-            self.found[name] = difference(one, other, limit)
+            self.found[name] = difference(expected[name], values[name], limit)
         for name, plain in self._plain.items():
             change = np.nan_to_num(np.abs(values[name] - plain), nan=0.0)
             self.changed = max(self.changed, float(change.max()))
@@ -89,7 +106,14 @@ class Form:
         """Whether a compared tensor is over its limit."""
         if self.limit is None:
             return False
-        return is_over(self.found[tensor.name], self.share if tensor.chosen else 0.0)
+        return is_over(self.found[tensor.name], self._share(tensor))
+
+    def _share(self, tensor: Tensor) -> float:
+        """`share` is one of all patches; among the ranked ones alone it is larger."""
+        if not tensor.chosen:
+            return 0.0
+        ranking = self.original.ranking
+        return self.share * (ranking.crowding if ranking and tensor.ranked else 1.0)
 
     def sentence(self) -> str | None:
         """What `first` is, in words."""
@@ -151,7 +175,7 @@ class Form:
             "operator": tensor.operator,
             "shape": list(tensor.shape),
             "chosen": tensor.chosen,
-            "sorted": tensor.sorted,
+            "after_top_k": tensor.after,
             **asdict(self.found[tensor.name]),
             "is_over": self.is_over(tensor),
         }

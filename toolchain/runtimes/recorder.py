@@ -57,6 +57,7 @@ OPERATORS = {
     "aten::lt": "Less",
     "aten::_unsafe_view": "Reshape",
 }
+TOPK = "aten::topk"
 BATCHNORM = "aten::native_batch_norm"
 
 
@@ -74,13 +75,21 @@ class Recorder:
         """Every operator that computes something, in order; H x W x 3 uint8 RGB in."""
         return tuple(self._run(src, bgr, ()).steps)
 
-    def values(self, src: Pixels, bgr: Pixels, wanted: Collection[int]) -> Mapping[int, Array]:
-        """The tensors of the `wanted` steps, by index; only these are kept in memory."""
-        return self._run(src, bgr, wanted).values
+    def values(
+        self, src: Pixels, bgr: Pixels, wanted: Collection[int], places: Array | None = None
+    ) -> Mapping[int, Array]:
+        """The tensors of the `wanted` steps, by index; only these are kept in memory.
 
-    def _run(self, src: Pixels, bgr: Pixels, wanted: Collection[int]) -> _Recording:
+        `places`: what top-k is to choose instead, in this order, so that what follows lies beside
+        that of another runtime, which may rank values that are all but equal otherwise.
+        """
+        return self._run(src, bgr, wanted, places).values
+
+    def _run(
+        self, src: Pixels, bgr: Pixels, wanted: Collection[int], places: Array | None = None
+    ) -> _Recording:
         frames = [torch.from_numpy(planes(frame)) / 255 for frame in (src, bgr)]
-        recording = _Recording(self._scopes, wanted)
+        recording = _Recording(self._scopes, wanted, places)
         with torch.no_grad(), recording:
             self._network(*frames)
         return recording
@@ -114,10 +123,13 @@ def _as_exported(checkpoint: Path, settings: ExportSettings) -> nn.Module:
 
 
 class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __init__(self, scopes: list[str], wanted: Collection[int]) -> None:
+    def __init__(
+        self, scopes: list[str], wanted: Collection[int], places: Array | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._scopes = scopes
         self._wanted = frozenset(wanted)
+        self._places = None if places is None else torch.from_numpy(places.astype(np.int64))
         self.steps: list[Step] = []
         self.values: dict[int, Array] = {}
 
@@ -126,8 +138,11 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         given = [tuple(item.shape) for item in args if isinstance(item, torch.Tensor)]
         result = func(*args, **(kwargs or {}))
-        out = result[0] if isinstance(result, tuple | list) else result
         name = func._schema.name  # noqa: SLF001 - the one way to learn an operator's name
+        if name == TOPK and self._places is not None:
+            places = self._places.reshape(result[1].shape)
+            result = (args[0].gather(-1, places), places)
+        out = result[0] if isinstance(result, tuple | list) else result
         if name == BATCHNORM:
             self._keep(out)
         operator = OPERATORS.get(name.rstrip("_"))

@@ -78,13 +78,13 @@ def layers(request: LayersRequest, listener: Listener | None = None) -> LayersRe
     Raises CheckpointError, FrameError for bad inputs, ValidationError for a file that can't be
     run, WorkspaceError if the findings can't be written.  A divergence is no exception.
     """
-    from toolchain.runtimes.graph import read_graph
+    from toolchain.runtimes.graph import read_graph, read_ranking
     from toolchain.runtimes.layerwise import Inside
     from toolchain.runtimes.recorder import Recorder
 
     recorder = Recorder(request.checkpoint, request.settings)
     graph = read_graph(request.onnx)
-    original = Inside(recorder, graph, _frame(request))
+    original = Inside(recorder, graph, _frame(request), read_ranking(request.onnx))
     forms = list(_forms(request, original))
     talk = listener or Silence()
     if request.how == "all":
@@ -208,7 +208,7 @@ def _write(request: LayersRequest, original: Inside, forms: Sequence[Form]) -> N
         "forms": [form.as_json() for form in forms],
         "scales": {
             "relative": "largest absolute difference / largest absolute value of the original's",
-            "sorted": "patches stand in the order of a choice: their values are compared by size",
+            "after_top_k": "held against an original that chooses the patches that this form chose",
             "from_published": "largest difference of that form from the published one",
             "share": "of values that may be over the limit where top-k or a comparison chose",
             "changed_by_reading": "largest change of pha or fgr by reading inner tensors",
