@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from toolchain.catalog.records import Limits
 
@@ -26,6 +27,30 @@ def limited_figures(limits: Limits) -> dict[str, float]:
     """The limits that are set, by figure."""
     pairs = ((field.name, getattr(limits, field.name)) for field in fields(limits))
     return {name: value for name, value in pairs if isinstance(value, float | int)}
+
+
+def worse(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """How much worse the metrics `after` are than `before`: the figures that limits may name.
+
+    `<metric>_worse`: the difference; `alpha_grad_worse_share`: as a share of `before`, infinite
+    where that is 0 and `after` is not.
+    """
+    figures = {f"{metric}_worse": after[metric] - before[metric] for metric in before}
+    gained, base = figures["alpha_grad_worse"], before["alpha_grad"]
+    share = gained / base if base else math.copysign(math.inf, gained) if gained else 0.0
+    return {**figures, "alpha_grad_worse_share": share}
+
+
+def on_truth(limits: Limits) -> Limits:
+    """Only the limits on metrics against a known truth."""
+    names = [name for name in limited_figures(limits) if "_worse" not in name]
+    return replace(limits, **dict.fromkeys(names))
+
+
+def without_truth(limits: Limits) -> Limits:
+    """Only the limits that can be judged where no frame's truth is known."""
+    names = [name for name in limited_figures(limits) if "_worse" in name]
+    return replace(limits, **dict.fromkeys(names))
 
 
 def judge(limits: Limits, measured: Mapping[str, float | None]) -> tuple[Failure, ...]:

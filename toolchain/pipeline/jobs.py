@@ -20,7 +20,7 @@ from toolchain.errors import ToolchainError, ValidationError
 from toolchain.pipeline.job import Job
 from toolchain.pipeline.request import KEPT, BuildRequest, Stage
 from toolchain.progress import Listener
-from toolchain.stages.convert import ConvertRequest, Precision, convert
+from toolchain.stages.convert import ConvertRequest, InputFormat, Precision, convert
 from toolchain.stages.export import ExportRequest, export
 from toolchain.stages.validate import ValidateRequest, processor, validate
 from toolchain.workspace.atomic import os_errors
@@ -73,9 +73,10 @@ def _convert_job(request: BuildRequest, precision: Precision, facts: Facts) -> J
         xml,
         precision,
         settings,
-        facts + ir_facts(settings),
+        facts + ir_facts(settings, request.input_format),
         request.model.model_info,
         KEPT,
+        request.input_format,
     )
     return conversion_job(work, f"convert-{precision}", layout)
 
@@ -92,6 +93,7 @@ def conversion_job(work: ConvertRequest, entry: str, layout: Layout) -> Job:
             "facts": work.facts,
             "model_info": repr(work.model_info),
             "kept": repr(work.kept),
+            "input_format": work.input_format,
         },
         tools=("openvino", "onnx"),
         outputs=(work.xml, work.xml.with_suffix(".bin")),
@@ -177,12 +179,14 @@ def facts_of(request: BuildRequest, sha384: str | None = None) -> Facts:
     )
 
 
-def ir_facts(settings: ConversionSettings) -> Facts:
+def ir_facts(settings: ConversionSettings, input_format: InputFormat = "f32-nchw") -> Facts:
     """What an IR says about its inputs and outputs."""
+    kind, layout = input_format.upper().split("-")
     return (
         ("input_colour_order", "BGR" if settings.reverse_input_channels else "RGB"),
         ("input_range", "0..255" if settings.scale else "0..1"),
-        ("input_layout", "NCHW"),
+        ("input_layout", layout),
+        ("input_type", kind.lower()),
         ("output_fgr_colour_order", "RGB"),
         ("output_range", "0..1"),
         ("openvino", version("openvino")),

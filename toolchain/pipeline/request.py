@@ -9,7 +9,7 @@ from typing import Literal
 from toolchain.catalog.arguments import ExportSettings, export_settings
 from toolchain.catalog.records import Model
 from toolchain.pipeline.weights import Weights, layout_of
-from toolchain.stages.convert import Kept, Precision
+from toolchain.stages.convert import InputFormat, Kept, Precision
 from toolchain.workspace.layout import Layout
 
 Stage = Literal["download", "export", "convert", "validate"]
@@ -29,6 +29,7 @@ class BuildRequest:
     make must be there.  `captures`: folders of real frames to validate on as well.
     `accept`: the name of a checkpoint whose changed digest is accepted.  `source`: the root of
     the tree in which the checkpoint lies, if not `output`.  `offline`: fetch nothing, only verify.
+    `input_format`: what the IRs take.
     """
 
     model: Model
@@ -44,6 +45,7 @@ class BuildRequest:
     accept: str | None = None
     source: Path | None = None
     offline: bool = False
+    input_format: InputFormat = "f32-nchw"
 
     @property
     def layout(self) -> Layout:

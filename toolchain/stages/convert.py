@@ -1,7 +1,7 @@
 """Convert: an ONNX file into an IR that takes frames as cameras give them.
 
-Inputs `src`, `bgr`: float32 NCHW, BGR, 0..255; the reversal of the channels and the division by
-255 are nodes at the head of the graph.  Outputs `pha`, `fgr` in that order, as exported: `fgr`
+Inputs `src`, `bgr`: BGR, 0..255, float32 NCHW or uint8 NHWC; the reversal of the channels, the
+division by 255 and the change of type and layout are nodes at the head of the graph.  Outputs `pha`, `fgr` in that order, as exported: `fgr`
 stays RGB 0..1, since reversing input channels does not touch outputs.
 """
 
@@ -20,6 +20,7 @@ from toolchain.errors import ConversionError, ToolchainError
 from toolchain.workspace.atomic import os_errors, publish_pair
 
 Precision = Literal["FP32", "FP16"]
+InputFormat = Literal["f32-nchw", "u8-nhwc"]  # planes of floats, or pixels as a camera gives them
 RT_INFO = "matting"  # the section of rt_info that holds our facts
 NO_ROOM = 1 << 20  # bytes free at which a failed write is put down to a full disk
 
@@ -44,6 +45,7 @@ class ConvertRequest:
     `xml`: where it goes, its bin beside it.  `settings`: from model.yml's model_optimizer_args.
     `facts`: pairs for rt_info's section "matting".  `model_info`: model.yml's own pairs.
     `kept`: what stays in float32 in an FP16 IR; by default nothing, as with the incumbent.
+    `input_format`: of pictures; "u8-nhwc" asks for inputs whose layout is NCHW in the ONNX.
     """
 
     onnx: Path
@@ -53,6 +55,7 @@ class ConvertRequest:
     facts: tuple[tuple[str, str], ...]
     model_info: tuple[tuple[str, object], ...] = ()
     kept: Kept = Kept()
+    input_format: InputFormat = "f32-nchw"
 
 
 @dataclass(frozen=True)
@@ -189,8 +192,12 @@ def _with_preprocessing(model: Any, request: ConvertRequest) -> Any:
         name = port.get_any_name()
         info = steps.input(name)
         layout = openvino.Layout(layouts.get(name, "NCHW"))
-        info.tensor().set_layout(layout)
         info.model().set_layout(layout)
+        if request.input_format == "u8-nhwc":
+            info.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+            info.preprocess().convert_layout(layout).convert_element_type(openvino.Type.f32)
+        else:
+            info.tensor().set_layout(layout)
         if settings.reverse_input_channels:
             info.preprocess().reverse_channels()
         if name in means:
@@ -238,13 +245,20 @@ def _check(model: Any, request: ConvertRequest) -> None:
     ]
     names = [name for name, _, _ in found]
     settings = request.settings
-    shapes = dict(settings.shapes)
-    wrong = [item for item in found if item[1] != "f32" or not item[2]]
+    shapes, kind = dict(settings.shapes), "f32"
+    if request.input_format == "u8-nhwc":
+        shapes, kind = {name: (n, h, w, c) for name, (n, c, h, w) in shapes.items()}, "u8"
+    kinds = [kind] * len(model.inputs) + ["f32"] * len(model.outputs)
+    wrong = [
+        item
+        for item, kind in zip(found, kinds, strict=True)
+        if item[1] != kind or not item[2]
+    ]
     wrong += [item for item in found if item[0] in shapes and item[2] != shapes[item[0]]]
     if wrong or names[len(model.inputs) :] != list(settings.outputs or names[len(model.inputs) :]):
         raise ConversionError(
-            f"{request.xml}: came out as {found}, expected f32, {settings.shapes}, "
-            f"outputs {settings.outputs}",
+            f"{request.xml}: came out as {found}, expected {kind}, {shapes}, "
+            f"f32 outputs {settings.outputs}",
             kept="Nothing was published.",
             hint="This is a fault of the toolchain or of OpenVINO's version: please report it.",
         )

@@ -10,7 +10,7 @@ import math
 import os
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -228,7 +228,7 @@ class _Candidate:
         self.truth.add(matte, truth)
 
     def run(self, original: _Scores) -> Run:
-        from toolchain.measures.verdict import judge
+        from toolchain.measures.verdict import judge, without_truth, worse
 
         figures: dict[str, float | None] = {}
         details: dict[str, Any] = {"outputs": {}}
@@ -244,8 +244,9 @@ class _Candidate:
             if not far.finite:
                 failures.append(f"{name} holds NaN or infinite values")
         figures["different_patches"] = self.different / self.patches
-        worse = self._worse(original)
-        figures.update({f"{key}_worse": value for key, value in (worse or {}).items()})
+        before, after = original.mean(), self.truth.mean()
+        if before is not None and after is not None:
+            figures.update(worse(before, after))
         rows = [asdict(item) for item in self.between]
         details["between"] = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
         details["truth"] = self.truth.mean()
@@ -258,15 +259,8 @@ class _Candidate:
         if self.limits is None:
             failures.append(f"model.yml has no limits for {self.form} at {self.hint}")
         else:
-            limits = self.limits
-            if worse is None:  # no frame with known truth: nothing to be worse than
-                limits = replace(
-                    limits,
-                    alpha_mad_worse=None,
-                    alpha_mse_worse=None,
-                    alpha_grad_worse=None,
-                    foreground_mse_worse=None,
-                )
+            # Without a frame of known truth there is nothing to be worse than.
+            limits = without_truth(self.limits) if before is None else self.limits
             failures += [str(failure) for failure in judge(limits, figures)]
         return Run(
             self.form,
@@ -277,12 +271,6 @@ class _Candidate:
             self.limits,
             tuple(failures),
         )
-
-    def _worse(self, original: _Scores) -> dict[str, float] | None:
-        before, after = original.mean(), self.truth.mean()
-        if before is None or after is None:
-            return None
-        return {key: after[key] - before[key] for key in before}
 
 
 def _own_rounding(request: ValidateRequest, original: Runtime, frame: Frame) -> dict[str, float]:
