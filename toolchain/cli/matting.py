@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolchain import __version__
+from toolchain.cli import quantize
 from toolchain.cli.exits import run
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ NETWORK_FLAGS = (
     "refine_threshold",
 )
 STAGES: dict[str, tuple[Stage, ...]] = {
-    "build": ("download", "export", "convert", "validate"),
+    "build": ("download", "export", "convert", "quantize", "validate"),
     "download": ("download",),
     "export": ("export",),
     "convert": ("convert",),
+    "quantize": ("quantize",),
     "validate": ("validate",),
 }
 
@@ -85,13 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     convert = command(
         "convert", "make the IR of each precision", "matting convert --weights bundled"
     )
+    quantization = command("quantize", quantize.TEXT, quantize.EXAMPLE)
     validate = command(
         "validate",
         "compare every form of the model with the original",
         "matting validate --weights bundled --frames 2",
     )
     command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
-    for added in (build, download, export, convert, validate):
+    for added in (build, download, export, convert, quantization, validate):
         _add_common(added)
     for added in (build, download):
         _add_download(added)
@@ -99,10 +102,22 @@ def _parser() -> argparse.ArgumentParser:
         _add_export(added)
     for added in (build, convert, validate):
         added.add_argument(
-            "--precisions", metavar="P[,P]", default="FP32,FP16", help="FP32, FP16 (both)"
+            "--precisions",
+            metavar="P[,P]",
+            default="FP32,FP16",
+            help="of FP32, FP16, FP16-INT8 (the first two)",
+        )
+    for added in (build, convert):
+        added.add_argument(
+            "--input-format",
+            choices=("f32-nchw", "u8-nhwc"),
+            default="f32-nchw",
+            help="what the IRs take: BGR as planes of floats (default), or as a camera's bytes",
         )
     for added in (build, validate):
         _add_validate(added)
+    for added in (build, quantization):
+        quantize.add_options(added, _positive)
     download.add_argument(
         "--cross-check",
         action="store_true",
@@ -214,27 +229,32 @@ def _build(options: argparse.Namespace) -> int:
 
 def _request(options: argparse.Namespace) -> BuildRequest:
     from toolchain.errors import UsageError
-    from toolchain.pipeline.request import PRECISIONS, BuildRequest
+    from toolchain.pipeline.request import KNOWN, BuildRequest
     from toolchain.pipeline.weights import choose
 
     model = _model(options.config)
     weights = choose(model, options.weights, options.output, options.name)
-    wanted = getattr(options, "precisions", "FP32,FP16").split(",")
-    unknown = [name for name in wanted if name not in PRECISIONS]
+    fallback = "FP16-INT8" if options.command == "quantize" else "FP32,FP16"
+    wanted = getattr(options, "precisions", fallback).split(",")
+    unknown = [name for name in wanted if name not in KNOWN]
     if unknown:
-        raise UsageError(f"--precisions: unknown {', '.join(unknown)}", hint="Known: FP32, FP16.")
+        raise UsageError(
+            f"--precisions: unknown {', '.join(unknown)}", hint=f"Known: {', '.join(KNOWN)}."
+        )
     return BuildRequest(
         model=model,
         weights=weights,
         output=options.output,
         settings=_settings(options, model),
-        precisions=tuple(name for name in PRECISIONS if name in wanted),
+        precisions=tuple(name for name in KNOWN if name in wanted),
         stages=STAGES[options.command],
         captures=tuple(getattr(options, "inputs", ())),
         composites=getattr(options, "frames", 6),
         cache_dir=getattr(options, "cache_dir", None),
         attempts=getattr(options, "num_attempts", 4),
         accept=getattr(options, "accept", None),
+        input_format=getattr(options, "input_format", "f32-nchw"),
+        quantization=quantize.wanted(options),
     )
 
 

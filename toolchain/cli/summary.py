@@ -9,7 +9,7 @@ from toolchain.pipeline.build import BuildResult
 from toolchain.pipeline.weights import Weights
 
 HEAD = (
-    ("model", 8),
+    ("model", 9),
     ("hint", 8),
     ("ran in", 7),
     ("pha max", 9),
@@ -37,7 +37,7 @@ def as_text(result: BuildResult) -> str:
         lines += [*table(result.verdict), ""]
     for outcome in result.outcomes:
         state = f"{outcome.seconds:.1f} s" if outcome.ran else "up to date"
-        lines.append(f"{outcome.entry:13} {state:>10}  {', '.join(map(str, outcome.files))}")
+        lines.append(f"{outcome.entry:18} {state:>10}  {', '.join(map(str, outcome.files))}")
     lines += ["", weights_line(request.weights)]
     return "\n".join(lines)
 

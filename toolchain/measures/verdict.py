@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from toolchain.catalog.records import Limits
 
@@ -43,14 +44,18 @@ def worse(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, 
 
 def on_truth(limits: Limits) -> Limits:
     """Only the limits on metrics against a known truth."""
-    names = [name for name in limited_figures(limits) if "_worse" not in name]
-    return replace(limits, **dict.fromkeys(names))
+    others = [name for name in limited_figures(limits) if "_worse" not in name]
+    return _unlimited(limits, others)
 
 
 def without_truth(limits: Limits) -> Limits:
     """Only the limits that can be judged where no frame's truth is known."""
-    names = [name for name in limited_figures(limits) if "_worse" in name]
-    return replace(limits, **dict.fromkeys(names))
+    return _unlimited(limits, [name for name in limited_figures(limits) if "_worse" in name])
+
+
+def _unlimited(limits: Limits, names: list[str]) -> Limits:
+    nothing: dict[str, Any] = dict.fromkeys(names)
+    return replace(limits, **nothing)
 
 
 def judge(limits: Limits, measured: Mapping[str, float | None]) -> tuple[Failure, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from toolchain import __version__
 from toolchain.catalog.arguments import (
@@ -18,10 +19,11 @@ from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Model, Tolerance
 from toolchain.errors import ToolchainError, ValidationError
 from toolchain.pipeline.job import Job
-from toolchain.pipeline.request import KEPT, BuildRequest, Stage
+from toolchain.pipeline.request import INT8, KEPT, SPARED, BuildRequest, Stage
 from toolchain.progress import Listener
 from toolchain.stages.convert import ConvertRequest, InputFormat, Precision, convert
 from toolchain.stages.export import ExportRequest, export
+from toolchain.stages.quantize import RECORD, QuantizeRequest, quantize
 from toolchain.stages.validate import ValidateRequest, processor, validate
 from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.digests import file_digest
@@ -42,7 +44,9 @@ def jobs_of(request: BuildRequest, stage: Stage, sha384: str | None = None) -> t
     if stage == "export":
         return (export_job(request, facts),)
     if stage == "convert":
-        return tuple(_convert_job(request, precision, facts) for precision in request.precisions)
+        return tuple(_convert_job(request, precision, facts) for precision in request.converted)
+    if stage == "quantize" and INT8 in request.precisions:
+        return (_quantize_job(request),)
     if stage == "validate":
         return (_validate_job(request, facts),)
     return ()
@@ -102,6 +106,47 @@ def conversion_job(work: ConvertRequest, entry: str, layout: Layout) -> Job:
     )
 
 
+def _quantize_job(request: BuildRequest) -> Job:
+    layout, wanted = request.layout, request.quantization
+    work = QuantizeRequest(
+        source=layout.ir("FP16"),
+        reference=layout.ir("FP32"),
+        xml=layout.ir(INT8),
+        tolerances=tolerances_of(request.model),
+        spared=(*SPARED, *wanted.spared),
+        dataset=wanted.dataset,
+        calibration=wanted.calibration,
+        composites=request.composites,
+    )
+    return quantization_job(work, f"quantize-{INT8}", layout)
+
+
+def quantization_job(work: QuantizeRequest, entry: str, layout: Layout) -> Job:
+    """The job that makes one 8-bit IR in the folder of `layout`."""
+    inputs = {}
+    for name, xml in (("source", work.source), ("reference", work.reference)):
+        inputs[f"{name}.xml"] = xml
+        inputs[f"{name}.bin"] = xml.with_suffix(".bin")
+    if work.dataset is not None:
+        inputs |= _pictures("dataset", work.dataset)
+    return Job(
+        stage="quantize",
+        entry=entry,
+        inputs=inputs,
+        parameters={
+            "tolerances": [asdict(item) for item in work.tolerances if item.form == INT8],
+            "spared": work.spared,
+            "calibration": work.calibration,
+            "composites": work.composites,
+            "device": work.device,
+        },
+        tools=("nncf", "openvino", "numpy", "pillow", "scipy"),
+        outputs=(work.xml, work.xml.with_suffix(".bin"), work.xml.with_name(RECORD)),
+        work=lambda listener: quantize(work, listener),
+        voids=(layout.validation,),
+    )
+
+
 def _validate_job(request: BuildRequest, facts: Facts) -> Job:
     layout = request.layout
     irs = tuple((precision, layout.ir(precision)) for precision in request.precisions)
@@ -111,7 +156,7 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
         onnx=layout.onnx,
         irs=irs,
         settings=request.export_settings,
-        tolerances=_tolerances(request.model),
+        tolerances=tolerances_of(request.model),
         target=layout.validation,
         facts=facts,
         composites=request.composites,
@@ -122,8 +167,7 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
         inputs[f"{precision}.xml"] = xml
         inputs[f"{precision}.bin"] = xml.with_suffix(".bin")
     for number, folder in enumerate(request.captures):
-        for picture in sorted(path for path in folder.rglob("*") if path.is_file()):
-            inputs[f"{number}:{picture.relative_to(folder).as_posix()}"] = picture
+        inputs |= _pictures(str(number), folder)
 
     def run(listener: Listener) -> None:
         try:
@@ -150,6 +194,12 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
         outputs=(layout.validation,),
         work=run,
     )
+
+
+def _pictures(label: str, folder: Path) -> dict[str, Path]:
+    """Every file below `folder`, by names that do not tell where it lies."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {f"{label}:{path.relative_to(folder).as_posix()}": path for path in paths}
 
 
 def facts_of(request: BuildRequest, sha384: str | None = None) -> Facts:
@@ -200,7 +250,7 @@ def _with_fixed_inputs(request: BuildRequest) -> ConversionSettings:
     return replace(converted, shapes=(("src", shape), ("bgr", shape)))
 
 
-def _tolerances(model: Model) -> tuple[Tolerance, ...]:
+def tolerances_of(model: Model) -> tuple[Tolerance, ...]:
     """The model's limits, or the built-in model's where its model.yml sets none."""
     return model.tolerances or read_model(builtin_config()).tolerances
 

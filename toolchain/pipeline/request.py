@@ -10,15 +10,30 @@ from toolchain.catalog.arguments import ExportSettings, export_settings
 from toolchain.catalog.records import Model
 from toolchain.pipeline.weights import Weights, layout_of
 from toolchain.stages.convert import InputFormat, Kept, Precision
+from toolchain.stages.quantize import FRAMES
 from toolchain.workspace.layout import Layout
 
-Stage = Literal["download", "export", "convert", "validate"]
-STAGES: tuple[Stage, ...] = ("download", "export", "convert", "validate")
-PRECISIONS: tuple[Precision, ...] = ("FP32", "FP16")
+Stage = Literal["download", "export", "convert", "quantize", "validate"]
+Form = Literal["FP32", "FP16", "FP16-INT8"]
+STAGES: tuple[Stage, ...] = ("download", "export", "convert", "quantize", "validate")
+PRECISIONS: tuple[Precision, ...] = ("FP32", "FP16")  # those of the convert stage
+INT8: Form = "FP16-INT8"
+KNOWN: tuple[Form, ...] = (*PRECISIONS, INT8)
 # What stays float32 in FP16: 4 % of the weights, yet nearly all of what rounding does to a matte.
 # Rounded one by one, the decoder's last convolution moves alpha 50 to 300 times as much as any
 # layer of the backbone; with these kept, random weights lose 0.003 of MAD x1000 instead of 0.3.
 KEPT = Kept(below=2_000, names=("decoder.conv2", "decoder.conv3", "decoder.conv4", "refiner."))
+# What stays float in FP16-INT8, beside the resizes, index arithmetic and gathers.
+SPARED = ("decoder.conv3", "decoder.conv4", "refiner.conv4")
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How FP16-INT8 is made: see `QuantizeRequest`.  `spared`: beside `SPARED`."""
+
+    dataset: Path | None = None
+    calibration: int = FRAMES
+    spared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,14 +44,15 @@ class BuildRequest:
     make must be there.  `captures`: folders of real frames to validate on as well.
     `accept`: the name of a checkpoint whose changed digest is accepted.  `source`: the root of
     the tree in which the checkpoint lies, if not `output`.  `offline`: fetch nothing, only verify.
-    `input_format`: what the IRs take.
+    `input_format`: what the IRs take.  FP16-INT8 among the `precisions` is made from FP16 and
+    held against FP32, so these are made as well.
     """
 
     model: Model
     weights: Weights
     output: Path
     settings: ExportSettings | None = None
-    precisions: tuple[Precision, ...] = PRECISIONS
+    precisions: tuple[Form, ...] = PRECISIONS
     stages: tuple[Stage, ...] = STAGES
     captures: tuple[Path, ...] = ()
     composites: int = 6
@@ -46,6 +62,14 @@ class BuildRequest:
     source: Path | None = None
     offline: bool = False
     input_format: InputFormat = "f32-nchw"
+    quantization: Quantization = Quantization()
+
+    @property
+    def converted(self) -> tuple[Precision, ...]:
+        """The precisions that the convert stage makes."""
+        if INT8 in self.precisions:
+            return PRECISIONS
+        return tuple(precision for precision in PRECISIONS if precision in self.precisions)
 
     @property
     def layout(self) -> Layout:

@@ -1,8 +1,9 @@
 """Convert: an ONNX file into an IR that takes frames as cameras give them.
 
 Inputs `src`, `bgr`: BGR, 0..255, float32 NCHW or uint8 NHWC; the reversal of the channels, the
-division by 255 and the change of type and layout are nodes at the head of the graph.  Outputs `pha`, `fgr` in that order, as exported: `fgr`
-stays RGB 0..1, since reversing input channels does not touch outputs.
+division by 255 and the change of type and layout are nodes at the head of the graph.  Outputs
+`pha`, `fgr` in that order, as exported: `fgr` stays RGB 0..1, since reversing input channels does
+not touch outputs.
 """
 
 from __future__ import annotations
@@ -250,9 +251,7 @@ def _check(model: Any, request: ConvertRequest) -> None:
         shapes, kind = {name: (n, h, w, c) for name, (n, c, h, w) in shapes.items()}, "u8"
     kinds = [kind] * len(model.inputs) + ["f32"] * len(model.outputs)
     wrong = [
-        item
-        for item, kind in zip(found, kinds, strict=True)
-        if item[1] != kind or not item[2]
+        item for item, kind in zip(found, kinds, strict=True) if item[1] != kind or not item[2]
     ]
     wrong += [item for item in found if item[0] in shapes and item[2] != shapes[item[0]]]
     if wrong or names[len(model.inputs) :] != list(settings.outputs or names[len(model.inputs) :]):

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from toolchain.frames.frame import Frame
 
 
-def loaders(
-    dataset: Path | None, count: int, size: tuple[int, int]
-) -> list[Callable[[], Frame]]:
+def loaders(dataset: Path | None, count: int, size: tuple[int, int]) -> list[Callable[[], Frame]]:
     """Loaders of at most `count` frames of `size`: of `dataset`, evenly spaced, or generated.
 
     Raises FrameError for a folder without pairs of frame and plate.
