@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "openvino", "onnx", "onnxruntime", "numpy", "scipy", "PIL", "requests", "rich")
+HEAVY = (
+    "torch",
+    "openvino",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "scipy",
+    "PIL",
+    "requests",
+    "rich",
+    "nncf",
+)
 
 
 def test_imports_run_one_way() -> None:
@@ -33,6 +45,7 @@ def test_imports_run_one_way() -> None:
         ["toolchain.cli.omz_info_dumper", "--all"],
         ["toolchain.cli.omz_downloader", "--help"],
         ["toolchain.cli.omz_converter", "--print_all"],
+        ["toolchain.cli.omz_quantizer", "--print_all"],
     ],
     ids=" ".join,
 )
@@ -48,6 +61,22 @@ def test_start_up_loads_nothing_heavy(arguments: list[str]) -> None:
     )
     assert done.stderr.splitlines()[-1] == "[] 0"
     assert done.stdout
+
+
+@pytest.mark.parametrize("package", ["openvino", "nncf"])
+def test_nobody_is_told_that_it_is_used(package: str, tmp_path: Path) -> None:
+    """Neither OpenVINO nor NNCF writes an identity into the home folder, or opens a connection."""
+    code = (
+        "import os, pathlib, socket, sys\n"
+        "def refuse(*_, **__): os._exit(9)\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        f"import toolchain, {package}, time; time.sleep(1)\n"
+    )
+    cleared = ("CI", "NNCF_CI", "NNCF_DEV", "GITHUB_ACTIONS")  # under which they are quiet anyway
+    environment = {key: value for key, value in os.environ.items() if key not in cleared}
+    environment |= {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_nothing_in_the_project_names_this_machine_or_a_registry() -> None:

@@ -25,8 +25,8 @@ from toolchain.cli.matting import main
 
 ROOT = Path(__file__).parents[2]
 NAME = "small-matting"
-COMMANDS = ("build", "download", "export", "convert", "validate", "info")
-BY_WEIGHTS = ("build", "download", "export", "convert", "validate")
+COMMANDS = ("build", "download", "export", "convert", "quantize", "validate", "info")
+BY_WEIGHTS = ("build", "download", "export", "convert", "quantize", "validate")
 LIMITS = "tolerances:\n" + "".join(
     f"  - {{form: {form}, hint: {hint}, pha_max_abs: 0.5, reason: for tests}}\n"
     for form, hint in (("ONNX", "f32"), ("FP32", "f32"), ("FP32", "default"))
