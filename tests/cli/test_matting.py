@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from toolchain.catalog.builtin import builtin_config
-from toolchain.cli import matting, omz_converter, omz_downloader, omz_info_dumper
+from toolchain.cli import matting, omz_converter, omz_downloader, omz_info_dumper, omz_quantizer
 from toolchain.cli.matting import main
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +75,7 @@ def test_every_help_has_examples_that_parse(capsys: Capture) -> None:
         "matting": matting,
         "omz_downloader": omz_downloader,
         "omz_converter": omz_converter,
+        "omz_quantizer": omz_quantizer,
         "omz_info_dumper": omz_info_dumper,
     }
     shown = []

@@ -184,7 +184,8 @@ def test_omz_quantizer_skips_what_it_can_not_feed(
     """Another task is skipped, said, and no failure."""
     other = tmp_path / "model.yml"
     other.write_text(
-        "name: other\ndescription: d\ntask_type: detection\nframework: dldt\nlicense: MIT\nfiles: []\n"
+        "name: other\ndescription: d\ntask_type: detection\n"
+        "framework: dldt\nlicense: MIT\nfiles: []\n"
     )
     assert omz_quantizer.main(["--config", str(other), "--all"]) == 0
     said = capsys.readouterr().out
