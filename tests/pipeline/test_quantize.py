@@ -112,6 +112,20 @@ def test_it_is_skipped_while_nothing_changed_and_made_when_something_did(
     ]
 
 
+def test_the_command_finds_it_made_and_says_so_in_json(
+    built: BuildResult, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """stdout is JSON and nothing else, for a run and for a dry run."""
+    arguments = ["quantize", "--config", str(config), "-o", str(built.request.output)]
+    arguments += ["--calibration", "2", "--frames", "1", "--json"]
+    assert main(arguments) == 0
+    (stage,) = json.loads(capsys.readouterr().out)["stages"]
+    assert (stage["stage"], stage["ran"]) == ("quantize-FP16-INT8", False)
+    assert main([*arguments, "--dry-run"]) == 0
+    (seen,) = json.loads(capsys.readouterr().out)
+    assert seen["action"] == "keep"
+
+
 def test_asked_for_alone_it_has_what_it_is_made_from(
     copy: BuildRequest, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
