@@ -69,7 +69,10 @@ def require_whole(bundle: Path, found: Findings) -> None:
     lines = [
         *(f"missing: {name}" for name in found.missing),
         *(f"extra: {name}" for name in found.extra),
-        *(f"changed: {item.name}: {item.found}, expected {item.expected}" for item in found.changed),
+        *(
+            f"changed: {item.name}: {item.found}, expected {item.expected}"
+            for item in found.changed
+        ),
     ]
     raise BundleError(
         f"{bundle}: is not what its manifest says:\n  " + "\n  ".join(lines),
@@ -91,7 +94,9 @@ def _archive(path: Path, sink: Sink | None) -> Findings:
             place = nullcontext() if sink is None else sink(name)
             with place as target:
                 changed += _compared(entry, size, archive.pieces(stream), target)
-        return Findings(archive.manifest, tuple(sorted(left)), tuple(sorted(extra)), _sorted(changed))
+        return Findings(
+            archive.manifest, tuple(sorted(left)), tuple(sorted(extra)), _sorted(changed)
+        )
 
 
 def _folder(folder: Path) -> Findings:

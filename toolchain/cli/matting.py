@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toolchain import __version__
-from toolchain.cli import evaluate, quantize
+from toolchain.cli import evaluate, package, quantize
 from toolchain.cli.build import build as run_stages
 from toolchain.cli.exits import run
 from toolchain.cli.layers import add_arguments as add_layers
@@ -40,6 +40,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         return show(options.config, as_json=options.json)
     if options.command == "evaluate":
         return evaluate.run(options, request_of(options))
+    if options.command == "package":
+        return package.run(options, request_of(options))
+    if options.command in ("verify", "unpack"):
+        return package.run_bundle(options)
     return run_stages(options)
 
 
@@ -85,9 +89,13 @@ def _parser() -> argparse.ArgumentParser:
         "show the verdict, figures and pictures of a build in one HTML file",
         "matting report --weights bundled --inputs captures",
     )
+    packaging = command("package", package.TEXT, package.EXAMPLE)
+    package.add_bundle_commands(command)
     command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
     for added in (build, download, export, convert, quantization, validate, evaluation, report):
         _add_common(added)
+    _add_common(packaging)
+    package.add_options(packaging)
     for added in (build, download):
         _add_download(added)
     for added in (build, export, convert, validate, evaluation):
