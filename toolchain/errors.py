@@ -17,7 +17,7 @@
     |-- EvaluationError            a dataset or a cluster that gave no trustworthy figures
     |-- ValidationError            outputs differ from the original's by more than the limits
     |-- ReportError                records that no report can be made from
-    |-- PackageError               a build that can't be handed over: not validated, or changed since
+    |-- PackageError               a build that can't be handed over: not validated, or changed
     `-- BundleError                a bundle that is damaged, changed, hostile or does not compute
         `-- SignatureError         not signed, or not by the owner of this key
 

@@ -64,7 +64,10 @@ class OpenedArchive:
             raw = self._path.open("rb")
             self._closing.append(raw)
             self._held = _Held(self._path, gzip.GzipFile(fileobj=raw, mode="rb"))
-            self._tar = tarfile.open(fileobj=self._held, mode="r|")  # type: ignore[call-overload]
+            self._tar = tarfile.open(  # noqa: SIM115 - closed by __exit__
+                fileobj=self._held,  # type: ignore[call-overload]
+                mode="r|",
+            )
             self._closing.append(self._tar)
             first = self._tar.next()
             if first is None or not first.name.endswith(f"/{FILE}") or first.size > SIZE_LIMIT:
@@ -123,9 +126,10 @@ class OpenedArchive:
 
     def _next(self) -> tarfile.TarInfo | None:
         try:
-            return self._tar.next()
+            found: tarfile.TarInfo | None = self._tar.next()
         except UNREADABLE as error:
             raise self._damaged(error) from error
+        return found
 
     def _require_plain(self, info: tarfile.TarInfo) -> None:
         if info.type not in PLAIN or info.sparse is not None or info.size < 0:

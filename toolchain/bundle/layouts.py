@@ -44,8 +44,8 @@ def laid_out(manifest: Manifest, layout: Layout, precision: str | None = None) -
     """Place the files of a plain bundle.
 
     `precision`: the one that is served or stands at the top where a layout has room for one; None:
-    FP16 if it is there.  Raises UsageError for one that the bundle does not hold, or that the layout
-    has no choice of.
+    FP16 if it is there.  Raises UsageError for one that the bundle does not hold, or where the
+    layout has no choice.
     """
     chosen = _chosen(manifest, layout, precision)
     name = manifest.name
@@ -107,10 +107,11 @@ def _with_manifest(
 
 
 def _renamed(facts: dict[str, object], new_paths: dict[str, str]) -> dict[str, object]:
-    """The sample's paths follow the files; what was left out of the layout is left out here."""
-    sample = facts.get("sample")
-    if not isinstance(sample, dict):
+    """Paths follow the files; what was left out of the layout is left out here."""
+    sample, parameters = facts.get("sample"), facts.get("parameters")
+    if not (isinstance(sample, dict) and isinstance(parameters, dict)):
         return facts
+    ports = {new_paths[old]: rows for old, rows in parameters["ports"].items() if old in new_paths}
     inputs = {port: new_paths[path] for port, path in sample["inputs"].items()}
     expected = [
         {
@@ -121,7 +122,12 @@ def _renamed(facts: dict[str, object], new_paths: dict[str, str]) -> dict[str, o
         for row in sample["expected"]
         if row["ir"] in new_paths
     ]
-    return {**facts, "sample": {**sample, "inputs": inputs, "expected": expected}}
+    return {
+        **facts,
+        "config": new_paths[str(facts["config"])],
+        "parameters": {**parameters, "ports": ports},
+        "sample": {**sample, "inputs": inputs, "expected": expected},
+    }
 
 
 def _json(value: object) -> bytes:

@@ -14,15 +14,12 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from toolchain.bundle.archive import SIGNATURE_SUFFIX
 from toolchain.bundle.manifest import FILE, SIGNATURE
 from toolchain.errors import SignatureError, ToolchainError, UsageError
 from toolchain.workspace.atomic import os_errors, write_bytes
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 PASSWORD = "MATTING_SIGN_PASSWORD"  # noqa: S105 - the name of a variable
 
@@ -36,7 +33,7 @@ def signature_of(bundle: Path, given: Path | None = None) -> Path:
     return bundle.with_name(bundle.name + SIGNATURE_SUFFIX)
 
 
-def require_signing() -> ModuleType:
+def require_signing() -> Any:
     """The library.  Raises ToolchainError if it is not installed."""
     try:
         import model_signing
@@ -86,13 +83,13 @@ def verify(folder: Path, key: Path, signature: Path) -> None:
         )
     try:
         config = library.verifying.Config().use_elliptic_key_verifier(public_key=key)
-    except Exception as error:  # noqa: BLE001 - cryptography's own are many
+    except Exception as error:  # cryptography's own are many
         raise _bad_key(key, "public", error) from error
     try:
         with contextlib.redirect_stdout(sys.stderr):
             config.verify(folder, signature)
         covered = _covered(signature)
-    except Exception as error:  # noqa: BLE001 - any reason not to trust it is one
+    except Exception as error:  # any reason not to trust it is one
         reason = str(error) or "the signature does not fit the key and the files"
         raise _not_signed(signature, key, reason) from error
     if FILE not in covered:
@@ -106,7 +103,7 @@ def _signer(key: Path) -> Any:
         return library.signing.Config().use_elliptic_key_signer(
             private_key=key, password=password.encode() if password else None
         )
-    except Exception as error:  # noqa: BLE001 - cryptography's own are many
+    except Exception as error:  # cryptography's own are many
         raise _bad_key(key, "private", error) from error
 
 
@@ -120,7 +117,7 @@ def _covered(signature: Path) -> set[str]:
 
 def _bad_key(path: Path, kind: str, error: Exception) -> UsageError:
     return UsageError(
-        f"{path}: can't be used as a {kind} key: {str(error).splitlines()[0] if str(error) else ''}",
+        f"{path}: can't be used as a {kind} key: {(str(error) or 'it is none').splitlines()[0]}",
         kept="Nothing was written.",
         hint="A key is a PEM file of the curve P-256, P-384 or P-521: "
         "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem; "

@@ -210,8 +210,8 @@ def _as_text(result: VerifyResult) -> list[str]:
     if result.signed is not None:
         lines.append("signed   by the owner of the key")
     lines += [
-        f"sample   {run.precision:9} {run.output}: {run.different:.4%} of the values differ by more "
-        f"than 1/255, allowed {run.allowed:.4%}: {_verdict(run.passed)}"
+        f"sample   {run.precision:9} {run.output}: {run.different:.4%} of the values are off by "
+        f"over 1/255, allowed {run.allowed:.4%}: {_verdict(run.passed)}"
         for run in result.runs
     ]
     return lines

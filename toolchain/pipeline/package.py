@@ -16,7 +16,7 @@ from toolchain.stages.package import PackageRequest, PackageResult, package
 
 @dataclass(frozen=True)
 class PackagingRequest:
-    """Package what `build` made.  `target`: the archive's folder.  `key`: a private one, or None."""
+    """Package what `build` made.  `target`: for the archive.  `key`: a private one, or None."""
 
     build: BuildRequest
     version: str

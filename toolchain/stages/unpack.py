@@ -21,8 +21,8 @@ from toolchain.workspace.atomic import TEMPORARY_SUFFIX, os_errors
 class UnpackRequest:
     """`bundle`: an archive, or the folder of a plain one.  `target`: a folder, new or empty.
 
-    `precision`: see `laid_out`.  `key`, `signature`: as for the verification.  `sign`: a private key
-    to sign what is laid out, None: a signature that was there stays with the plain layout.
+    `precision`: see `laid_out`.  `key`, `signature`: as for the verification.  `sign`: a private
+    key to sign what is laid out, None: a signature that was there stays with the plain layout.
     """
 
     bundle: Path

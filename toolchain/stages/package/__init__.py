@@ -109,8 +109,9 @@ def _entry(item: Item) -> Entry:
         return entry_of(item.path, item.source, item.role)
     with os_errors(item.source, "read"):
         size = item.source.stat().st_size
-        sums = (file_digest(item.source, kind).value for kind in ("sha256", "sha384"))
-        return Entry(item.path, size, *sums, item.role)
+        sha256 = file_digest(item.source).value
+        sha384 = file_digest(item.source, "sha384").value
+        return Entry(item.path, size, sha256, sha384, item.role)
 
 
 def _sign(manifest: Manifest, sources: dict[str, Source], target: Path, key: Path) -> None:

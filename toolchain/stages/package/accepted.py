@@ -41,8 +41,8 @@ class Accepted:
 def accepted(request: PackageRequest) -> Accepted:
     """The build's records.
 
-    Raises PackageError if validation.json is not there, says fail, was not written by the validation,
-    or speaks of other files than those that are there; likewise for the report.
+    Raises PackageError if validation.json is not there, says fail, was not written by the
+    validation, or speaks of other files than those that are there; likewise for the report.
     """
     from toolchain.stages.package.ports import ports_of
 
@@ -107,21 +107,26 @@ def _evaluation(request: PackageRequest, validation: Json) -> Json | None:
 
 def _record(path: Path, without: str) -> Json:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or found["schema"] != SCHEMA:
-            raise ValueError(f"expected a record of schema {SCHEMA}")
+        found: Json = json.loads(path.read_text(encoding="utf-8"))
+        known = found["schema"] == SCHEMA
     except FileNotFoundError as error:
         raise PackageError(
             f"{path}: is not there: this build {without}",
             kept="Nothing was packaged.",
             hint="Run `matting build` with the same options first.",
         ) from error
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise PackageError(
-            f"{path}: can't be read: {error}",
+            f"{path}: can't be read as a record: {error}",
             kept="Nothing was packaged.",
             hint="Run `matting build` with the same options first.",
         ) from error
+    if not known:
+        raise PackageError(
+            f"{path}: is of schema {found['schema']!r}, expected {SCHEMA}",
+            kept="Nothing was packaged.",
+            hint="Make it again with this version of the toolchain.",
+        )
     return found
 
 

@@ -23,14 +23,14 @@ USE = (
     "same camera with nobody in it. Made for video calls, recordings and compositing."
 )
 NOT_FOR = (
-    "Frames without a plate, or with one of another scene; moving cameras; identifying anybody: "
-    "the model knows nothing of who is in the frame.",
+    "frames without a plate, or with one of another scene; moving cameras; identifying anybody: "
+    "the model knows nothing of who is in the frame."
 )
 LIMITS = (
-    "The camera must not move between plate and frame, and its exposure and white balance must "
-    "stay as they were; what differs from the plate counts as foreground, shadows included.",
+    "The camera, its exposure and white balance have to stay as they were for the plate.",
+    "What differs from the plate counts as foreground: moved furniture, and strong shadows.",
     "Where clothes have the colour of what is behind them, expect holes.",
-    "Frames are of the fixed size below; others have to be resized, and mattes back again.",
+    "Frames are of the fixed size above; others have to be resized, and mattes back again.",
 )
 
 
@@ -121,7 +121,7 @@ def _body(request: PackageRequest, build: Accepted) -> Iterator[str]:
     yield from (safe(re.sub("[<>]", "", request.model.description)), "")
     if facts["weights"] == "bundled":
         yield from (f"> **Demonstration weights.** {safe(DEMONSTRATION)}", "")
-    yield from ("## Use", "", USE, "", f"Not for: {NOT_FOR[0]}", "")
+    yield from ("## Use", "", USE, "", f"Not for: {NOT_FOR}", "")
     yield from _snippet(request, build)
     yield from ("## Inputs and outputs", "")
     for title, path in _models(build):
@@ -201,8 +201,7 @@ def _snippet(request: PackageRequest, build: Accepted) -> Iterator[str]:
     kind = "np.uint8" if port["type"] == "u8" else "np.float32"
     planes = "" if port["layout"] == "NHWC" else ".transpose(0, 3, 1, 2)"
     yield from (
-        "In Python, from the bundle's folder (in the Hub's layout the IR is called "
-        "`openvino_model.xml`):",
+        "In Python, in the bundle's folder (on the Hub the IR is called `openvino_model.xml`):",
         "",
         "```python",
         "import numpy as np",

@@ -29,7 +29,7 @@ def sbom(request: PackageRequest, build: Accepted, files: list[Entry]) -> bytes:
         request.layout.name, request.version, ComponentType.MACHINE_LEARNING_MODEL, "model"
     )
     model.description = " ".join(request.model.description.split())
-    _license(model)
+    _license(model, build)
     model.components = [_file(entry) for entry in files if entry.role in FILE_ROLES]
     bom = Bom(serial_number=uuid.UUID(int=0))
     bom.metadata.component = model
@@ -53,10 +53,11 @@ def _component(name: str, version: str | None, kind: Any, ref: str) -> Any:
     return Component(name=name, version=version, type=kind, bom_ref=ref)
 
 
-def _license(component: Any) -> None:
+def _license(component: Any, build: Accepted) -> None:
     from cyclonedx.model.license import DisjunctiveLicense
 
-    component.licenses = [DisjunctiveLicense(id=licences()[0].spdx)]
+    count = 2 if build.facts["weights"] == "bundled" else 1  # these are the toolchain's own
+    component.licenses = [DisjunctiveLicense(id=licence.spdx) for licence in licences()[:count]]
 
 
 def _file(entry: Entry) -> Any:
