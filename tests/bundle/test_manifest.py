@@ -16,7 +16,7 @@ from toolchain.errors import BundleError
 
 DATA = manifest_of(FILES).dumped()
 PARTS = st.text("ab0äжß", min_size=1, max_size=8)
-TEXT = st.text("ab \n\"\\\u2028\U0001f600", max_size=8)
+TEXT = st.text('ab \n"\\\u2028\U0001f600', max_size=8)
 
 
 @settings(deadline=None)
