@@ -45,6 +45,7 @@ def test_imports_run_one_way() -> None:
         ["toolchain.cli.matting", "--help"],
         ["toolchain.cli.matting", "build", "--help"],
         ["toolchain.cli.matting", "evaluate", "--help"],
+        ["toolchain.cli.matting", "verify", "--help"],
         ["toolchain.cli.omz_info_dumper", "--all"],
         ["toolchain.cli.omz_downloader", "--help"],
         ["toolchain.cli.omz_converter", "--print_all"],

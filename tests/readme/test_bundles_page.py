@@ -1,4 +1,4 @@
-"""docs/bundles.md is true: its commands parse, its table is of a real bundle, its code loads one."""
+"""docs/bundles.md is true: its commands parse, its table fits a bundle, its code loads it."""
 
 from __future__ import annotations
 

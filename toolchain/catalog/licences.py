@@ -20,7 +20,7 @@ class Licence:
 
 def licences() -> tuple[Licence, ...]:
     """The model's, then the toolchain's.  Raises CatalogError if a text is not there."""
-    installed, checkout = DATA / "licenses", PACKAGE.parent
+    installed, checkout = DATA / "licences", PACKAGE.parent
     name = "BackgroundMattingV2-MIT.txt"
     return (
         Licence("MIT", "the model", _first(installed / name, checkout / "licenses" / name)),

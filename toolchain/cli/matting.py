@@ -65,7 +65,6 @@ def _parser() -> argparse.ArgumentParser:
             epilog=f"example:\n  {example}\n",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        added.add_argument("--config", type=Path, metavar="PATH", help="another model.yml")
         added.add_argument("--json", action="store_true", help="the result as JSON on stdout")
         return added
 
@@ -91,7 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     packaging = command("package", package.TEXT, package.EXAMPLE)
     package.add_bundle_commands(command)
-    command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
+    info = command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
+    _add_config(info)
     for added in (build, download, export, convert, quantization, validate, evaluation, report):
         _add_common(added)
     _add_common(packaging)
@@ -129,7 +129,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="PATH", help="another model.yml")
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
     parser.add_argument(
         "--weights",
         default="upstream",
