@@ -19,6 +19,7 @@ from toolchain.errors import UsageError
 Layout = Literal["plain", "ovms", "huggingface", "omz"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 PREFERRED = ("FP16", "FP32")  # what is served where one has to be chosen
+OF_A_PRECISION = ("ir", "onnx", "sample-output", "quantization")
 MOUNT = "/models"  # where the server's container finds its repository
 # The Hub stores what these name outside git.
 ATTRIBUTES = "".join(
@@ -54,7 +55,7 @@ def laid_out(manifest: Manifest, layout: Layout, precision: str | None = None) -
         placed = [
             (f"{name}/1/{path.rpartition('/')[2]}" if role == "ir" else f"about/{path}", path)
             for path, role in _files(manifest)
-            if role not in ("ir", "onnx") or path.startswith(f"{chosen}/")
+            if role not in OF_A_PRECISION or f"/{chosen}/" in f"/{path}"
         ]
         served = {"config": {"name": name, "base_path": f"{MOUNT}/{name}"}}
         made["config.json"] = _json({"model_config_list": [served]})

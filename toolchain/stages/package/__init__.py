@@ -31,10 +31,10 @@ STEPS = 4
 def package(request: PackageRequest, listener: Listener | None = None) -> PackageResult:
     """Write `<name>-<version>.tar.gz` into `request.target`, and its signature if there is a key.
 
-    The same build gives the same bytes anywhere, at any time.  Raises PackageError for a build that
-    is not validated, failed, or was changed since; UsageError for a key that can't be used;
-    WorkspaceError if the archive can't be written.  An archive that was there stays until the new
-    one is whole.
+    The same build gives the same bytes in any folder, at any time, by any user.  Raises
+    PackageError for a build that is not validated, failed, or was changed since; UsageError for a
+    key that can't be used; WorkspaceError if the archive can't be written.  An archive that was
+    there stays until the new one is whole.
     """
     if request.key is not None:
         require_key(request.key)
