@@ -78,6 +78,7 @@ def test_a_build_makes_it_and_the_verdict_has_its_rows(built: BuildResult) -> No
         "convert-FP16",
         "quantize-FP16-INT8",
         "validate",
+        "report",
     ]
     folder = built.request.layout.folder
     assert {path.name for path in (folder / "FP16-INT8").iterdir()} == {
@@ -109,6 +110,7 @@ def test_it_is_skipped_while_nothing_changed_and_made_when_something_did(
     ] == [
         "quantize-FP16-INT8",
         "validate",
+        "report",
     ]
 
 
