@@ -21,10 +21,12 @@ class Matte:
     `alpha`: H x W, how much of each pixel is foreground.  `foreground`: H x W x 3, RGB, its colour
     without the background shining through (straight, not premultiplied; meaningless where alpha
     is 0).  Both float32, 0..1; from a `Matting` with `as_bytes` uint8, 0..255.
+    `seconds`: how long the model took for it.
     """
 
     alpha: npt.NDArray[Any]
     foreground: npt.NDArray[Any]
+    seconds: float = 0.0
 
     def cutout(self) -> Pixels:
         """H x W x 4 uint8 RGBA, straight alpha: what PNG and ProRes 4444 hold."""

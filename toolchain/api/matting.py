@@ -202,7 +202,7 @@ class Matting:
     def _brought_back(ready: Prepared, found: Prediction) -> Matte:
         fit = ready.fit
         foreground = fit.foreground(found.fgr, ready.src, ready.whole)
-        return Matte(fit.alpha(found.pha), np.ascontiguousarray(foreground))
+        return Matte(fit.alpha(found.pha), np.ascontiguousarray(foreground), found.seconds)
 
 
 @dataclass(frozen=True)

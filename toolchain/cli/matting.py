@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toolchain import __version__
-from toolchain.cli import evaluate, quantize
+from toolchain.cli import evaluate, live, quantize
 from toolchain.cli.build import build as run_stages
 from toolchain.cli.exits import run
 from toolchain.cli.layers import add_arguments as add_layers
@@ -22,6 +22,7 @@ examples:
   matting build --weights my.pth --name my-matte  your own checkpoint of this network
   matting build --dry-run                         say what would be done, touch nothing
   matting evaluate --weights bundled --frames 8   metrics of what was built, on known truth
+  matting run --src clip.mp4 --bgr plate.png -o out.mp4  see it work
   matting info --json                             the model's facts for a script
 """
 
@@ -40,6 +41,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         return show(options.config, as_json=options.json)
     if options.command == "evaluate":
         return evaluate.run(options, request_of(options))
+    if options.command == "run":
+        return live.run(options)
     return run_stages(options)
 
 
@@ -85,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "show the verdict, figures and pictures of a build in one HTML file",
         "matting report --weights bundled --inputs captures",
     )
+    live.add_parser(commands)
     command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
     for added in (build, download, export, convert, quantization, validate, evaluation, report):
         _add_common(added)

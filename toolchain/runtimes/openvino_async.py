@@ -106,7 +106,7 @@ class OpenVinoQueue:
 def _deliver(request: Any, future: Future[Prediction]) -> None:
     try:
         pha, fgr = (np.array(request.get_tensor(name).data) for name in ("pha", "fgr"))
-        future.set_result(Prediction(pha[0, 0], fgr[0].transpose(1, 2, 0)))
+        future.set_result(Prediction(pha[0, 0], fgr[0].transpose(1, 2, 0), request.latency / 1000))
     except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
         future.set_exception(error)
 
@@ -114,7 +114,7 @@ def _deliver(request: Any, future: Future[Prediction]) -> None:
 def _deliver_bytes(request: Any, future: Future[Prediction]) -> None:
     try:
         pha, fgr = (np.array(request.get_tensor(name).data) for name in OUTPUTS)
-        future.set_result(Prediction(pha[0, 0], fgr[0]))
+        future.set_result(Prediction(pha[0, 0], fgr[0], request.latency / 1000))
     except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
         future.set_exception(error)
 

@@ -15,11 +15,13 @@ from toolchain.runtimes.base import Pixels, Runtime
 class Prediction:
     """`pha`: H x W; `fgr`: H x W x 3, RGB; of the model's size.
 
-    Both float32, 0..1, or from a queue that was asked for bytes uint8, 0..255.
+    Both float32, 0..1, or from a queue that was asked for bytes uint8, 0..255.  `seconds`: how
+    long the inference took, 0 where nobody measured.
     """
 
     pha: npt.NDArray[Any]
     fgr: npt.NDArray[Any]
+    seconds: float = 0.0
 
 
 class InferenceQueue(Protocol):

@@ -1,0 +1,124 @@
+"""A clean plate moved and lit as the frame is: what `--align` and `--match-exposure` do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.live.extras import opencv
+from toolchain.measures.plate import PlateOffset, median_difference, plate_offset
+from toolchain.runtimes.base import Pixels
+
+Align = Literal["off", "translation", "homography"]
+FEATURES, NEEDED = 4000, 20  # corners looked for, and how many have to agree
+STRAY = 2.0  # pixels that a corner may lie off
+STEPS, ENOUGH = 40, 1e-4  # of the refinement
+BLUR = 5
+SHARE = 0.75  # of the pixels, those that agree best, are what the refinement looks at
+BETTER = 0.98  # what the difference must fall to, for a moved plate to be taken
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What was done to a plate.  `before`, `after`: median differences to the frame, 0..255.
+
+    `moved`: the 3 x 3 matrix from the plate's pixels (x, y, 1) to the frame's, None where it was
+    left; `gains`: what its R, G, B were multiplied by.
+    """
+
+    plate: Pixels
+    offset: PlateOffset
+    moved: npt.NDArray[np.float64] | None
+    gains: tuple[float, float, float]
+    before: float
+    after: float
+
+
+def corrected(src: Pixels, bgr: Pixels, align: Align, *, exposure: bool) -> Correction:
+    """The plate `bgr` for the frame `src`, H x W x 3 uint8 RGB both.
+
+    `align`: by a translation, or a homography (for a camera that turned); kept only if the plate
+    agrees better with the frame then.  What a moved plate does not reach is taken from the frame,
+    so that it counts as background.  `exposure`: multiply each channel by its measured gain.
+    """
+    offset = plate_offset(src, bgr)
+    before = median_difference(src, bgr)
+    plate, moved = bgr, None
+    gains = offset.gains if exposure else (1.0, 1.0, 1.0)
+    if align != "off":
+        lit = _lit(bgr, offset.gains)  # corners and refinement see the same light in both
+        matrix = _translation(src, lit, offset) if align == "translation" else _homography(src, lit)
+        if matrix is not None:
+            there = _warped(lit, matrix, src)
+            if median_difference(src, there) <= BETTER * median_difference(src, lit):
+                plate, moved = _warped(bgr, matrix, src), matrix
+    if exposure:
+        if moved is not None:
+            gains = plate_offset(src, plate).gains
+        plate = _lit(plate, gains)
+    after = median_difference(src, plate)
+    return Correction(plate, offset, moved, gains, before, after)
+
+
+def _lit(plate: Pixels, gains: tuple[float, float, float]) -> Pixels:
+    table = np.clip(np.rint(np.arange(256)[:, None] * np.array(gains)), 0, 255).astype(np.uint8)
+    return np.dstack([table[plate[..., channel], channel] for channel in range(3)])
+
+
+def _translation(src: Pixels, bgr: Pixels, offset: PlateOffset) -> npt.NDArray[np.float64] | None:
+    matrix = np.array([[1, 0, offset.shift[0]], [0, 1, offset.shift[1]]], np.float32)
+    return _refined(src, bgr, matrix, opencv().MOTION_TRANSLATION)
+
+
+def _homography(src: Pixels, bgr: Pixels) -> npt.NDArray[np.float64] | None:
+    cv = opencv()
+    finder = cv.ORB_create(FEATURES)
+    (ours, one), (theirs, other) = (
+        finder.detectAndCompute(cv.cvtColor(picture, cv.COLOR_RGB2GRAY), None)
+        for picture in (src, bgr)
+    )
+    if one is None or other is None:
+        return None
+    matches = cv.BFMatcher(cv.NORM_HAMMING, crossCheck=True).match(other, one)
+    if len(matches) < NEEDED:
+        return None
+    places = np.array([theirs[match.queryIdx].pt for match in matches], np.float32)
+    goals = np.array([ours[match.trainIdx].pt for match in matches], np.float32)
+    matrix, agreed = cv.findHomography(places, goals, cv.RANSAC, STRAY)
+    if matrix is None or int(agreed.sum()) < NEEDED:
+        return None
+    return _refined(src, bgr, matrix.astype(np.float32), cv.MOTION_HOMOGRAPHY)
+
+
+def _refined(
+    src: Pixels, bgr: Pixels, matrix: npt.NDArray[np.float32], kind: int
+) -> npt.NDArray[np.float64]:
+    """By maximising the enhanced correlation (Evangelidis and Psarakis, 2008) where they agree."""
+    cv = opencv()
+    full = np.eye(3)
+    full[: len(matrix)] = matrix
+    apart = cv.GaussianBlur(np.abs(src.astype(np.float32) - _warped(bgr, full, src)), (0, 0), 8)
+    apart = apart.mean(2)
+    mask = (apart <= np.quantile(apart, SHARE)).astype(np.uint8) * 255
+    grey = [cv.cvtColor(picture, cv.COLOR_RGB2GRAY) for picture in (src, bgr)]
+    inverse = np.linalg.inv(full)[: len(matrix)].astype(np.float32)
+    criteria = (cv.TERM_CRITERIA_EPS | cv.TERM_CRITERIA_COUNT, STEPS, ENOUGH)
+    try:
+        _, inverse = cv.findTransformECC(grey[0], grey[1], inverse, kind, criteria, mask, BLUR)
+    except cv.error:  # it did not converge: what it began with is the best there is
+        return full
+    full[:] = np.eye(3)
+    full[: len(inverse)] = inverse
+    return np.asarray(np.linalg.inv(full))
+
+
+def _warped(plate: Pixels, matrix: npt.NDArray[Any], src: Pixels) -> Pixels:
+    cv = opencv()
+    size = src.shape[1], src.shape[0]
+    there = cv.warpPerspective(plate, matrix, size, flags=cv.INTER_LINEAR)
+    whole = np.full(plate.shape[:2], 255, np.uint8)
+    reached = cv.warpPerspective(whole, matrix, size, flags=cv.INTER_LINEAR) == 255  # noqa: PLR2004
+    return np.where(reached[..., None], there, src)
