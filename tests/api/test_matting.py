@@ -22,8 +22,8 @@ SIZE = (320, 192)
 
 
 @pytest.fixture(scope="module")
-def model(validated: Path) -> toolchain.Matting:
-    return toolchain.Matting(validated, hint="f32")
+def model(converted: Path) -> toolchain.Matting:
+    return toolchain.Matting(converted, hint="f32")
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,10 @@ def test_it_gives_what_the_runtime_gives(model: toolchain.Matting, frames: list[
 
 
 def test_bytes_are_the_rounded_floats(
-    model: toolchain.Matting, validated: Path, frames: list[Frame]
+    model: toolchain.Matting, converted: Path, frames: list[Frame]
 ) -> None:
     """With `as_bytes` each value is the float one times 255, rounded to nearest."""
-    with toolchain.Matting(validated, hint="f32", as_bytes=True) as small:
+    with toolchain.Matting(converted, hint="f32", as_bytes=True) as small:
         found = small.matte(frames[1].src, frames[1].bgr)
     exact = model.matte(frames[1].src, frames[1].bgr)
     assert found.alpha.dtype == found.foreground.dtype == np.uint8
@@ -60,11 +60,11 @@ def test_bytes_are_the_rounded_floats(
 @pytest.mark.parametrize("size", [(640, 384), (401, 333), (90, 260), (320, 100)])
 @pytest.mark.parametrize("as_bytes", [False, True])
 def test_any_size_comes_back_at_its_size(
-    validated: Path, size: tuple[int, int], as_bytes: bool
+    converted: Path, size: tuple[int, int], as_bytes: bool
 ) -> None:
     """Larger, smaller, upright or odd: the matte has the frame's size and the values' range."""
     frame = composite(7, *size)
-    with toolchain.Matting(validated, as_bytes=as_bytes) as model:
+    with toolchain.Matting(converted, as_bytes=as_bytes) as model:
         found = model.matte(frame.src, frame.bgr)
     assert found.alpha.shape == (size[1], size[0])
     assert found.foreground.shape == (size[1], size[0], 3)
@@ -158,10 +158,10 @@ def test_what_is_no_pair_is_said(
         model.matte(src, bgr)
 
 
-def test_a_device_that_is_not_there_is_said(validated: Path) -> None:
+def test_a_device_that_is_not_there_is_said(converted: Path) -> None:
     """An unknown device is a ValidationError that names it."""
     with pytest.raises(ValidationError, match="can't run it on TPU"):
-        toolchain.Matting(validated, device="TPU")
+        toolchain.Matting(converted, device="TPU")
 
 
 def test_importing_it_loads_nothing_heavy() -> None:

@@ -51,6 +51,8 @@ def write_clip(
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.options = "yuv420p", {"crf": "10", "g": str(key_every)}
         tone = container.add_stream(sound, rate=SOUND_RATE) if sound else None
+        if tone is not None:
+            tone.codec_context.layout = "mono"
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         for number, pixels in enumerate(frames):
@@ -60,7 +62,6 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if tone is not None:
-            tone.codec_context.layout = "mono"
             for frame in beeps(len(frames) / RATE):
                 container.mux(tone.encode(frame))
             container.mux(tone.encode(None))
@@ -89,7 +90,7 @@ def write_folder(folder: Path, frames: Sequence[np.ndarray]) -> Path:
 
 
 def read_clip(path: Path, codec: str | None = None) -> tuple[list[np.ndarray], list[Fraction]]:
-    """H x W x 4 of every frame, and when it is shown.  `codec`: a decoder other than the default."""
+    """H x W x 4 of every frame, and when it is shown.  `codec`: another than the usual decoder."""
     pixels, times = [], []
     with closing(av.open(str(path))) as container:
         stream = container.streams.video[0]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toolchain import __version__
-from toolchain.cli import evaluate, live, quantize
+from toolchain.cli import evaluate, live, quantize, serve
 from toolchain.cli.build import build as run_stages
 from toolchain.cli.exits import run
 from toolchain.cli.layers import add_arguments as add_layers
@@ -43,6 +43,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         return evaluate.run(options, request_of(options))
     if options.command == "run":
         return live.run(options)
+    if options.command == "serve":
+        return serve.run(options)
     return run_stages(options)
 
 
@@ -89,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         "matting report --weights bundled --inputs captures",
     )
     live.add_parser(commands)
+    serve.add_parser(commands)
     command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
     for added in (build, download, export, convert, quantization, validate, evaluation, report):
         _add_common(added)

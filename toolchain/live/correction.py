@@ -63,6 +63,35 @@ def corrected(src: Pixels, bgr: Pixels, align: Align, *, exposure: bool) -> Corr
     return Correction(plate, offset, moved, gains, before, after)
 
 
+def advice(found: Correction, *, align: bool, exposure: bool) -> list[str]:
+    """What a person should know about the plate, in sentences; none where it fits.
+
+    `align`, `exposure`: what was asked for.
+    """
+    offset = found.offset
+    lines, helps = [], []
+    x, y = offset.shift
+    if offset.moved:
+        lines.append(f"The frame is shifted against the plate by {x:+.1f}, {y:+.1f} pixels.")
+    if offset.exposed:
+        gains = ", ".join(f"{gain:.2f}" for gain in offset.gains)
+        lines.append(f"The frame is exposed otherwise than the plate: R, G, B times {gains}.")
+    if offset.moved and not align:
+        helps.append("--align")
+    if offset.exposed and not exposure:
+        helps.append("--match-exposure")
+    if helps:
+        lines.append(f"Mattes will suffer; take the plate again, or try {' '.join(helps)}.")
+    if align or exposure:
+        lines.append(
+            f"Plate put right: median difference to the frame {found.before:.1f} -> "
+            f"{found.after:.1f} of 255."
+        )
+        if align and found.moved is None:
+            lines.append("No move of the plate brought it nearer; it stays where it is.")
+    return lines
+
+
 def _lit(plate: Pixels, gains: tuple[float, float, float]) -> Pixels:
     table = np.clip(np.rint(np.arange(256)[:, None] * np.array(gains)), 0, 255).astype(np.uint8)
     return np.dstack([table[plate[..., channel], channel] for channel in range(3)])

@@ -19,7 +19,7 @@ from toolchain.api.matting import Matting, Prepared
 from toolchain.errors import FrameError, ToolchainError
 from toolchain.live.ahead import ahead
 from toolchain.live.backgrounds import TRANSPARENT, Background, Behind, open_background
-from toolchain.live.correction import Align, Correction, corrected
+from toolchain.live.correction import Align, Correction, advice, corrected
 from toolchain.live.plates import Plates
 from toolchain.live.sinks import Sink, check, holds_alpha, open_sink
 from toolchain.live.sources import Shot, Source, open_source
@@ -211,7 +211,9 @@ class _Way:
             )
             if first:
                 self.correction = found
-                for line in advice(found, self.request):
+                for line in advice(
+                    found, align=self.request.align != "off", exposure=self.request.exposure
+                ):
                     self.talk.note(line)
             self._right = found.plate
         return self._right if asked and self._right is not None else plate
@@ -235,33 +237,6 @@ class _Way:
             error.kept = "Nothing was written."
         else:
             error.kept = f"The frames until then, {finished}, are in {written}."
-
-
-def advice(found: Correction, request: RunRequest) -> list[str]:
-    """What a person should know about the plate, in sentences; none where it fits."""
-    offset = found.offset
-    lines = []
-    x, y = offset.shift
-    if offset.moved:
-        lines.append(f"The frame is shifted against the plate by {x:+.1f}, {y:+.1f} pixels.")
-    if offset.exposed:
-        gains = ", ".join(f"{gain:.2f}" for gain in offset.gains)
-        lines.append(f"The frame is exposed otherwise than the plate: R, G, B times {gains}.")
-    helps = []
-    if offset.moved and request.align == "off":
-        helps.append("--align")
-    if offset.exposed and not request.exposure:
-        helps.append("--match-exposure")
-    if helps:
-        lines.append(f"Mattes will suffer; take the plate again, or try {' '.join(helps)}.")
-    if request.align != "off" or request.exposure:
-        lines.append(
-            f"Plate put right: median difference to the frame {found.before:.1f} -> "
-            f"{found.after:.1f} of 255."
-        )
-        if request.align != "off" and found.moved is None:
-            lines.append("No move of the plate brought it nearer; it stays where it is.")
-    return lines
 
 
 def _told(found: Correction | None) -> dict[str, Any]:
