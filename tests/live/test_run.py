@@ -188,7 +188,8 @@ def test_one_picture_of_any_size(converted: Path, place: Path, tmp_path: Path) -
         output = tmp_path / f"out{suffix}"
         result = run(asked(converted, place, output, src=str(place / "frame.png")))
         assert (result.frames, result.written) == (1, output)
-        assert (Image.open(output).size, Image.open(output).mode) == (SIZE, mode)
+        with Image.open(output) as picture:
+            assert (picture.size, picture.mode) == (SIZE, mode)
 
 
 def test_plates_go_by_name_or_in_order(

@@ -14,6 +14,7 @@ from toolchain.api.matte import Matte
 from toolchain.errors import FrameError, WorkspaceError
 from toolchain.live.backgrounds import Behind
 from toolchain.live.extras import video
+from toolchain.live.fragments import trim
 from toolchain.live.sinks import shown
 from toolchain.live.sound import Sound
 from toolchain.live.sources import Shot, Source
@@ -144,6 +145,9 @@ class EncodedVideo:
         return self._left
 
     def _leave(self, *, complete: bool) -> Path | None:
+        if not complete and self._how.muxer is FRAGMENTS:
+            with contextlib.suppress(OSError):
+                trim(self._part)
         if not self._part.exists() or not self._part.stat().st_size:
             self._part.unlink(missing_ok=True)
             return None

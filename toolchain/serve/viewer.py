@@ -29,7 +29,7 @@ class _Plate:
 
     sent: Pixels
     used: Pixels
-    measured: float = 0.0
+    measured: float = -REMEASURED  # when, by the monotonic clock
 
 
 @dataclass(eq=False)
@@ -62,9 +62,7 @@ class Viewer:
                 task.cancel()
             ended = await asyncio.gather(work, listen, return_exceptions=True)
         for end in ended:
-            if isinstance(end, Exception) and not isinstance(
-                end, WebSocketDisconnect | RuntimeError
-            ):
+            if isinstance(end, Exception) and not isinstance(end, GONE):
                 raise end
 
     async def _listen(self) -> None:
@@ -101,7 +99,7 @@ class Viewer:
             self._align = bool(told.get("align", self._align))
             self._exposure = bool(told.get("exposure", self._exposure))
             if self._plate is not None:
-                self._plate.measured = 0.0
+                self._plate.measured = -REMEASURED
         if "model" in told:
             key, hint = str(told["model"]), str(told.get("hint", HINTS[0]))
             model = await asyncio.to_thread(self.models.get, key, hint)
@@ -123,30 +121,34 @@ class Viewer:
             if sent is None or self._model is None:
                 continue
             try:
+                await self._measured(sent)
                 answer = await asyncio.to_thread(self._answer, sent, self._model, self._plate)
             except ToolchainError as error:
                 await self._tell(type="error", message=error.message, number=sent.number)
                 continue
             await self.socket.send_bytes(answer)
-            if self._plate is not None and time.monotonic() - self._plate.measured > REMEASURED:
-                await self._measure(sent, self._plate)
 
     def _answer(self, sent: messages.Sent, model: Matting, plate: _Plate | None) -> bytes:
         began = time.perf_counter()
         frame = messages.decoded(sent.picture)
         if plate is None:
             raise FrameError("no clean plate yet")
+        _require_alike(frame, plate.used)
         matte: Matte = model.matte(frame, plate.used)
         return messages.reply(sent.number, self._dropped, matte, time.perf_counter() - began)
 
-    async def _measure(self, sent: messages.Sent, plate: _Plate) -> None:
-        """Hold the plate against the frame; tell what is off, and put right what is asked for."""
+    async def _measured(self, sent: messages.Sent) -> None:
+        """Hold the plate against the frame now and then, and put right what is asked for."""
+        plate = self._plate
+        if plate is None or time.monotonic() - plate.measured < REMEASURED:
+            return
         plate.measured = time.monotonic()
         align: Align = "homography" if self._align and find_spec("cv2") else "off"
         exposure = self._exposure
 
         def look() -> Correction:
             frame = messages.decoded(sent.picture)
+            _require_alike(frame, plate.sent)
             return corrected(frame, plate.sent, align, exposure=exposure)
 
         found = await asyncio.to_thread(look)
@@ -158,3 +160,11 @@ class Viewer:
 
     async def _tell(self, **what: Any) -> None:
         await self.socket.send_json(what)
+
+
+def _require_alike(frame: Pixels, plate: Pixels) -> None:
+    if frame.shape != plate.shape:
+        raise FrameError(
+            f"the plate is {plate.shape[1]}x{plate.shape[0]}, the frame "
+            f"{frame.shape[1]}x{frame.shape[0]}: take the plate again"
+        )
