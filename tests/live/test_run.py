@@ -67,7 +67,11 @@ def asked(converted: Path, place: Path, output: Path, **changes: Any) -> RunRequ
 
 
 def pictures(folder: Path) -> list[np.ndarray]:
-    return [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
+    found = []
+    for path in sorted(folder.glob("*.png")):
+        with Image.open(path) as picture:
+            found.append(np.asarray(picture))
+    return found
 
 
 def test_a_folder_becomes_cutouts(

@@ -24,7 +24,7 @@ def walk(count: int, size: tuple[int, int] = SIZE) -> tuple[list[np.ndarray], np
     """Frames and their clean plate, H x W x 3 uint8: each frame is another one, with noise."""
     random = np.random.default_rng(3)
     room = scene(random, *size)
-    alpha, colour = figure(np.random.default_rng(14), *size)
+    alpha, colour = figure(np.random.default_rng(1), *size)
     frames = []
     for number in range(count):
         moved = ndimage.shift(alpha, (0, 3 * number - 20), order=1)[..., None]
@@ -117,3 +117,15 @@ def envelope(path: Path) -> np.ndarray:
     step = SOUND_RATE // 20
     whole = samples[: len(samples) // step * step].reshape(-1, step)
     return np.abs(whole).mean(1)
+
+
+def write_camera(path: Path, frames: Sequence[np.ndarray], rate: int) -> Path:
+    """A .y4m file that Chromium's fake camera plays over and over."""
+    with av.open(str(path), "w", format="yuv4mpegpipe") as container:
+        stream = container.add_stream("wrapped_avframe", rate=rate)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for pixels in frames:
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+            container.mux(stream.encode(frame))
+    return path

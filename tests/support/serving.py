@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import websocket
@@ -47,6 +49,20 @@ def server(model: Path, *more: str) -> Iterator[str]:
             raise
     assert "Traceback" not in said, said
     assert process.returncode == 0
+
+
+def handshake(address: str, **headers: str) -> int:
+    """The status with which a socket is granted (101) or refused."""
+    parts = urlsplit(address)
+    asked = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Version": "13",
+    }
+    with closing(http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)) as connection:
+        connection.request("GET", "/socket", headers=asked | headers)
+        return connection.getresponse().status
 
 
 class Viewer:

@@ -40,8 +40,8 @@ class Correction:
 def corrected(src: Pixels, bgr: Pixels, align: Align, *, exposure: bool) -> Correction:
     """The plate `bgr` for the frame `src`, H x W x 3 uint8 RGB both.
 
-    `align`: by a translation, or a homography (for a camera that turned); kept only if the plate
-    agrees better with the frame then.  What a moved plate does not reach is taken from the frame,
+    `align`: by a translation, or by a homography (for a camera that turned) if that brings it
+    nearer; kept only if the plate agrees better with the frame then.  What a moved plate does not reach is taken from the frame,
     so that it counts as background.  `exposure`: multiply each channel by its measured gain.
     """
     offset = plate_offset(src, bgr)
@@ -50,11 +50,13 @@ def corrected(src: Pixels, bgr: Pixels, align: Align, *, exposure: bool) -> Corr
     gains = offset.gains if exposure else (1.0, 1.0, 1.0)
     if align != "off":
         lit = _lit(bgr, offset.gains)  # corners and refinement see the same light in both
-        matrix = _translation(src, lit, offset) if align == "translation" else _homography(src, lit)
-        if matrix is not None:
-            there = _warped(lit, matrix, src)
-            if median_difference(src, there) <= BETTER * median_difference(src, lit):
-                plate, moved = _warped(bgr, matrix, src), matrix
+        found = [_translation(src, lit, offset)]
+        if align == "homography" and (turned := _homography(src, lit)) is not None:
+            found.append(turned)
+        apart = [median_difference(src, _warped(lit, matrix, src)) for matrix in found]
+        if min(apart) <= BETTER * median_difference(src, lit):
+            moved = found[int(np.argmin(apart))]
+            plate = _warped(bgr, moved, src)
     if exposure:
         if moved is not None:
             gains = plate_offset(src, plate).gains
@@ -97,7 +99,7 @@ def _lit(plate: Pixels, gains: tuple[float, float, float]) -> Pixels:
     return np.dstack([table[plate[..., channel], channel] for channel in range(3)])
 
 
-def _translation(src: Pixels, bgr: Pixels, offset: PlateOffset) -> npt.NDArray[np.float64] | None:
+def _translation(src: Pixels, bgr: Pixels, offset: PlateOffset) -> npt.NDArray[np.float64]:
     matrix = np.array([[1, 0, offset.shift[0]], [0, 1, offset.shift[1]]], np.float32)
     return _refined(src, bgr, matrix, opencv().MOTION_TRANSLATION)
 
