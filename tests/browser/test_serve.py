@@ -236,9 +236,7 @@ def test_two_tabs_keep_apart(page: Any, scene: Any, tmp_path: Path) -> None:
     assert not shows(page, other)
 
 
-def test_the_page_outlives_the_server(
-    browser: Any, converted: Path, scene: Any, address: str
-) -> None:
+def test_the_page_outlives_the_server(browser: Any, converted: Path, scene: Any) -> None:
     """Stopped, the page says so; started again, it sends its plate once more and goes on."""
     with server(converted) as told:
         browser.get(told)

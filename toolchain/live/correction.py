@@ -41,8 +41,9 @@ def corrected(src: Pixels, bgr: Pixels, align: Align, *, exposure: bool) -> Corr
     """The plate `bgr` for the frame `src`, H x W x 3 uint8 RGB both.
 
     `align`: by a translation, or by a homography (for a camera that turned) if that brings it
-    nearer; kept only if the plate agrees better with the frame then.  What a moved plate does not reach is taken from the frame,
-    so that it counts as background.  `exposure`: multiply each channel by its measured gain.
+    nearer; kept only if the plate agrees better with the frame then.  What a moved plate does not
+    reach is taken from the frame, so that it counts as background.  `exposure`: multiply each
+    channel by its measured gain.
     """
     offset = plate_offset(src, bgr)
     before = median_difference(src, bgr)
