@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 WEIGHTS ?= auto
 OUTPUT ?= build
+DIST ?= dist
 ARGS ?=
 
 ifeq ($(OS),Windows_NT)
@@ -15,12 +16,13 @@ endif
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup convert test lint bench bench-model train wheel clean
+.PHONY: help setup convert package verify test lint bench bench-model train wheel clean
 
 help:  ## show this list
 	@echo "make TARGET, where TARGET is one of:"
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/  \1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
-	@echo "convert takes WEIGHTS=auto|upstream|bundled|PATH, OUTPUT=DIR and ARGS='more options'."
+	@echo "convert takes WEIGHTS=auto|upstream|bundled|PATH, OUTPUT=DIR and ARGS='more options';"
+	@echo "package and verify take these and DIST=DIR."
 
 setup: $(READY)  ## make .venv with the exact versions of constraints.txt (done by the others as needed)
 
@@ -32,6 +34,12 @@ $(READY): pyproject.toml constraints.txt
 
 convert: $(READY)  ## checkpoint to verified IR: download, export, convert, validate
 	@$(BIN)/matting build --weights "$(WEIGHTS)" --output "$(OUTPUT)" $(ARGS)
+
+package: $(READY)  ## what convert made as one archive to be handed over
+	@$(BIN)/matting package --weights "$(WEIGHTS)" --output "$(OUTPUT)" --to "$(DIST)" $(ARGS)
+
+verify: $(READY)  ## check every archive in DIST, and run its sample
+	@for bundle in "$(DIST)"/*.tar.gz; do $(BIN)/matting verify "$$bundle" --run $(ARGS) || exit; done
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)

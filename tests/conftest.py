@@ -103,6 +103,34 @@ def converted(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="session")
+def reported(validated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small build that may be packaged: validated and reported on.
+
+    Its model.yml lies three folders above it.  Not to be changed.
+    """
+    import shutil
+
+    from toolchain.cli.matting import main
+
+    place = tmp_path_factory.mktemp("reported")
+    shutil.copytree(validated.parents[2], place, dirs_exist_ok=True)
+    config, output = str(place / "model.yml"), str(place / "out")
+    assert main(["report", "--config", config, "-o", output, "--frames", "1", "-q"]) == 0
+    return place / "out" / "public" / validated.name
+
+
+@pytest.fixture(scope="session")
+def bundle(reported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive of that build, version 1.2; not to be changed."""
+    from toolchain.cli.matting import main
+
+    place, target = reported.parents[2], tmp_path_factory.mktemp("bundle")
+    options = ["--config", str(place / "model.yml"), "-o", str(place / "out"), "-q"]
+    assert main(["package", *options, "--to", str(target), "--version", "1.2"]) == 0
+    return target / f"{reported.name}-1.2.tar.gz"
+
+
+@pytest.fixture(scope="session")
 def real_frames() -> Path:
     """A folder of real frames and plates; the test is skipped where there is none."""
     folder = SAMPLES / "capture"

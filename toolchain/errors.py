@@ -16,7 +16,10 @@
     |-- FrameError                 a picture or clip that can't be used
     |-- EvaluationError            a dataset or a cluster that gave no trustworthy figures
     |-- ValidationError            outputs differ from the original's by more than the limits
-    `-- ReportError                records that no report can be made from
+    |-- ReportError                records that no report can be made from
+    |-- PackageError               a build that can't be handed over: not validated, or changed
+    `-- BundleError                a bundle that is damaged, changed, hostile or does not compute
+        `-- SignatureError         not signed, or not by the owner of this key
 
 Each carries up to three sentences: what was wrong, what was kept safe, what to do next.
 The command line prints them and nothing else; no traceback reaches a user.
@@ -142,3 +145,15 @@ class ValidationError(ToolchainError):
 
 class ReportError(ToolchainError):
     """Records of a build that are unreadable, or speak of other files than those that are there."""
+
+
+class PackageError(ToolchainError):
+    """A build that can't be handed over: not validated, failed, or changed since."""
+
+
+class BundleError(ToolchainError):
+    """A bundle that is not what its manifest says, or can't be trusted to be read."""
+
+
+class SignatureError(BundleError):
+    """A bundle that is not signed, or not by the owner of the key."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from toolchain.api.fitting import Fit
 from toolchain.api.located import everything, locate
 from toolchain.api.matte import Matte
-from toolchain.errors import FrameError, UsageError
+from toolchain.errors import BundleError, FrameError, UsageError
 
 SIDES = st.integers(1, 400)
 
@@ -91,6 +91,14 @@ def test_every_way_of_naming_a_model_leads_to_its_ir(tmp_path: Path) -> None:
     assert locate(ir(tmp_path / "elsewhere", "other")).precision == ""
 
 
+def test_a_package_is_a_model(bundle: Path) -> None:
+    """The archive itself can be named; its precisions are those that were packaged."""
+    found = everything(bundle)
+    assert [item.precision for item in found] == ["FP16", "FP32"]
+    assert locate(bundle, "FP32").xml == found[1].xml
+    assert found[0].xml.with_suffix(".bin").is_file()
+
+
 def test_what_is_no_model_is_said(tmp_path: Path) -> None:
     """Nothing there, nothing in it, several in it, half of one: a sentence with a way out."""
     with pytest.raises(UsageError, match="none: is not there"):
@@ -107,9 +115,9 @@ def test_what_is_no_model_is_said(tmp_path: Path) -> None:
     one.with_suffix(".bin").unlink()
     with pytest.raises(UsageError, match=r"a\.bin: is not there"):
         locate(one)
-    (tmp_path / "model.zip").touch()
-    with pytest.raises(UsageError, match=r"model\.zip"):
-        locate(tmp_path / "model.zip")
+    (tmp_path / "model.tar.gz").touch()
+    with pytest.raises(BundleError, match=r"model\.tar\.gz"):
+        locate(tmp_path / "model.tar.gz")
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match=r"notes\.txt: is no model"):
         locate(tmp_path / "notes.txt")

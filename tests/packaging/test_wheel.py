@@ -16,6 +16,7 @@ from toolchain.catalog.reader import read_model
 from toolchain.pages.html import SOURCES
 
 ROOT = Path(__file__).parents[2]
+MIT = "BackgroundMattingV2-MIT.txt"
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,12 @@ def test_model_yml_weights_card_and_licences_travel_inside(wheel: Path) -> None:
         f"toolchain/data/{model.bundled.name}",
         "toolchain/data/background-matting-mobilenetv2-bundled.md",
         "toolchain/data/published.json",
+        *(f"toolchain/data/licences/{name}" for name in ("Apache-2.0.txt", MIT)),
         *(f"toolchain/data/report/{name}" for name in SOURCES),
         "toolchain/cli/matting.py",
     } <= names
     licences = {Path(name).name for name in names if "/licenses/" in name}
-    assert licences == {"LICENSE", "BackgroundMattingV2-MIT.txt"}
+    assert licences == {"LICENSE", MIT}
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {
         "toolchain",
         "background_matting_toolchain",

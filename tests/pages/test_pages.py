@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from toolchain.catalog.published import published_accuracy
 from toolchain.pages import runs
 from toolchain.pages.figures import accuracy
-from toolchain.pages.markdown import _safe, _table
+from toolchain.pages.markdown import safe, table_lines
 from toolchain.pages.table import Cell, Table, figure
 from toolchain.pages.words import power_of_ten, scientific
 
@@ -35,16 +35,16 @@ def run(**changes: object) -> dict[str, object]:
 @given(st.text())
 def test_text_is_no_markup(text: str) -> None:
     """Whatever a record holds, its cell is one line without a mark that is not escaped."""
-    safe = _safe(text)
-    assert "\n" not in safe
-    assert not re.search(r"(?<!\\)(?:\\\\)*[|<>*_`\[\]]", safe)
+    shown = safe(text)
+    assert "\n" not in shown
+    assert not re.search(r"(?<!\\)(?:\\\\)*[|<>*_`\[\]]", shown)
 
 
 @given(st.lists(st.lists(st.text(), min_size=3, max_size=3), max_size=4))
 def test_a_markdown_table_has_as_many_cells_as_its_head(texts: list[list[str]]) -> None:
     """No content adds or swallows a column."""
     rows = tuple(tuple(map(Cell, row)) for row in texts)
-    for line in _table(Table("t", ("a", "b", "c"), rows)):
+    for line in table_lines(Table("t", ("a", "b", "c"), rows)):
         bare = re.sub(r"\\.", "", line)
         assert bare.count("|") == 4
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from toolchain.errors import UsageError
+from toolchain.stages.unpack import UnpackRequest, unpack
 
 PREFERRED = ("FP16", "FP32", "FP16-INT8")  # the first that is there, unless one is asked for
 PLACES = ("*.xml", "*/*.xml", "*/*/*.xml", "public/*/*/*.xml")  # from an IR's folder to a build's
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".zst")
-HOW = "Give a folder that `matting build` made, or the .xml of an IR."
+HOW = "Give a folder that `matting build` made, a package, or the .xml of an IR."
+_unpacked: dict[tuple[Path, int, int], TemporaryDirectory[str]] = {}
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ def locate(model: Path, precision: str | None = None) -> Located:
     """The IR that `model` stands for; of several precisions FP16, then FP32, unless one is asked.
 
     `model`: the .xml of an IR; the folder of one; of one model with folders FP16 and the like; of
-    a build (`build`).  Raises UsageError where there is none, or one of several would be a guess.
+    a build (`build`); or an archive that `matting package` made.  Raises UsageError where there is
+    none, or one of several would be a guess.
     """
     found = everything(model)
     names = sorted({item.name for item in found})
@@ -66,10 +70,17 @@ def everything(model: Path) -> list[Located]:
 
 
 def _packaged(archive: Path) -> list[Located]:
-    """The one place for archives: what `matting package` makes is to be opened here."""
-    raise UsageError(
-        f"{archive}: an archive can't be run as it is", hint="Unpack it and name its folder."
-    )
+    """What a package holds, every file held against its manifest; unpacked until the program ends.
+
+    Raises BundleError for one that is not what its manifest says.
+    """
+    found = archive.stat()
+    known = (archive.resolve(), found.st_mtime_ns, found.st_size)
+    if known not in _unpacked:
+        folder = TemporaryDirectory(prefix="matting-")
+        unpack(UnpackRequest(archive, Path(folder.name) / "model"))
+        _unpacked[known] = folder
+    return everything(Path(_unpacked[known].name) / "model")
 
 
 def _rank(item: Located) -> int:

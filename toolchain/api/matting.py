@@ -45,11 +45,12 @@ class Prepared:
 class Matting:
     """A model that was built, loaded into OpenVINO.
 
-    `model`: a folder that `matting build` made, one of its models or precisions, or the .xml of
-    an IR.  `precision`: of several in a folder, "FP32", "FP16" or "FP16-INT8" (FP16, else FP32).
-    `device`: as OpenVINO names it.  `hint`: "default", what the device takes by itself (bf16 on
-    some CPUs), or "f32".  `threads`: how many it may use, 0 for all.  `as_bytes`: mattes as uint8
-    0..255 instead of float32 0..1; a quarter of the memory, and as much as pictures hold.
+    `model`: a folder that `matting build` made, one of its models or precisions, the .xml of an
+    IR, or an archive that `matting package` made, which is verified first.  `precision`: of several
+    in a folder, "FP32", "FP16" or "FP16-INT8" (FP16, else FP32).  `device`: as OpenVINO names it.
+    `hint`: "default", what the device takes by itself (bf16 on some CPUs), or "f32".  `threads`:
+    how many it may use, 0 for all.  `as_bytes`: mattes as uint8 0..255 instead of float32 0..1; a
+    quarter of the memory, and as much as pictures hold.
 
     Frames and plates are H x W x 3 uint8 RGB of any size; they are fitted to the model's size and
     the mattes brought back.  All methods may be called from several threads.

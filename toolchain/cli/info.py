@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolchain.catalog.ports import Port
 
 
 def show(config: Path | None, *, as_json: bool) -> int:
@@ -27,6 +30,7 @@ def _facts(config: Path | None) -> dict[str, Any]:
     from toolchain import __version__
     from toolchain.catalog.arguments import export_settings
     from toolchain.catalog.builtin import builtin_config
+    from toolchain.catalog.ports import INPUTS, OUTPUTS
     from toolchain.catalog.reader import read_model
     from toolchain.network.profile import profile
     from toolchain.workspace.ledger import version
@@ -44,9 +48,9 @@ def _facts(config: Path | None) -> dict[str, Any]:
         "config": str(model.config_path),
         "checkpoint": model.files[0].name if model.files else None,
         "sources": [str(source) for file in model.files[:1] for source in file.sources],
-        "original inputs": [f"{name}: f32 1 x 3 x {size}, RGB 0..1" for name in ("src", "bgr")],
+        "original inputs": [_told(port, size) for port in INPUTS],
         "converted inputs": [f"{name}: f32 1 x 3 x {size}, BGR 0..255" for name in ("src", "bgr")],
-        "outputs": [f"pha: f32 1 x 1 x {size}, 0..1", f"fgr: f32 1 x 3 x {size}, RGB 0..1"],
+        "outputs": [_told(port, size) for port in OUTPUTS],
         "state dict entries": counted.entries,
         "parameters": counted.parameters,
         "GFLOPs": {
@@ -56,9 +60,14 @@ def _facts(config: Path | None) -> dict[str, Any]:
             "refiner": round(counted.refiner_flops / 1e9, 3),
             "total": round(counted.flops / 1e9, 3),
         },
-        "GFLOPs counted": f"convolutions, 2 per multiply-add, {counted.patches} refined patches",
+        "GFLOPs counted": counted.counted,
         "versions": {
             "toolchain": __version__,
             **{tool: version(tool) for tool in ("torch", "onnx", "onnxruntime", "openvino")},
         },
     }
+
+
+def _told(port: Port, size: str) -> str:
+    colours = f"{port.colours} " if port.colours else ""
+    return f"{port.name}: f32 1 x {port.channels} x {size}, {colours}{port.range}"

@@ -88,7 +88,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("build"),
         metavar="PATH",
-        help="the folder of a build (build), of one of its models, or an IR's .xml",
+        help="the folder of a build (build), of one of its models, a package, or an IR's .xml",
     )
     parser.add_argument(
         "--precision", metavar="P", help="of several, FP32, FP16 or FP16-INT8 (FP16, else FP32)"

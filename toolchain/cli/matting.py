@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from toolchain import __version__
-from toolchain.cli import evaluate, live, quantize, serve
+from toolchain.cli import evaluate, live, package, quantize, serve
 from toolchain.cli.build import build as run_stages
 from toolchain.cli.exits import run
 from toolchain.cli.layers import add_arguments as add_layers
@@ -25,6 +25,14 @@ examples:
   matting run --src clip.mp4 --bgr plate.png -o out.mp4  see it work
   matting info --json                             the model's facts for a script
 """
+OTHERS: dict[str, Callable[[argparse.Namespace], int]] = {  # commands that are no stage of a build
+    "evaluate": lambda options: evaluate.run(options, request_of(options)),
+    "package": lambda options: package.run(options, request_of(options)),
+    "verify": package.run_bundle,
+    "unpack": package.run_bundle,
+    "run": live.run,
+    "serve": serve.run,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,12 +47,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         from toolchain.cli.info import show
 
         return show(options.config, as_json=options.json)
-    if options.command == "evaluate":
-        return evaluate.run(options, request_of(options))
-    if options.command == "run":
-        return live.run(options)
-    if options.command == "serve":
-        return serve.run(options)
+    if options.command in OTHERS:
+        return OTHERS[options.command](options)
     return run_stages(options)
 
 
@@ -66,7 +70,6 @@ def _parser() -> argparse.ArgumentParser:
             epilog=f"example:\n  {example}\n",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        added.add_argument("--config", type=Path, metavar="PATH", help="another model.yml")
         added.add_argument("--json", action="store_true", help="the result as JSON on stdout")
         return added
 
@@ -93,8 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     live.add_parser(commands)
     serve.add_parser(commands)
     command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
+    packaging = command("package", package.TEXT, package.EXAMPLE)
+    package.add_bundle_commands(command)
+    info = command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
+    _add_config(info)
     for added in (build, download, export, convert, quantization, validate, evaluation, report):
         _add_common(added)
+    _add_common(packaging)
+    package.add_options(packaging)
     for added in (build, download):
         _add_download(added)
     for added in (build, export, convert, validate, evaluation):
@@ -128,7 +137,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="PATH", help="another model.yml")
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
     parser.add_argument(
         "--weights",
         default="upstream",

@@ -25,7 +25,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=Path,
         action="append",
         metavar="PATH",
-        help="the folder of a build (build), of one of its models, or an IR's .xml (repeatable)",
+        help="a build (build), one of its models, a package, or an IR's .xml (repeatable)",
     )
     parser.add_argument(
         "--host",

@@ -54,15 +54,17 @@ def corrected(src: Pixels, bgr: Pixels, align: Align, *, exposure: bool) -> Corr
         found = [_translation(src, lit, offset)]
         if align == "homography" and (turned := _homography(src, lit)) is not None:
             found.append(turned)
-        apart = [median_difference(src, _warped(lit, matrix, src)) for matrix in found]
-        if min(apart) <= BETTER * median_difference(src, lit):
+        apart = [median_difference(src, _warped(lit, matrix)) for matrix in found]
+        if min(apart) < BETTER * median_difference(src, lit):
             moved = found[int(np.argmin(apart))]
-            plate = _warped(bgr, moved, src)
+            plate = _warped(bgr, moved)
     if exposure:
         if moved is not None:
             gains = plate_offset(src, plate).gains
         plate = _lit(plate, gains)
     after = median_difference(src, plate)
+    if moved is not None:
+        plate = np.where(_reached(plate, moved)[..., None], plate, src)
     return Correction(plate, offset, moved, gains, before, after)
 
 
@@ -132,7 +134,7 @@ def _refined(
     cv = opencv()
     full = np.eye(3)
     full[: len(matrix)] = matrix
-    apart = cv.GaussianBlur(np.abs(src.astype(np.float32) - _warped(bgr, full, src)), (0, 0), 8)
+    apart = cv.GaussianBlur(np.abs(src.astype(np.float32) - _warped(bgr, full)), (0, 0), 8)
     apart = apart.mean(2)
     mask = (apart <= np.quantile(apart, SHARE)).astype(np.uint8) * 255
     grey = [cv.cvtColor(picture, cv.COLOR_RGB2GRAY) for picture in (src, bgr)]
@@ -147,10 +149,16 @@ def _refined(
     return np.asarray(np.linalg.inv(full))
 
 
-def _warped(plate: Pixels, matrix: npt.NDArray[Any], src: Pixels) -> Pixels:
+def _warped(plate: Pixels, matrix: npt.NDArray[Any]) -> Pixels:
+    """What it does not reach repeats its border."""
     cv = opencv()
-    size = src.shape[1], src.shape[0]
-    there = cv.warpPerspective(plate, matrix, size, flags=cv.INTER_LINEAR)
+    size = plate.shape[1], plate.shape[0]
+    border = cv.BORDER_REPLICATE
+    return np.asarray(cv.warpPerspective(plate, matrix, size, borderMode=border), np.uint8)
+
+
+def _reached(plate: Pixels, matrix: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Where a moved plate has pixels of its own."""
     whole = np.full(plate.shape[:2], 255, np.uint8)
-    reached = cv.warpPerspective(whole, matrix, size, flags=cv.INTER_LINEAR) == 255  # noqa: PLR2004
-    return np.where(reached[..., None], there, src)
+    size = plate.shape[1], plate.shape[0]
+    return np.asarray(opencv().warpPerspective(whole, matrix, size) == 255)  # noqa: PLR2004

@@ -40,6 +40,11 @@ class Profile:
         """The whole network."""
         return self.base_flops + self.refiner_flops
 
+    @property
+    def counted(self) -> str:
+        """How the FLOPs were counted."""
+        return f"convolutions, 2 per multiply-add, {self.patches} refined patches"
+
 
 def profile(
     width: int = 1280, height: int = 720, backbone_scale: float = 0.25, sample_pixels: int = 80_000

@@ -26,12 +26,12 @@ def _lines(page: Page) -> Iterator[str]:
         yield from _failures(page)
     for table in (page.accuracy, page.agreement, page.latency):
         if table is not None:
-            yield from (f"## {_safe(table.title)}", "", *_table(table), "")
+            yield from (f"## {safe(table.title)}", "", *table_lines(table), "")
     for table in (*(frame.table for frame in page.pictures.frames), page.stages, page.limits):
         if table is not None:
             yield from _folded(table)
     yield from ("## Where it comes from", "")
-    yield from (f"- {_safe(name)}: {_safe(text)}" for name, text in page.provenance)
+    yield from (f"- {safe(name)}: {safe(text)}" for name, text in page.provenance)
     yield ""
     for table in (page.digests, page.versions):
         yield from _folded(table)
@@ -40,51 +40,52 @@ def _lines(page: Page) -> Iterator[str]:
 
 def _verdict(page: Page) -> Iterator[str]:
     mark = "\u2705 PASS" if page.passed else "\u274c FAIL"
-    yield f"# {mark}: {_safe(page.name)}"
-    yield from ("", _safe(page.headline), "")
+    yield f"# {mark}: {safe(page.name)}"
+    yield from ("", safe(page.headline), "")
     if page.demonstration:
-        yield from (f"> **Demonstration weights.** {_safe(DEMONSTRATION)}", "")
-    yield from (f"Weights: {_safe(page.weights)}.", "")
+        yield from (f"> **Demonstration weights.** {safe(DEMONSTRATION)}", "")
+    yield from (f"Weights: {safe(page.weights)}.", "")
     for note in page.notes:
-        yield from (f"> {_safe(note)}", "")
+        yield from (f"> {safe(note)}", "")
 
 
 def _failures(page: Page) -> Iterator[str]:
     yield from ("## What failed", "")
     for label, reasons, explanations in page.failures:
-        yield from (f"**{_safe(label)}**", "")
-        yield from (f"- {_safe(reason)}" for reason in reasons)
+        yield from (f"**{safe(label)}**", "")
+        yield from (f"- {safe(reason)}" for reason in reasons)
         yield ""
         if explanations is not None:
-            yield from (*_table(explanations), "")
+            yield from (*table_lines(explanations), "")
     if page.rounding:
-        yield from (_safe(page.rounding), "")
+        yield from (safe(page.rounding), "")
 
 
 def _folded(table: Table) -> Iterator[str]:
-    yield from (f"<details><summary>{_safe(table.title)}</summary>", "", *_table(table), "")
+    yield from (f"<details><summary>{safe(table.title)}</summary>", "", *table_lines(table), "")
     yield from ("</details>", "")
 
 
-def _table(table: Table) -> Iterator[str]:
+def table_lines(table: Table) -> Iterator[str]:
+    """A table in GitHub's form, its notes below."""
     heads = list(table.head)
     if table.groups:
         groups = [name for name, count in table.groups for _ in range(count)]
         heads = [
             f"{head}<br>{group}" if group else head
-            for head, group in zip(map(_safe, heads), map(_safe, groups), strict=True)
+            for head, group in zip(map(safe, heads), map(safe, groups), strict=True)
         ]
     else:
-        heads = [_safe(head) for head in heads]
+        heads = [safe(head) for head in heads]
     yield f"| {' | '.join(heads)} |"
     yield "|" + " --- |" * len(heads)
     for row in table.rows:
-        cells = (f"**{_safe(c.text)}**" if c.mood == "fail" else _safe(c.text) for c in row)
+        cells = (f"**{safe(c.text)}**" if c.mood == "fail" else safe(c.text) for c in row)
         yield f"| {' | '.join(cells)} |"
     for note in table.notes:
-        yield from ("", f"<sub>{_safe(note)}</sub>")
+        yield from ("", f"<sub>{safe(note)}</sub>")
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """Text that stands for itself: no markup, one line."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))

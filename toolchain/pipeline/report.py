@@ -34,7 +34,7 @@ def report_job(request: BuildRequest) -> Job:
         latency=optional.get(layout.latency.name),
         composites=_composites(request),
         captures=request.captures,
-        provenance=_provenance(request),
+        provenance=provenance_of(request),
     )
     inputs = {
         "validation": layout.validation,
@@ -80,7 +80,7 @@ def _composites(request: BuildRequest) -> int:
     return min(wanted, MOST_COMPOSITES) if "validate" in request.stages else wanted
 
 
-def _provenance(request: BuildRequest) -> tuple[tuple[str, str], ...]:
+def provenance_of(request: BuildRequest) -> tuple[tuple[str, str], ...]:
     """Where model and weights come from, without any path of this machine."""
     model, weights = request.model, request.weights
     told = [("Model", " ".join(re.sub("[<>]", "", model.description).split()))]

@@ -1,0 +1,168 @@
+"""matting package, verify and unpack: what is printed, what is refused, with which exit code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.bundles import FILES, flipped, write_folder, write_small
+from tests.support.keys import write_keys
+from toolchain import __version__
+from toolchain.cli import matting
+from toolchain.cli.matting import main
+
+NAME = "small-matting"
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def options(reported: Path) -> list[str]:
+    place = reported.parents[2]
+    return ["--config", str(place / "model.yml"), "-o", str(place / "out")]
+
+
+def test_package_lists_every_file_and_where_the_archive_lies(
+    options: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    """Sizes and roles, the archive's digest, and whose weights; signed, it verifies."""
+    private, public = write_keys(tmp_path)
+    target = tmp_path / "dist"
+    assert main(["package", *options, "--to", str(target), "--sign", str(private)]) == 0
+    out, err = capsys.readouterr()
+    archive = target / f"{NAME}-{__version__}.tar.gz"
+    signature = target / f"{archive.name}.sig"
+    assert f"\n{archive}\nsha256 {hashlib.sha256(archive.read_bytes()).hexdigest()}\n" in out
+    assert str(signature) in out
+    assert f"FP16/{NAME}.bin" in out
+    assert out.splitlines()[-1].startswith("Weights: ")
+    assert "Packaging: done" in err
+    assert sorted(target.iterdir()) == [archive, signature]
+    assert main(["verify", str(archive), "--verify-key", str(public), "-q"]) == 0
+    assert "signed   by the owner of the key" in capsys.readouterr().out
+
+
+def test_package_in_json_and_dry(options: list[str], tmp_path: Path, capsys: Capture) -> None:
+    """JSON is all of stdout; a dry run names the archive and touches nothing."""
+    target = tmp_path / "dist"
+    arguments = ["package", *options, "--to", str(target), "--version", "3.4"]
+    assert main([*arguments, "--dry-run"]) == 0
+    archive = target / f"{NAME}-3.4.tar.gz"
+    assert str(archive) in capsys.readouterr().out
+    assert not target.exists()
+    assert main([*arguments, "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["archive"] == str(archive)
+    assert main([*arguments, "--json", "-q"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["archive"], told["signature"]) == (str(archive), None)
+    assert {"path", "size", "sha256", "sha384", "role"} == set(told["files"][0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["package", "-o", "nowhere"], 1, "has not been validated"),
+        (["package", "-o", "nowhere", "--version", "a/b"], 2, "--version a/b"),
+        (["verify", "nowhere.tar.gz"], 1, "neither an archive nor a folder"),
+        (["verify", "x", "--device", "GPU"], 2, "--device is for --run"),
+        (["verify", "x", "--signature", "s"], 2, "--signature says nothing without --verify-key"),
+        (["unpack", "x", "-o", "y", "--signature", "s"], 2, "--signature says nothing"),
+        (["unpack", "x"], 2, "required: -o/--output"),
+        (["unpack", "x", "-o", "y", "--layout", "zip"], 2, "invalid choice"),
+        (["unpack", "x", "-o", "y", "--sign", "nowhere"], 2, "can't be used as a private key"),
+        (["unpack", "nowhere", "-o", "y"], 1, "neither an archive nor a folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_can_not_be_done_is_said(
+    arguments: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One sentence and a way out, nothing on stdout, nothing written."""
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verify_names_what_differs_and_ends_with_1(tmp_path: Path, capsys: Capture) -> None:
+    """Missing, extra and changed, as text and as JSON; 0 where all is well."""
+    folder = write_folder(tmp_path / "m")
+    assert main(["verify", str(folder), "-q"]) == 0
+    assert "files    as the manifest says" in capsys.readouterr().out
+    (folder / "m.onnx").write_bytes(flipped(FILES["m.onnx"], 0))
+    (folder / "README.md").unlink()
+    (folder / "more").write_text("x")
+    assert main(["verify", str(folder), "-q"]) == 1
+    out, err = capsys.readouterr()
+    for line in ("missing  README.md", "extra    more", "changed  m.onnx"):
+        assert line in out
+    assert "changed: m.onnx: sha256" in err
+    assert main(["verify", str(folder), "--json", "-q"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["missing"], told["extra"]) == ("fail", ["README.md"], ["more"])
+    assert [change["name"] for change in told["changed"]] == ["m.onnx"]
+
+
+def test_verify_runs_the_sample(bundle: Path, capsys: Capture) -> None:
+    """A row an output, with the share that differs and the one that may."""
+    assert main(["verify", str(bundle), "--run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"] == "pass"
+    assert [run["verdict"] for run in told["runs"]] == ["pass"] * 4
+
+
+def test_a_key_that_did_not_sign_ends_with_1(tmp_path: Path, capsys: Capture) -> None:
+    """And a file that is no key with 2."""
+    archive = write_small(tmp_path / "m-1.0.tar.gz")
+    _, public = write_keys(tmp_path)
+    assert main(["verify", str(archive), "--verify-key", str(public)]) == 1
+    assert "is not signed" in capsys.readouterr().err
+    (tmp_path / "m-1.0.tar.gz.sig").write_text("{}")
+    assert main(["verify", str(archive), "--verify-key", str(tmp_path / "nowhere")]) == 2
+    assert "can't be used as a public key" in capsys.readouterr().err
+
+
+def test_unpack_prints_the_files(tmp_path: Path, capsys: Capture) -> None:
+    """One path a line, or JSON."""
+    archive = write_small(tmp_path / "m-1.0.tar.gz")
+    for form in ([], ["--json"]):
+        target = tmp_path / f"out{len(form)}"
+        assert main(["unpack", str(archive), "-o", str(target), "-q", *form]) == 0
+        out = capsys.readouterr().out
+        told = json.loads(out)["files"] if form else out.splitlines()
+        assert told == [str(target / name) for name in sorted(FILES)]
+
+
+@pytest.mark.parametrize("name", ["package", "verify", "unpack"])
+def test_help_shows_an_example_that_parses(name: str, capsys: Capture) -> None:
+    """--help exits 0 on stdout alone."""
+    assert main([name, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    example = out.rpartition("example:")[2].split()
+    assert example[:2] == ["matting", name]
+    assert matting._parser().parse_args(example[1:]).command == name
+
+
+def test_without_the_extra_only_signing_is_refused(
+    options: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packaging and verifying need no cryptography; --sign says what to install."""
+    monkeypatch.setitem(sys.modules, "model_signing", None)
+    target = tmp_path / "dist"
+    arguments = ["package", *options, "--to", str(target), "-q"]
+    assert main([*arguments, "--sign", "key.pem"]) == 1
+    assert "background-matting-toolchain[sign]" in capsys.readouterr().err
+    assert not target.exists()
+    assert main(arguments) == 0

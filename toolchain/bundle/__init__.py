@@ -1,0 +1,1 @@
+"""The bundle as files: its manifest, its archive, its layouts, its signature."""

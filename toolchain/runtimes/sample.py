@@ -1,0 +1,69 @@
+"""The sample of a bundle through its IR, as pictures: what it should give anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import openvino
+from PIL import Image
+
+from toolchain.errors import FrameError, ValidationError
+from toolchain.pictures.encode import to_bytes
+from toolchain.runtimes.base import Pixels
+from toolchain.runtimes.openvino_runtime import (
+    OUTPUTS,
+    check_ports,
+    fed,
+    precision_config,
+)
+
+STEP = 1  # of 8 bits: as far apart two roundings of nearly equal values can fall
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """`different`: share of the values that are more than `STEP` apart; `mean`: in steps."""
+
+    different: float
+    mean: float
+
+
+def outputs_of(xml: Path, src: Pixels, bgr: Pixels, device: str = "CPU") -> dict[str, Pixels]:
+    """`pha` (H x W) and `fgr` (H x W x 3, RGB) of the IR at f32, 0..1 as 8 bits.
+
+    `src`, `bgr`: H x W x 3 uint8 RGB of the model's size.  Raises ValidationError for an IR that
+    can't be run on `device`, or that has other inputs or outputs than promised.
+    """
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})  # files must be free to be removed
+    try:
+        model = core.read_model(xml)
+        check_ports(model, xml)
+        compiled = core.compile_model(model, device, precision_config("f32"))
+        found = compiled(fed(compiled.inputs, src, bgr))
+        pha, fgr = (np.array(found[name]) for name in OUTPUTS)
+    except RuntimeError as error:
+        raise ValidationError(
+            f"{xml}: OpenVINO can't run it on {device}: {str(error).strip().splitlines()[-1]}",
+            hint="Check the name of the device, its driver and the version of OpenVINO.",
+        ) from error
+    return {"pha": to_bytes(pha[0, 0]), "fgr": to_bytes(fgr[0].transpose(1, 2, 0))}
+
+
+def agreement(found: Pixels, expected: Pixels) -> Agreement:
+    """How far two pictures of the same shape are apart; of other shapes: wholly."""
+    if found.shape != expected.shape:
+        return Agreement(1.0, 255.0)
+    apart = np.abs(found.astype(np.int16) - expected)
+    return Agreement(float((apart > STEP).mean()), float(apart.mean()))
+
+
+def load_picture(path: Path) -> Pixels:
+    """A picture as it is stored, 8 bits.  Raises FrameError if it can't be read."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image, dtype=np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise FrameError(f"{path}: not a readable picture: {error}", path=path) from error

@@ -1,0 +1,223 @@
+"""The model card, in the field's convention; every figure comes from a record or is counted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from toolchain.catalog.licences import licences
+from toolchain.catalog.published import published_accuracy
+from toolchain.stages.package.accepted import Accepted
+from toolchain.stages.package.contents import LICENCE_NAMES
+from toolchain.stages.package.request import PackageRequest
+
+if TYPE_CHECKING:
+    from toolchain.network.profile import Profile
+    from toolchain.pages.table import Table
+
+HUB_TASK = "image-segmentation"  # the nearest of the Hub's tasks
+TAGS = ("background-matting", "alpha-matting", "openvino", "onnx", "video")
+USE = (
+    "Cut a person out of a frame, given a clean plate: a picture of the same scene, taken by the "
+    "same camera with nobody in it. Made for video calls, recordings and compositing."
+)
+NOT_FOR = (
+    "frames without a plate, or with one of another scene; moving cameras; identifying anybody: "
+    "the model knows nothing of who is in the frame."
+)
+LIMITS = (
+    "The camera, its exposure and white balance have to stay as they were for the plate.",
+    "What differs from the plate counts as foreground: moved furniture, and strong shadows.",
+    "Where clothes have the colour of what is behind them, expect holes.",
+    "Frames are of the fixed size above; others have to be resized, and mattes back again.",
+)
+
+
+def card(request: PackageRequest, build: Accepted) -> str:
+    """README.md: front matter that the Hub reads, then Markdown."""
+    return "\n".join((*_front_matter(request, build), "", *_body(request, build))) + "\n"
+
+
+def counted(build: Accepted) -> Profile:
+    """Parameters and FLOPs of the network at the size that it was exported for."""
+    from toolchain.network.profile import profile
+
+    settings = build.validation["settings"]
+    width, height = settings["width"], settings["height"]
+    pixels = settings["sample_pixels"] if settings["mode"] == "sampling" else width * height
+    return profile(width, height, settings["backbone_scale"], pixels)
+
+
+def accuracy_rows(build: Accepted) -> list[dict[str, Any]]:
+    """Means of each IR at f32: precision, and figures by metric; evaluated, else validated."""
+    if build.evaluation is not None:
+        return [
+            {
+                "precision": entry["model"],
+                "figures": {name: cell["mean"] for name, cell in entry["total"].items()},
+            }
+            for entry in build.evaluation["models"]
+            if entry["model"] in build.precisions and entry["hint"] == "f32"
+        ]
+    return [
+        {"precision": run["form"], "figures": dict(run["truth"])}
+        for run in build.validation["runs"]
+        if run["form"] in build.precisions and run["hint"] == "f32" and run["truth"]
+    ]
+
+
+def data_of(build: Accepted) -> str:
+    """On what the accuracy was measured."""
+    if build.evaluation is not None:
+        data = build.evaluation["dataset"]
+        return f"{data['name']}, {data['frames']} frames"
+    return f"generated composites, {len(build.validation['frames'])} frames"
+
+
+def _front_matter(request: PackageRequest, build: Accepted) -> Iterator[str]:
+    import yaml
+
+    own = [licence.spdx.lower() for licence in licences()]
+    bundled = build.facts["weights"] == "bundled"
+    content: dict[str, Any] = {
+        "license": own if bundled else own[0],
+        "license_link": LICENCE_NAMES[0],
+        "library_name": "openvino",
+        "pipeline_tag": HUB_TASK,
+        "tags": list(TAGS),
+    }
+    metrics = [
+        {"type": name, "value": value, "name": f"{name} ({row['precision']})"}
+        for row in accuracy_rows(build)
+        for name, value in row["figures"].items()
+        if value is not None
+    ]
+    if metrics:
+        content["model-index"] = [
+            {
+                "name": request.layout.name,
+                "results": [
+                    {
+                        "task": {"type": HUB_TASK, "name": "background matting"},
+                        "dataset": {"type": "background-matting", "name": data_of(build)},
+                        "metrics": metrics,
+                    }
+                ],
+            }
+        ]
+    yield "---"
+    yield yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000).rstrip("\n")
+    yield "---"
+
+
+def _body(request: PackageRequest, build: Accepted) -> Iterator[str]:
+    from toolchain.pages import figures, runs
+    from toolchain.pages.markdown import safe, table_lines
+    from toolchain.pages.words import DEMONSTRATION
+
+    name, facts = request.layout.name, build.facts
+    yield from (f"# {safe(name)} {safe(request.version)}", "")
+    yield from (safe(re.sub("[<>]", "", request.model.description)), "")
+    if facts["weights"] == "bundled":
+        yield from (f"> **Demonstration weights.** {safe(DEMONSTRATION)}", "")
+    yield from ("## Use", "", USE, "", f"Not for: {NOT_FOR}", "")
+    yield from _snippet(request, build)
+    yield from ("## Inputs and outputs", "")
+    for title, path in _models(build):
+        yield from (f"### {title}", "", *_ports(build.ports[path]), "")
+    yield "Reversing the input channels reverses no output: `fgr` stays as the table says."
+    yield from ("", "## Size and work", "", *_complexity(build), "")
+    yield from _section(figures.accuracy(build.validation, build.evaluation, published_accuracy()))
+    yield from _section(runs.agreement(build.validation))
+    yield from ("## Limits", "", *(f"- {limit}" for limit in LIMITS), "")
+    yield from ("## Licence", "")
+    for file, licence in zip(LICENCE_NAMES, licences(), strict=True):
+        yield f"- {licence.spdx}, of {licence.covers}: `{file}`"
+    yield from ("", "## Provenance", "")
+    yield from (f"- {safe(key)}: {safe(text)}" for key, text in request.provenance)
+    yield f"- Checkpoint: {safe(facts['checkpoint'])}, sha384 `{facts['checkpoint_sha384']}`"
+    yield f"- Exported for: {safe(figures.settings(build.validation))}"
+    yield from ("", *table_lines(figures.versions(build.validation)), "")
+    yield (
+        "`manifest.json` has size, sha256 and sha384 of every file, `sbom.cdx.json` the bill of "
+        "materials, `report.html` the validation with pictures. `matting verify --run` checks all "
+        "of it and runs the sample."
+    )
+
+
+def _section(table: Table) -> Iterator[str]:
+    from toolchain.pages.markdown import safe, table_lines
+
+    yield from (f"## {safe(table.title)}", "", *table_lines(table), "")
+
+
+def _models(build: Accepted) -> Iterator[tuple[str, str]]:
+    """Title and file: the original, and one table for all IRs that have the same ports."""
+    irs = [path for path in build.ports if path.endswith(".xml")]
+    (original,) = (path for path in build.ports if path not in irs)
+    yield f"Original model, and `{original}`", original
+    groups: dict[str, list[str]] = {}
+    for path in irs:
+        groups.setdefault(repr(build.ports[path]), []).append(path)
+    for paths in groups.values():
+        yield "Converted model: " + ", ".join(f"`{path}`" for path in paths), paths[0]
+
+
+def _ports(rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| Name | | Shape | Type | Layout | Colour order | Values | What |"
+    yield "|" + " --- |" * 8
+    for row in rows:
+        shape = " x ".join(map(str, row["shape"]))
+        colours = row["colours"] or "\u2013"
+        cells = (shape, row["type"], row["layout"], colours, row["range"], row["meaning"])
+        yield f"| `{row['name']}` | {row['direction']} | {' | '.join(cells)} |"
+
+
+def _complexity(build: Accepted) -> Iterator[str]:
+    found = counted(build)
+    most = "" if build.validation["settings"]["mode"] != "thresholding" else " at most"
+    yield "| | |"
+    yield "| --- | --- |"
+    yield f"| GFlops{most} | {found.flops / 1e9:.3f} |"
+    yield f"| of these the base network | {found.base_flops / 1e9:.3f} |"
+    yield f"| MParams | {found.parameters / 1e6:.3f} |"
+    yield ""
+    yield (
+        f"GFlops: {found.counted} of 4x4 pixels. MParams: every trained value of the network "
+        "once; statistics of normalisation are not counted."
+    )
+
+
+def _snippet(request: PackageRequest, build: Accepted) -> Iterator[str]:
+    """How to run the first IR of the preferred precision on the sample."""
+    from toolchain.bundle.layouts import PREFERRED
+
+    precision = next((p for p in PREFERRED if p in build.precisions), build.precisions[0])
+    xml = f"{precision}/{request.layout.name}.xml"
+    port = build.ports[xml][0]
+    colours = "[..., ::-1]" if port["colours"] == "BGR" else ""
+    scaled = " / 255" if port["range"] == "0..1" else ""
+    kind = "np.uint8" if port["type"] == "u8" else "np.float32"
+    planes = "" if port["layout"] == "NHWC" else ".transpose(0, 3, 1, 2)"
+    yield from (
+        "In Python, in the bundle's folder (on the Hub the IR is called `openvino_model.xml`):",
+        "",
+        "```python",
+        "import numpy as np",
+        "import openvino",
+        "from PIL import Image",
+        "",
+        "",
+        f"def tensor(path):  # {port['colours']}, {port['range']}, {port['layout']}",
+        '    rgb = np.asarray(Image.open(path).convert("RGB"))',
+        f"    return np.ascontiguousarray(rgb[None]{colours}{planes}{scaled}, dtype={kind})",
+        "",
+        "",
+        f'model = openvino.compile_model("{xml}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})',
+        'result = model({"src": tensor("sample/src.png"), "bgr": tensor("sample/bgr.png")})',
+        'alpha = Image.fromarray((result["pha"][0, 0] * 255).round().astype(np.uint8))',
+        f'alpha.save("alpha.png")  # as sample/{precision}/pha.png',
+        "```",
+        "",
+    )
