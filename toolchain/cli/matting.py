@@ -95,7 +95,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     live.add_parser(commands)
     serve.add_parser(commands)
-    command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
     packaging = command("package", package.TEXT, package.EXAMPLE)
     package.add_bundle_commands(command)
     info = command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
