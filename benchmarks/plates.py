@@ -69,14 +69,15 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plates", description=__doc__)
     parser.add_argument("--frames", type=int, default=8, help="pairs (8)")
     parser.add_argument("--picture", action="store_true", help=f"write {PICTURE}")
+    parser.add_argument("--model", type=Path, help="a build (bundled weights, built for this)")
     options = parser.parse_args(arguments)
+    if options.model is not None:
+        return conclude("plates", measured(toolchain.Matting(options.model, hint="f32"), options))
     with tempfile.TemporaryDirectory() as name:
-        command = [str(Path(sys.executable).with_name("matting")), "convert", "--weights"]
-        command += ["bundled", "--precisions", "FP32", "--quiet", "--output", name]
+        matting = str(Path(sys.executable).with_name("matting"))
         for stage in ("download", "export", "convert"):
-            command[1] = stage
-            given = command if stage == "convert" else [*command[:4], *command[6:]]
-            subprocess.run(given, check=True, stdout=subprocess.DEVNULL)
+            command = [matting, stage, "--weights", "bundled", "--quiet", "--output", name]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return conclude("plates", measured(toolchain.Matting(name, hint="f32"), options))
 
 

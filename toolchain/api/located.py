@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from toolchain.errors import UsageError
 from toolchain.stages.unpack import UnpackRequest, unpack
@@ -14,7 +16,7 @@ PREFERRED = ("FP16", "FP32", "FP16-INT8")  # the first that is there, unless one
 PLACES = ("*.xml", "*/*.xml", "*/*/*.xml", "public/*/*/*.xml")  # from an IR's folder to a build's
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".zst")
 HOW = "Give a folder that `matting build` made, a package, or the .xml of an IR."
-_unpacked: dict[tuple[Path, int, int], TemporaryDirectory[str]] = {}
+_unpacked: dict[tuple[Path, int, int], Path] = {}
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,11 @@ def _packaged(archive: Path) -> list[Located]:
     found = archive.stat()
     known = (archive.resolve(), found.st_mtime_ns, found.st_size)
     if known not in _unpacked:
-        folder = TemporaryDirectory(prefix="matting-")
-        unpack(UnpackRequest(archive, Path(folder.name) / "model"))
-        _unpacked[known] = folder
-    return everything(Path(_unpacked[known].name) / "model")
+        folder = Path(tempfile.mkdtemp(prefix="matting-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        unpack(UnpackRequest(archive, folder / "model"))
+        _unpacked[known] = folder / "model"
+    return everything(_unpacked[known])
 
 
 def _rank(item: Located) -> int:

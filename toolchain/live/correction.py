@@ -54,9 +54,9 @@ def corrected(src: Pixels, bgr: Pixels, align: Align, *, exposure: bool) -> Corr
         found = [_translation(src, lit, offset)]
         if align == "homography" and (turned := _homography(src, lit)) is not None:
             found.append(turned)
-        apart = [median_difference(src, _warped(lit, matrix)) for matrix in found]
-        if min(apart) < BETTER * median_difference(src, lit):
-            moved = found[int(np.argmin(apart))]
+        left = [_left(src, lit, matrix) for matrix in found]
+        if min(left) < BETTER:
+            moved = found[int(np.argmin(left))]
             plate = _warped(bgr, moved)
     if exposure:
         if moved is not None:
@@ -155,6 +155,13 @@ def _warped(plate: Pixels, matrix: npt.NDArray[Any]) -> Pixels:
     size = plate.shape[1], plate.shape[0]
     border = cv.BORDER_REPLICATE
     return np.asarray(cv.warpPerspective(plate, matrix, size, borderMode=border), np.uint8)
+
+
+def _left(src: Pixels, bgr: Pixels, matrix: npt.NDArray[np.float64]) -> float:
+    """What part of the difference is left by a move, where the moved plate reaches."""
+    reached = _reached(bgr, matrix)
+    before = median_difference(src, bgr, reached)
+    return median_difference(src, _warped(bgr, matrix), reached) / before if before else np.inf
 
 
 def _reached(plate: Pixels, matrix: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -67,10 +67,19 @@ def plate_offset(src: Pixels, bgr: Pixels) -> PlateOffset:
     return PlateOffset((shift[0] * step, shift[1] * step), gains, plain, min(after, plain))
 
 
-def median_difference(src: Pixels, bgr: Pixels) -> float:
-    """The median over blocks of the absolute difference, 0..255, of two H x W x 3 pictures."""
+def median_difference(
+    src: Pixels, bgr: Pixels, where: npt.NDArray[np.bool_] | None = None
+) -> float:
+    """The median over blocks of the absolute difference, 0..255, of two H x W x 3 pictures.
+
+    `where`: H x W, the pixels that count; infinite where there is no block of them.
+    """
     step = max(1, round(src.shape[1] / WIDTH))
-    return _difference(_reduced(src, step), _reduced(bgr, step), (1.0, 1.0, 1.0))
+    pictures = [_reduced(picture, step) for picture in (src, bgr)]
+    if where is None:
+        return _difference(pictures[0], pictures[1], (1.0, 1.0, 1.0))
+    counted = _reduced(np.repeat(where[..., None].astype(np.uint8), 3, 2), step)[..., 0] == 1
+    return _difference(pictures[0], pictures[1], (1.0, 1.0, 1.0), counted)
 
 
 def _reduced(picture: Pixels, step: int) -> Floats:
@@ -123,11 +132,21 @@ def _gains(frame: Floats, plate: Floats) -> tuple[float, float, float]:
     return found[0], found[1], found[2]
 
 
-def _difference(frame: Floats, plate: Floats, gains: tuple[float, float, float]) -> float:
+def _difference(
+    frame: Floats,
+    plate: Floats,
+    gains: tuple[float, float, float],
+    counted: npt.NDArray[np.bool_] | None = None,
+) -> float:
     """The median over blocks of 8 x 8 of the mean absolute difference."""
     apart = np.abs(frame - np.clip(plate * np.array(gains, np.float32), 0, 255)).mean(2)
     height, width = (side // 8 * 8 for side in apart.shape)
     if not (height and width):
         return float(apart.mean())
     blocks = apart[:height, :width].reshape(height // 8, 8, width // 8, 8).mean((1, 3))
+    if counted is not None:
+        whole = counted[:height, :width].reshape(height // 8, 8, width // 8, 8).all((1, 3))
+        if not whole.any():
+            return float("inf")
+        blocks = blocks[whole]
     return float(np.median(blocks))
