@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolchain.api.fitting import Fit
@@ -17,6 +17,7 @@ from toolchain.errors import BundleError, FrameError, UsageError
 SIDES = st.integers(1, 400)
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, SIDES, SIDES)
 def test_a_picture_stands_in_the_middle_unstretched(w: int, h: int, wide: int, high: int) -> None:
     """It fills one direction, is inside in the other, and keeps its shape within a pixel."""
@@ -31,6 +32,7 @@ def test_a_picture_stands_in_the_middle_unstretched(w: int, h: int, wide: int, h
     assert abs((bottom - top) - h * scale) <= 1
 
 
+@settings(deadline=None)
 @given(st.integers(2, 60), st.integers(2, 60))
 def test_what_the_network_left_alone_comes_back_unchanged(w: int, h: int) -> None:
     """A foreground that equals the fitted frame comes back as the frame itself, to the bit."""
@@ -54,6 +56,7 @@ def test_an_even_alpha_stays_even() -> None:
         assert np.allclose(back, alpha[0, 0], atol=1e-6)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255))
 def test_blending_is_rounded_to_nearest(cover: int, front: int, behind: int) -> None:
     """`over` is alpha * foreground + (1 - alpha) * background for every byte there is."""
