@@ -88,6 +88,21 @@ def validated(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="session")
+def converted(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a small build that ends with its IRs; not to be changed."""
+    from toolchain.catalog.reader import read_model
+    from toolchain.pipeline.build import build
+    from toolchain.pipeline.request import BuildRequest
+    from toolchain.pipeline.weights import choose
+
+    output = tmp_path_factory.mktemp("converted")
+    model = read_model(small_config)
+    stages = ("download", "export", "convert")
+    build(BuildRequest(model, choose(model, "upstream", output), output, stages=stages))
+    return output
+
+
+@pytest.fixture(scope="session")
 def reported(validated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small build that may be packaged: validated and reported on.
 

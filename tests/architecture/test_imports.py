@@ -23,6 +23,10 @@ HEAVY = (
     "rich",
     "dask",
     "jinja2",
+    "av",
+    "cv2",
+    "starlette",
+    "uvicorn",
     "nncf",
 )
 
@@ -45,6 +49,8 @@ def test_imports_run_one_way() -> None:
         ["toolchain.cli.matting", "--help"],
         ["toolchain.cli.matting", "build", "--help"],
         ["toolchain.cli.matting", "evaluate", "--help"],
+        ["toolchain.cli.matting", "run", "--help"],
+        ["toolchain.cli.matting", "serve", "--help"],
         ["toolchain.cli.matting", "verify", "--help"],
         ["toolchain.cli.omz_info_dumper", "--all"],
         ["toolchain.cli.omz_downloader", "--help"],

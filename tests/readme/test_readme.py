@@ -131,7 +131,7 @@ def test_the_port_table_is_true(built: Path) -> None:
 @pytest.mark.usefixtures("pictures")
 def test_the_python_snippet_cuts_a_figure_out(built: Path) -> None:
     """Run as it stands, on the bundled model, it writes a picture with a matte."""
-    (code,) = blocks("python")
+    code = blocks("python")[0]
     code = code.replace(f'"{NAME}"', f'"{NAME}-bundled"')
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=built, check=True)
     cutout = Image.open(built / "cutout.png")
@@ -140,6 +140,23 @@ def test_the_python_snippet_cuts_a_figure_out(built: Path) -> None:
     truth = composite(2026, 1280, 720).alpha
     assert truth is not None
     assert np.abs(alpha - truth).mean() < 0.5 * min(truth.mean(), 1 - truth.mean())
+
+
+@pytest.mark.usefixtures("pictures")
+def test_the_short_python_snippet_does_the_same(built: Path) -> None:
+    """By `toolchain.Matting` a figure is cut out and put before green, and a stream goes on."""
+    code = blocks("python")[1].replace(f'/{NAME}"', f'/{NAME}-bundled"')
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, cwd=built, check=True, capture_output=True, text=True)
+    assert len(done.stdout.split()) == 3
+    with Image.open(built / "cutout.png") as picture:
+        cutout = np.asarray(picture)
+    truth = composite(2026, 1280, 720).alpha
+    assert truth is not None
+    assert np.abs(cutout[..., 3] / 255 - truth).mean() < 0.5 * min(truth.mean(), 1 - truth.mean())
+    with Image.open(built / "green.png") as picture:
+        green = np.asarray(picture)
+    assert np.abs(green[cutout[..., 3] == 0].astype(int) - (0, 177, 64)).max() <= 1
 
 
 def test_the_c_plus_plus_snippet_gives_what_python_gives(

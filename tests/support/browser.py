@@ -6,7 +6,7 @@ import base64
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ PATIENCE = 240  # seconds; the machine may be busy with something else
 
 
 @contextmanager
-def chromium(profile: Path) -> Iterator[Any]:
+def chromium(
+    profile: Path, flags: Sequence[str] = (), preferences: Mapping[str, Any] | None = None
+) -> Iterator[Any]:
     """A WebDriver with a fresh profile; the test is skipped where there is no Chromium."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     driver = shutil.which("chromedriver")
@@ -43,8 +45,9 @@ def chromium(profile: Path) -> Iterator[Any]:
 
     options = webdriver.ChromeOptions()
     options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={profile}", "--window-size=1280,900"):
+    for flag in (*FLAGS, *flags, f"--user-data-dir={profile}", "--window-size=1280,900"):
         options.add_argument(flag)
+    options.add_experimental_option("prefs", dict(preferences or {}))
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     page = webdriver.Chrome(options=options, service=Service(driver))
     try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from toolchain import __version__
-from toolchain.cli import evaluate, package, quantize
+from toolchain.cli import evaluate, live, package, quantize, serve
 from toolchain.cli.build import build as run_stages
 from toolchain.cli.exits import run
 from toolchain.cli.layers import add_arguments as add_layers
@@ -22,8 +22,17 @@ examples:
   matting build --weights my.pth --name my-matte  your own checkpoint of this network
   matting build --dry-run                         say what would be done, touch nothing
   matting evaluate --weights bundled --frames 8   metrics of what was built, on known truth
+  matting run --src clip.mp4 --bgr plate.png -o out.mp4  see it work
   matting info --json                             the model's facts for a script
 """
+OTHERS: dict[str, Callable[[argparse.Namespace], int]] = {  # commands that are no stage of a build
+    "evaluate": lambda options: evaluate.run(options, request_of(options)),
+    "package": lambda options: package.run(options, request_of(options)),
+    "verify": package.run_bundle,
+    "unpack": package.run_bundle,
+    "run": live.run,
+    "serve": serve.run,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,12 +47,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         from toolchain.cli.info import show
 
         return show(options.config, as_json=options.json)
-    if options.command == "evaluate":
-        return evaluate.run(options, request_of(options))
-    if options.command == "package":
-        return package.run(options, request_of(options))
-    if options.command in ("verify", "unpack"):
-        return package.run_bundle(options)
+    if options.command in OTHERS:
+        return OTHERS[options.command](options)
     return run_stages(options)
 
 
@@ -88,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
         "show the verdict, figures and pictures of a build in one HTML file",
         "matting report --weights bundled --inputs captures",
     )
+    live.add_parser(commands)
+    serve.add_parser(commands)
     packaging = command("package", package.TEXT, package.EXAMPLE)
     package.add_bundle_commands(command)
     info = command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
+from openvino import opset13 as op
 from openvino.preprocess import PrePostProcessor
 
 from toolchain.errors import ValidationError
 from toolchain.runtimes.base import Pixels
-from toolchain.runtimes.openvino_runtime import Hint, check_ports, precision_of
+from toolchain.runtimes.openvino_runtime import OUTPUTS, Hint, check_ports, precision_of
 from toolchain.runtimes.queued import Prediction
 
+FACTS = "matting"  # the section of rt_info that the convert stage writes
 PATIENCE = 30.0  # seconds after which a result that does not come is looked into
 
 
@@ -23,11 +27,18 @@ class OpenVinoQueue:
 
     Frames go in as uint8 NHWC RGB: conversion, transposition and channel order are part of the
     graph, so that they run in its threads; the numbers that reach the IR are the same.
-    `threads`: how many the device may use, 0 for all.  Raises ValidationError as OpenVinoRuntime.
+    `threads`: how many the device may use, 0 for all.  `as_bytes`: alpha and foreground come out
+    as uint8, 0..255, rounded in the graph.  Raises ValidationError as OpenVinoRuntime.
     """
 
     def __init__(
-        self, xml: Path, hint: Hint = "f32", device: str = "CPU", *, threads: int = 0
+        self,
+        xml: Path,
+        hint: Hint = "f32",
+        device: str = "CPU",
+        *,
+        threads: int = 0,
+        as_bytes: bool = False,
     ) -> None:
         config: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT"}
         if hint == "f32":
@@ -38,6 +49,9 @@ class OpenVinoQueue:
         try:
             model = core.read_model(xml)
             check_ports(model, xml)
+            self._facts = _facts(model)
+            if as_bytes:
+                model = _with_bytes_out(model)
             compiled = core.compile_model(_with_bytes_in(model), device, config)
         except RuntimeError as error:
             raise ValidationError(
@@ -45,7 +59,8 @@ class OpenVinoQueue:
                 hint="Convert it again; see `matting info` for the versions in use.",
             ) from error
         self._queue = openvino.AsyncInferQueue(compiled)
-        self._queue.set_callback(_deliver)
+        self._queue.set_callback(_deliver_bytes if as_bytes else _deliver)
+        self._lock = threading.Lock()  # it is not promised that several may start requests
         self._executed = precision_of(compiled)
         _, height, width, _ = compiled.input("src").shape
         self._size = width, height
@@ -61,6 +76,11 @@ class OpenVinoQueue:
         return self._executed
 
     @property
+    def facts(self) -> Mapping[str, str]:
+        """What the IR says about itself; empty for one that another tool made."""
+        return self._facts
+
+    @property
     def depth(self) -> int:
         """See `InferenceQueue.depth`."""
         return len(self._queue)
@@ -68,7 +88,8 @@ class OpenVinoQueue:
     def submit(self, src: Pixels, bgr: Pixels) -> Future[Prediction]:
         """See `InferenceQueue.submit`."""
         future: Future[Prediction] = Future()
-        self._queue.start_async({"src": src[None], "bgr": bgr[None]}, future)
+        with self._lock:
+            self._queue.start_async({"src": src[None], "bgr": bgr[None]}, future)
         return future
 
     def wait(self, future: Future[Prediction]) -> Prediction:
@@ -85,9 +106,38 @@ class OpenVinoQueue:
 def _deliver(request: Any, future: Future[Prediction]) -> None:
     try:
         pha, fgr = (np.array(request.get_tensor(name).data) for name in ("pha", "fgr"))
-        future.set_result(Prediction(pha[0, 0], fgr[0].transpose(1, 2, 0)))
+        future.set_result(Prediction(pha[0, 0], fgr[0].transpose(1, 2, 0), request.latency / 1000))
     except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
         future.set_exception(error)
+
+
+def _deliver_bytes(request: Any, future: Future[Prediction]) -> None:
+    try:
+        pha, fgr = (np.array(request.get_tensor(name).data) for name in OUTPUTS)
+        future.set_result(Prediction(pha[0, 0], fgr[0], request.latency / 1000))
+    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+        future.set_exception(error)
+
+
+def _facts(model: Any) -> dict[str, str]:
+    if not model.has_rt_info([FACTS]):
+        return {}
+    told = model.get_rt_info([FACTS])
+    return {key: str(value.astype(str)) for key, value in told.astype(dict).items()}
+
+
+def _with_bytes_out(model: Any) -> Any:
+    steps = PrePostProcessor(model)
+    for name in OUTPUTS:
+        port = steps.output(name)
+        port.model().set_layout(openvino.Layout("NCHW"))
+        port.postprocess().custom(
+            lambda out: op.round(op.multiply(out, np.float32(255)), "half_to_even").output(0)
+        )
+        port.tensor().set_element_type(openvino.Type.u8)
+        if name == "fgr":
+            port.tensor().set_layout(openvino.Layout("NHWC"))
+    return steps.build()
 
 
 def _with_bytes_in(model: Any) -> Any:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from toolchain.runtimes.base import Floats, Pixels, Runtime
+import numpy.typing as npt
+
+from toolchain.runtimes.base import Pixels, Runtime
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """`pha`: H x W; `fgr`: H x W x 3, RGB; both 0..1, of the model's size."""
+    """`pha`: H x W; `fgr`: H x W x 3, RGB; of the model's size.
 
-    pha: Floats
-    fgr: Floats
+    Both float32, 0..1, or from a queue that was asked for bytes uint8, 0..255.  `seconds`: how
+    long the inference took, 0 where nobody measured.
+    """
+
+    pha: npt.NDArray[Any]
+    fgr: npt.NDArray[Any]
+    seconds: float = 0.0
 
 
 class InferenceQueue(Protocol):

@@ -1,0 +1,131 @@
+"""Short videos and folders made for a test: a figure that walks before a room, with a sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from toolchain.frames.figures import figure
+from toolchain.frames.scenes import scene
+
+RATE, SOUND_RATE = 25, 48_000
+SIZE = (320, 192)
+
+
+def walk(count: int, size: tuple[int, int] = SIZE) -> tuple[list[np.ndarray], np.ndarray]:
+    """Frames and their clean plate, H x W x 3 uint8: each frame is another one, with noise."""
+    random = np.random.default_rng(3)
+    room = scene(random, *size)
+    alpha, colour = figure(np.random.default_rng(1), *size)
+    frames = []
+    for number in range(count):
+        moved = ndimage.shift(alpha, (0, 3 * number - 20), order=1)[..., None]
+        picture = moved * ndimage.shift(colour, (0, 3 * number - 20, 0), order=1, mode="nearest")
+        frames.append(as_bytes(picture + (1 - moved) * room))
+    return frames, as_bytes(room)
+
+
+def as_bytes(picture: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+
+
+def write_clip(
+    path: Path,
+    frames: Sequence[np.ndarray],
+    *,
+    sound: str | None = None,
+    times: Sequence[Fraction] | None = None,
+    key_every: int = 12,
+) -> Path:
+    """An H.264 file; `sound`: the codec of a tone that lasts as long; `times` of the frames."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=RATE)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "10", "g": str(key_every)}
+        tone = container.add_stream(sound, rate=SOUND_RATE) if sound else None
+        if tone is not None:
+            tone.codec_context.layout = "mono"
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = round(times[number] * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if tone is not None:
+            for frame in beeps(len(frames) / RATE):
+                container.mux(tone.encode(frame))
+            container.mux(tone.encode(None))
+    return path
+
+
+def beeps(seconds: float) -> Iterator[Any]:
+    """A tone that sounds in every other tenth of a second."""
+    time = np.arange(round(SOUND_RATE * seconds)) / SOUND_RATE
+    wave = 0.3 * np.sin(2 * np.pi * 440 * time) * ((time * 10).astype(int) % 2 == 0)
+    samples = (wave * 32767).astype(np.int16)
+    for start in range(0, len(samples), 960):
+        part = np.ascontiguousarray(samples[None, start : start + 960])
+        frame = av.AudioFrame.from_ndarray(part, format="s16", layout="mono")
+        frame.sample_rate, frame.pts = SOUND_RATE, start
+        frame.time_base = Fraction(1, SOUND_RATE)
+        yield frame
+
+
+def write_folder(folder: Path, frames: Sequence[np.ndarray]) -> Path:
+    """`000.png` and so on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, pixels in enumerate(frames):
+        Image.fromarray(pixels).save(folder / f"{number:03}.png")
+    return folder
+
+
+def read_clip(path: Path, codec: str | None = None) -> tuple[list[np.ndarray], list[Fraction]]:
+    """H x W x 4 of every frame, and when it is shown.  `codec`: another than the usual decoder."""
+    pixels, times = [], []
+    with closing(av.open(str(path))) as container:
+        stream = container.streams.video[0]
+        decoder = av.codec.CodecContext.create(codec, "r") if codec else None
+        for packet in container.demux(stream):
+            for frame in decoder.decode(packet) if decoder else packet.decode():
+                pixels.append(frame.to_ndarray(format="rgba"))
+                times.append(frame.pts * packet.time_base)
+    return pixels, times
+
+
+def envelope(path: Path) -> np.ndarray:
+    """How loud the sound is in each twentieth of a second."""
+    with closing(av.open(str(path))) as container:
+        resampler = av.AudioResampler("s16", "mono", SOUND_RATE)
+        start = container.streams.audio[0].start_time * container.streams.audio[0].time_base
+        parts = [
+            made.to_ndarray()[0]
+            for frame in (*container.decode(audio=0), None)
+            for made in resampler.resample(frame)
+        ]
+    lead = np.zeros(max(0, round(float(start) * SOUND_RATE)), np.int16)
+    samples = np.concatenate([lead, *parts]).astype(float)
+    step = SOUND_RATE // 20
+    whole = samples[: len(samples) // step * step].reshape(-1, step)
+    return np.abs(whole).mean(1)
+
+
+def write_camera(path: Path, frames: Sequence[np.ndarray], rate: int) -> Path:
+    """A .y4m file that Chromium's fake camera plays over and over."""
+    with av.open(str(path), "w", format="yuv4mpegpipe") as container:
+        stream = container.add_stream("wrapped_avframe", rate=rate)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for pixels in frames:
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+            container.mux(stream.encode(frame))
+    return path

@@ -1,0 +1,65 @@
+"""What comes out for a frame, and what people make of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.errors import FrameError
+from toolchain.runtimes.base import Pixels
+
+STRIP = 32  # rows blended at a time, so that they stay in the processor's cache
+
+
+@dataclass(frozen=True, eq=False)
+class Matte:
+    """The matte of one frame, of the frame's size H x W.
+
+    `alpha`: H x W, how much of each pixel is foreground.  `foreground`: H x W x 3, RGB, its colour
+    without the background shining through (straight, not premultiplied; meaningless where alpha
+    is 0).  Both float32, 0..1; from a `Matting` with `as_bytes` uint8, 0..255.
+    `seconds`: how long the model took for it.
+    """
+
+    alpha: npt.NDArray[Any]
+    foreground: npt.NDArray[Any]
+    seconds: float = 0.0
+
+    def cutout(self) -> Pixels:
+        """H x W x 4 uint8 RGBA, straight alpha: what PNG and ProRes 4444 hold."""
+        return np.dstack([_bytes(self.foreground), _bytes(self.alpha)])
+
+    def over(self, background: Pixels | tuple[int, int, int]) -> Pixels:
+        """H x W x 3 uint8 RGB before `background`: such a picture, or one colour (0..255 each).
+
+        alpha * foreground + (1 - alpha) * background, in 8 bits, rounded to nearest.
+        Raises FrameError for a background of another size.
+        """
+        alpha, foreground = _bytes(self.alpha), _bytes(self.foreground)
+        behind = np.asarray(background, np.uint8)
+        if behind.ndim == 1:
+            behind = np.broadcast_to(behind, foreground.shape)
+        if behind.shape != foreground.shape:
+            raise FrameError(
+                f"the background is {behind.shape[1]}x{behind.shape[0]}, "
+                f"the frame {foreground.shape[1]}x{foreground.shape[0]}",
+                hint="Resize it first.",
+            )
+        blended = np.empty(foreground.shape, np.uint8)
+        for top in range(0, len(alpha), STRIP):
+            rows = slice(top, top + STRIP)
+            cover = alpha[rows, :, None].astype(np.uint16)
+            mixed = foreground[rows] * cover
+            mixed += behind[rows] * (255 - cover)
+            mixed += 128
+            mixed += mixed >> 8  # with the next shift a division by 255 that rounds to nearest
+            mixed >>= 8
+            blended[rows] = mixed
+        return blended
+
+
+def _bytes(values: npt.NDArray[Any]) -> Pixels:
+    return np.asarray(values if values.dtype == np.uint8 else np.rint(values * 255), np.uint8)

@@ -1,0 +1,152 @@
+"""How far a clean plate is from the frame's own background: its shift, and its exposure.
+
+Both are measured where the two agree, so that whoever is in the frame counts for nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+WIDTH = 640  # shifts are looked for at most at this width, and told at the frame's own
+LOWPASS = 0.12  # cycles a pixel: what is finer is noise
+NEAR = 2  # half the side of the window around the peak whose centre is the shift
+DARK, BRIGHT = 16, 239  # beyond these a ratio tells about clipping and not about exposure
+BINS = np.linspace(np.log(0.4), np.log(2.5), 385)
+BETTER = 0.97  # what the median difference must fall to, for a shift to be believed
+SHIFT_LIMIT, GAIN_LIMIT = 1.0, 0.04  # from here on a plate is worth a word
+
+
+@dataclass(frozen=True)
+class PlateOffset:
+    """`shift`: how far right and down of its place in the plate the frame shows a thing, in pixels.
+
+    `gains`: what the plate's R, G, B are to be multiplied by.  `before`, `after`: the median over
+    blocks of the absolute difference (0..255) as it is, and with both undone.
+    """
+
+    shift: tuple[float, float]
+    gains: tuple[float, float, float]
+    before: float
+    after: float
+
+    @property
+    def moved(self) -> bool:
+        """Whether the shift is one that shows."""
+        return float(np.hypot(*self.shift)) >= SHIFT_LIMIT
+
+    @property
+    def exposed(self) -> bool:
+        """Whether the exposure or white balance differs so that it shows."""
+        return max(abs(gain - 1) for gain in self.gains) >= GAIN_LIMIT
+
+
+def plate_offset(src: Pixels, bgr: Pixels) -> PlateOffset:
+    """Measure H x W x 3 uint8 RGB `bgr` against `src` of the same size.
+
+    The shift is the peak of the phase correlation of the two in grey, low-passed (Kuglin and
+    Hines, 1975), to a fraction of a pixel by its centre of mass; it counts only if it makes the
+    pictures agree better, else it is (0, 0).  The gains are the most frequent ratios of pixels.
+    """
+    step = max(1, round(src.shape[1] / WIDTH))
+    frame, plate = (_reduced(picture, step) for picture in (src, bgr))
+    shift = _shift(frame.mean(2), plate.mean(2))
+    before = _difference(frame, plate, _gains(frame, plate))
+    moved = _moved(plate, shift)
+    if _difference(frame, moved, _gains(frame, moved)) > BETTER * before:
+        shift, moved = (0.0, 0.0), plate
+    gains = _gains(frame, moved)
+    plain = _difference(frame, plate, (1.0, 1.0, 1.0))
+    after = _difference(frame, moved, gains)
+    return PlateOffset((shift[0] * step, shift[1] * step), gains, plain, min(after, plain))
+
+
+def median_difference(
+    src: Pixels, bgr: Pixels, where: npt.NDArray[np.bool_] | None = None
+) -> float:
+    """The median over blocks of the absolute difference, 0..255, of two H x W x 3 pictures.
+
+    `where`: H x W, the pixels that count; infinite where there is no block of them.
+    """
+    step = max(1, round(src.shape[1] / WIDTH))
+    pictures = [_reduced(picture, step) for picture in (src, bgr)]
+    if where is None:
+        return _difference(pictures[0], pictures[1], (1.0, 1.0, 1.0))
+    counted = _reduced(np.repeat(where[..., None].astype(np.uint8), 3, 2), step)[..., 0] == 1
+    return _difference(pictures[0], pictures[1], (1.0, 1.0, 1.0), counted)
+
+
+def _reduced(picture: Pixels, step: int) -> Floats:
+    height, width = (side // step * step for side in picture.shape[:2])
+    blocks = picture[:height, :width].reshape(height // step, step, width // step, step, 3)
+    return np.asarray(blocks.mean((1, 3)), np.float32)
+
+
+def _shift(frame: Floats, plate: Floats) -> tuple[float, float]:
+    rows, columns = frame.shape
+    window = np.outer(np.hanning(rows), np.hanning(columns))
+    spectra = [np.fft.rfft2((picture - picture.mean()) * window) for picture in (frame, plate)]
+    cross = spectra[0] * spectra[1].conj()
+    cross /= np.maximum(np.abs(cross), 1e-9)
+    fy, fx = np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None]
+    cross *= np.exp(-(fx**2 + fy**2) / (2 * LOWPASS**2))
+    peaks = np.fft.fftshift(np.fft.irfft2(cross, (rows, columns)))
+    y, x = np.unravel_index(int(peaks.argmax()), peaks.shape)
+    ys, xs = np.mgrid[y - NEAR : y + NEAR + 1, x - NEAR : x + NEAR + 1]
+    around = np.maximum(peaks[ys % rows, xs % columns], 0)
+    total = around.sum()
+    if total <= 0:
+        return 0.0, 0.0
+    return (
+        float((around * xs).sum() / total) - columns // 2,
+        float((around * ys).sum() / total) - rows // 2,
+    )
+
+
+def _moved(plate: Floats, shift: tuple[float, float]) -> Floats:
+    moved = ndimage.shift(plate, (shift[1], shift[0], 0), order=1, mode="nearest")
+    return np.asarray(moved, np.float32)
+
+
+def _gains(frame: Floats, plate: Floats) -> tuple[float, float, float]:
+    """The most frequent ratio of each channel."""
+    found = []
+    for channel in range(3):
+        one, other = frame[..., channel], plate[..., channel]
+        usable = (np.minimum(one, other) > DARK) & (np.maximum(one, other) < BRIGHT)
+        ratios = np.log(one[usable] / other[usable])
+        if ratios.size < frame.size / 3 / 50:  # too few to tell
+            found.append(1.0)
+            continue
+        counts, _ = np.histogram(ratios, BINS)
+        smooth = ndimage.gaussian_filter1d(counts.astype(np.float64), 2.0)
+        middle = BINS[int(smooth.argmax())] + (BINS[1] - BINS[0]) / 2
+        near = ratios[np.abs(ratios - middle) < 6 * (BINS[1] - BINS[0])]
+        found.append(float(np.exp(near.mean())))
+    return found[0], found[1], found[2]
+
+
+def _difference(
+    frame: Floats,
+    plate: Floats,
+    gains: tuple[float, float, float],
+    counted: npt.NDArray[np.bool_] | None = None,
+) -> float:
+    """The median over blocks of 8 x 8 of the mean absolute difference."""
+    apart = np.abs(frame - np.clip(plate * np.array(gains, np.float32), 0, 255)).mean(2)
+    height, width = (side // 8 * 8 for side in apart.shape)
+    if not (height and width):
+        return float(apart.mean())
+    blocks = apart[:height, :width].reshape(height // 8, 8, width // 8, 8).mean((1, 3))
+    if counted is not None:
+        whole = counted[:height, :width].reshape(height // 8, 8, width // 8, 8).all((1, 3))
+        if not whole.any():
+            return float("inf")
+        blocks = blocks[whole]
+    return float(np.median(blocks))
