@@ -32,7 +32,9 @@ FLAGS = (
     "--python",
     "--mo",
     "--add_mo_arg",
+    "--add-mo-arg",
     "--dry_run",
+    "--dry-run",
     "--jobs",
 )
 EXAMPLES = """\
