@@ -86,3 +86,20 @@ def test_an_inner_tensor_can_be_made_an_output(name: str, source: Path, tmp_path
     found = infer(source, tmp_path, ConversionSettings(outputs=("pair_out", name)))
     assert list(found["pair_out"].ravel()) == [-1, -2]
     assert list(found[name].ravel()[:3]) == [1, 2, 3]
+
+
+def test_every_kind_of_model_info_is_written(source: Path, tmp_path: Path) -> None:
+    """Text, numbers, booleans and lists of model.yml's model_info are in the IR's rt_info."""
+    info = (
+        ("model_type", "ssd"),
+        ("confidence_threshold", 0.5),
+        ("masks", (0, 1, 2)),
+        ("anchors", (1.5, 2.0)),
+        ("labels", ("one", "two")),
+        ("reverse", True),
+    )
+    xml = tmp_path / "other.xml"
+    convert(ConvertRequest(source, xml, "FP32", NONE, (), info))
+    model = openvino.Core().read_model(xml)
+    found = [model.get_rt_info(["model_info", key]).value for key, _ in info]
+    assert found == ["ssd", "0.5", "0 1 2", "1.5 2", "one two", "YES"]

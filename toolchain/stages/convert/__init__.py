@@ -95,7 +95,8 @@ def convert(request: ConvertRequest) -> ConvertResult:
     _name_nodes(model, _given_names(request.onnx))
     model.set_friendly_name(request.xml.stem)
     for key, value in request.model_info:
-        model.set_rt_info(value, ["model_info", key])
+        # Of sequences, OpenVINO takes lists alone.
+        model.set_rt_info(list(value) if isinstance(value, tuple) else value, ["model_info", key])
     for key, text in request.facts:
         model.set_rt_info(text, [RT_INFO, key])
     folder = request.xml.parent
