@@ -18,7 +18,7 @@ Check = Callable[[Tools, Path], Iterator[Finding]]
 
 
 def main(arguments: list[str]) -> int:
-    """Print the table; 1 for a difference that is not listed, or a row of the list that is wrong."""
+    """Print the table; 1 for a difference that is not listed, or a row of the list that fails."""
     options = _parser().parse_args(arguments)
     checks: dict[str, Check] = {
         "dump": dump.check,
@@ -38,7 +38,9 @@ def main(arguments: list[str]) -> int:
     except CantBeMadeError as reason:
         print(f"parity: SKIPPED: the incumbent's environment can't be made: {reason}")
         return 1 if options.required else 0
-    listed, findings = admitted(), []
+    listed = admitted()
+    findings: list[Finding] = []
+    skipped: list[str] = []
     with tempfile.TemporaryDirectory(prefix="parity-") as name:
         home = Path(name, "home")
         home.mkdir()
@@ -47,14 +49,19 @@ def main(arguments: list[str]) -> int:
             folder = Path(name, key)
             folder.mkdir()
             began = time.monotonic()
-            found = list(checks[key](tools, folder))
+            try:
+                found = list(checks[key](tools, folder))
+            except CantBeMadeError as reason:
+                print(f"\n{key}: SKIPPED: {reason}")
+                skipped.append(key)
+                continue
             findings += found
             print(f"\n{key} ({time.monotonic() - began:.0f} s)\n{table(found, listed)}", flush=True)
         left = [path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()]
     findings.append(Finding("home", "left in the home folder", "", ", ".join(left), not left))
     wrong = faults(findings, listed, whole=not options.checks)
     print("\n" + "\n".join(wrong or [f"parity: {len(findings)} comparisons, all as listed"]))
-    return 1 if wrong else 0
+    return 1 if wrong or (skipped and options.required) else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -133,7 +133,7 @@ def _pair(
 
 
 def _precisions(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
-    """Two precisions and a file beside them, of which one precision is asked for; several at once."""
+    """Two precisions and a file beside them, of which one is asked for; several at once."""
     for name in ("one", "two"):
         files = {
             f"{folder}/{name}.{suffix}": Served(f"{name}{folder}{suffix}".encode() * 9)

@@ -105,6 +105,8 @@ def incumbent(folder: Path) -> Path:
     wanted = [text for text in requires("background-matting-toolchain") or () if _is_omz(text)]
     packages = [text.partition(";")[0].strip() for text in wanted]
     python = python_of(folder)
+    if sys.version_info >= (3, 13):
+        raise CantBeMadeError("openvino-dev 2024.6.0 needs numpy < 2, which Python 3.13 has not")
     if not (folder / ".ready").is_file():
         _make(folder, ["-c", str(CONSTRAINTS), *packages])
         _call([str(python), "-m", "pip", "uninstall", "--quiet", "--yes", TELEMETRY])

@@ -1,7 +1,7 @@
-"""Run one of the incumbent's tools in its own environment: `launcher.py MODELS TOOL ARGUMENT...`.
+"""Run one of the incumbent's tools in its own environment: `launcher.py MODELS TOOL ARGUMENT ...`.
 
-MODELS: a collection instead of its own; "-" leaves that.  TOOL "flags" prints the flags of the tools
-that follow, "collection" where its own collection lies.  Needs nothing but the incumbent.
+MODELS: a collection instead of its own; "-" leaves that.  TOOL "flags" prints the flags of the
+tools that follow, "collection" where its own collection lies.  Needs nothing but the incumbent.
 """
 
 from __future__ import annotations

@@ -76,6 +76,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
     Raises ConversionError if OpenVINO can't read the ONNX or the IR is not what was asked for,
     WorkspaceError if it can't be written.  An IR that was there stays until the new one is whole.
     """
+    import onnx
     import openvino
 
     core = openvino.Core()
@@ -84,15 +85,17 @@ def convert(request: ConvertRequest) -> ConvertResult:
         model = core.read_model(request.onnx)
         kinds = _kinds(model)
         settings, pixels = request.settings, request.input_format == "u8-nhwc"
-        model = with_outputs(model, settings, request.onnx)
+        graph = onnx.load(request.onnx).graph
+        model = with_outputs(model, settings, request.onnx, _made_by(graph))
         model = with_preprocessing(model, settings, request.onnx, pixels=pixels)
+        promised = [port.get_names() for port in model.outputs]
     except RuntimeError as error:
         raise ConversionError(
             f"{request.onnx}: OpenVINO can't convert it: {_first_line(error)}",
             kept="Nothing was written.",
             hint="Check that the file is whole and its inputs are those of model.yml.",
         ) from error
-    _name_nodes(model, _given_names(request.onnx))
+    _name_nodes(model, _given_names(graph))
     model.set_friendly_name(request.xml.stem)
     for key, value in request.model_info:
         # Of sequences, OpenVINO takes lists alone.
@@ -108,7 +111,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
             written = Path(scratch, request.xml.name)
             try:
                 _save(core, model, written, request)
-                _check(core.read_model(written), request, kinds)
+                _check(core.read_model(written), request, kinds, promised)
             except RuntimeError as error:
                 if shutil.disk_usage(folder).free < NO_ROOM:  # which OpenVINO does not tell
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
@@ -170,12 +173,14 @@ def _name_nodes(model: Any, given: set[str]) -> None:
             node.set_friendly_name(f"{kind}/{count}")
 
 
-def _given_names(path: Path) -> set[str]:
-    import onnx
-
-    graph = onnx.load(path).graph
+def _given_names(graph: Any) -> set[str]:
     names = {item.name for item in (*graph.node, *graph.initializer, *graph.input, *graph.output)}
     return names.union(*(node.output for node in graph.node))
+
+
+def _made_by(graph: Any) -> dict[str, str]:
+    """The tensor by the node that makes it, where it makes one."""
+    return {node.name: node.output[0] for node in graph.node if len(node.output) == 1}
 
 
 def _kinds(model: Any) -> dict[str, str]:
@@ -187,8 +192,13 @@ def _kinds(model: Any) -> dict[str, str]:
     }
 
 
-def _check(model: Any, request: ConvertRequest, kinds: Mapping[str, str]) -> None:
-    """Hold the written IR against what was asked for; `kinds`: the ONNX's element types."""
+def _check(
+    model: Any, request: ConvertRequest, kinds: Mapping[str, str], promised: list[set[str]]
+) -> None:
+    """Hold the written IR against what was asked for.
+
+    `kinds`: the ONNX's element types.  `promised`: the outputs' names.
+    """
     settings = request.settings
     pixels = request.input_format == "u8-nhwc"
     wrong = []
@@ -204,12 +214,8 @@ def _check(model: Any, request: ConvertRequest, kinds: Mapping[str, str]) -> Non
         if element != kind or found is None or (expected is not None and found != expected):
             wrong.append(f"{name} {element} {shape}, not {kind} {expected or 'static'}")
     outputs = [port.get_names() for port in model.outputs]
-    asked = settings.outputs
-    if asked and not (
-        len(asked) == len(outputs)
-        and all(name in names for name, names in zip(asked, outputs, strict=True))
-    ):
-        wrong.append(f"outputs {outputs}, not {asked}")
+    if outputs != promised:
+        wrong.append(f"outputs {outputs}, not {promised}")
     if wrong:
         raise ConversionError(
             f"{request.xml}: came out with {'; '.join(wrong)}",

@@ -6,6 +6,7 @@ is what Model Optimizer did (its guide's "Embedding Preprocessing Computation").
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from toolchain.catalog.arguments import ConversionSettings
@@ -16,18 +17,24 @@ COLOURS = 3
 PLACES = {3: (0, 2), 4: (1, 3), 5: (1, 4)}
 
 
-def with_outputs(model: Any, settings: ConversionSettings, source: object) -> Any:
+def with_outputs(
+    model: Any, settings: ConversionSettings, source: object, made_by: Mapping[str, str]
+) -> Any:
     """The same graph with exactly the outputs asked for, in order; `source` is for messages.
 
     An output is named by any of its tensor's names; an inner tensor, or the node that makes it,
-    may be made one.  Raises ConversionError for an input or output that is not there.
+    may be made one.  `made_by`: the ONNX's tensors by the names of its nodes.  Raises
+    ConversionError for an input or output that is not there.
     """
     import openvino
 
     if not settings.outputs and not settings.inputs:
         return model
     inputs = [name for port in model.inputs for name in port.get_names()]
-    found = {name: _port(model, name) for name in settings.outputs}
+    found = {
+        name: _port(model, name) or _port(model, made_by.get(name, name))
+        for name in settings.outputs
+    }
     missing = [name for name, port in found.items() if port is None]
     missing += [name for name in settings.inputs if name not in inputs]
     if missing:
@@ -53,16 +60,8 @@ def _port(model: Any, name: str) -> Any:
     for port in model.outputs:
         if name in port.get_names():
             return port
-    for node in model.get_ordered_ops():
-        for port in node.outputs():
-            if name in port.get_names():
-                return port
-    for node in model.get_ordered_ops():
-        if node.get_friendly_name() == name and node.get_output_size() == 1:
-            port = node.output(0)
-            port.get_tensor().add_names({name})
-            return port
-    return None
+    inner = (port for node in model.get_ordered_ops() for port in node.outputs())
+    return next((port for port in inner if name in port.get_names()), None)
 
 
 def with_preprocessing(
