@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from parity import arguments as single_arguments
 from parity import chain, conversion, costs, downloads, dump, flags
 from parity.environment import CantBeMadeError, Tools, incumbent
 from parity.findings import Finding, admitted, faults, table
@@ -25,6 +26,7 @@ def main(arguments: list[str]) -> int:
         "flags": flags.check,
         "downloads": downloads.check,
         "conversion": conversion.check,
+        "arguments": single_arguments.check,
         "costs": costs.check,
         "chain": functools.partial(
             chain.check, older=options.omz.with_name(f"{options.omz.name}-chain")

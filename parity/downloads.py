@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from parity.environment import Ran, Tools
+from parity.environment import AT_ONCE, Ran, Tools
 from parity.findings import Finding, compared
 from parity.models import Served, archive, tree, write_composite, write_model
 from tests.download.serving import File, Server, page, running
@@ -55,26 +56,29 @@ CASES = (
 
 def check(tools: Tools, folder: Path) -> Iterator[Finding]:
     """Single files, then models of many, archives, caches and what is there already."""
-    for case in CASES:
-        root = folder / case.name / "models"
-        outcomes = []
-        for side in ("theirs", "ours"):
-            with running() as server:
-                write_model(root / side, "public/one", {"one.bin": case.file}, server, **ANY)
-                run = getattr(tools, side)
-                output = folder / case.name / side
-                words = ("--name", "one", "-o", output, *case.arguments)
-                outcomes.append(
-                    (run(root / side, TOOL, *words, "--progress_format", "json"), output)
-                )
-        if outcomes[0][0].code != case.code:
-            raise RuntimeError(f"{case.name}: the incumbent ended with {outcomes[0][0]}")
-        yield from _told(case.name, *outcomes)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        told = list(pool.map(lambda case: list(_case(tools, folder / case.name, case)), CASES))
+    for findings in told:
+        yield from findings
     for check_of in (_precisions, _composite, _postprocessing, _caches, _again):
         place = folder / check_of.__name__.strip("_")
         place.mkdir()
         with running() as server:
             yield from check_of(tools, place, server)
+
+
+def _case(tools: Tools, place: Path, case: Case) -> Iterator[Finding]:
+    outcomes = []
+    for side in ("theirs", "ours"):
+        with running() as server:
+            root = place / "models" / side
+            write_model(root, "public/one", {"one.bin": case.file}, server, **ANY)
+            words = ("--name", "one", "-o", place / side, *case.arguments)
+            ran = getattr(tools, side)(root, TOOL, *words, "--progress_format", "json")
+            outcomes.append((ran, place / side))
+    if outcomes[0][0].code != case.code:
+        raise RuntimeError(f"{case.name}: the incumbent ended with {outcomes[0][0]}")
+    yield from _told(case.name, *outcomes)
 
 
 def _told(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
-from parity.environment import Tools
+from parity.environment import AT_ONCE, Ran, Tools
 from parity.findings import Finding, compared
 from parity.launcher import described
 from parity.models import Served, write_model
@@ -64,8 +65,13 @@ def _exits(tools: Tools, root: Path, tool: str) -> Iterator[Finding]:
     """One line if all codes are the same; differences one by one."""
     cases = (*COMMON, *OWN[tool])
     codes: dict[int, int] = {}
-    for arguments in cases:
-        theirs, ours = tools.theirs(root, tool, *arguments), tools.ours(root, tool, *arguments)
+
+    def both(arguments: tuple[str, ...]) -> tuple[Ran, Ran]:
+        return tools.theirs(root, tool, *arguments), tools.ours(root, tool, *arguments)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        runs = list(pool.map(both, cases))
+    for arguments, (theirs, ours) in zip(cases, runs, strict=True):
         line = f"{tool} {' '.join(arguments)}".strip()
         if theirs.code != ours.code:
             yield compared("exit", f"exit code of {line}", theirs.code, ours.code)
