@@ -6,6 +6,7 @@ VENV ?= .venv
 WEIGHTS ?= auto
 OUTPUT ?= build
 DIST ?= dist
+OMZ ?= .venv-omz
 ARGS ?=
 
 ifeq ($(OS),Windows_NT)
@@ -16,7 +17,7 @@ endif
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup convert package verify test lint bench bench-model train wheel clean
+.PHONY: help setup convert package verify test lint bench bench-model parity train wheel clean
 
 help:  ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -55,6 +56,9 @@ bench: $(READY)  ## start-up, download, build, evaluation and model against thei
 
 bench-model: $(READY)  ## speed of the converted model against the incumbent's graph
 	$(BIN)/python -m benchmarks model
+
+parity: $(READY)  ## the real Open Model Zoo tools, made in .venv-omz, beside ours; fails on what docs don't list
+	$(BIN)/python -m parity --omz "$(OMZ)" $(ARGS)
 
 train: $(READY)  ## repeat the training of the bundled weights (then: python -m training.card)
 	$(BIN)/python -m training.bundled $(ARGS)

@@ -221,3 +221,44 @@ def test_two_checkpoints_side_by_side(
         assert f"s ] {tmp_path / 'out' / name / 'FP32' / f'{name}.xml'}\n" in out
     weights = [tmp_path / "out" / name / "FP32" / f"{name}.bin" for name in ("one", "two")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def unpacked(root: Path, tiny: bytes) -> Path:
+    """A model whose ONNX comes in an archive, as after unpacking; returns its folder."""
+    folder = root / "models" / "public" / "packed"
+    folder.mkdir(parents=True)
+    steps = "postprocessing: [{$type: unpack_archive, file: net.zip, format: zip}]\n"
+    text = HEAD.format("onnx") + FILE.format("net.zip", 3, hashlib.sha384(b"zip").hexdigest())
+    (folder / "model.yml").write_text(text + steps + ONNX.replace("net.onnx", "inner/net.onnx"))
+    target = root / "downloads" / "public" / "packed" / "inner" / "net.onnx"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(tiny)
+    return target
+
+
+def test_an_archive_that_was_unpacked_is_not_missed(
+    root: Path, tiny: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an archive held is converted after the archive is gone; without it the ONNX is named."""
+    target = unpacked(root, tiny)
+    assert convert(root, "--name", "packed", "--precisions", "FP16") == 0
+    assert made(root) == {"packed/FP16/packed.xml"}
+    target.unlink()
+    assert convert(root, "--name", "packed", "--precisions", "FP32") == 1
+    assert "has no inner/net.onnx" in capsys.readouterr().err
+
+
+def test_another_network_says_what_is_missing(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A PyTorch model of code that is not here is refused before its files are looked for."""
+    folder = root / "models" / "public" / "resnet"
+    folder.mkdir(parents=True)
+    text = HEAD.format("pytorch") + FILE.format("x.pth", 1, hashlib.sha384(b"x").hexdigest())
+    lists = "conversion_to_onnx_args: [--model-name=resnet50]\nmodel_optimizer_args: []\n"
+    (folder / "model.yml").write_text(text + lists)
+    assert convert(root, "--name", "resnet") == 1
+    out, err = capsys.readouterr()
+    assert out.endswith("FAILED:\nresnet\n")
+    assert "another network (--model-name=resnet50)" in err
+    assert "framework onnx" in err

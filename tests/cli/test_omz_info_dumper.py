@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from toolchain.cli import exits
+from toolchain.cli.omz_downloader import FLAGS as DOWNLOADER_FLAGS
 from toolchain.cli.omz_info_dumper import main
+from toolchain.cli.omz_selection import written_out
 from toolchain.errors import UsageError
 
 NAME = "background-matting-mobilenetv2"
@@ -76,13 +78,36 @@ def test_print_all_prints_names_alone(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == f"{NAME}\n"
 
 
+@pytest.mark.parametrize("more", [["--all"], ["--name", "absent"], ["--list", "absent"]])
+def test_print_all_comes_before_any_choice(
+    more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside another choice it still prints the names, as the incumbent did."""
+    assert main(["--print_all", *more]) == 0
+    assert capsys.readouterr().out == f"{NAME}\n"
+
+
+@pytest.mark.parametrize(
+    ("shortened", "meant"),
+    [
+        (["--out", "x"], ["--output_dir", "x"]),
+        (["--output=x", "--a"], ["--output_dir=x", "--all"]),
+        (["--print", "--p"], ["--print_all", "--p"]),
+        (["--name", "--", "--out"], ["--name", "--", "--out"]),
+        (["-o", "x", "--accept", "--models_root"], ["-o", "x", "--accept", "--models_root"]),
+    ],
+)
+def test_flags_may_be_shortened_as_they_were(shortened: list[str], meant: list[str]) -> None:
+    """What was unambiguous among the incumbent's flags stays so beside the new ones."""
+    assert written_out(shortened, DOWNLOADER_FLAGS) == meant
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
         ([], 'one of "--print_all", "--all", "--name" or "--list" must be specified'),
         (["--all", "--name", "x"], 'at most one of "--all", "--name" or "--list"'),
         (["--list", "x", "--name", "x"], 'at most one of "--all", "--name" or "--list"'),
-        (["--all", "--print_all"], "can't be combined"),
         (["--all", "--config", "x", "--models_root", "y"], "at most one of"),
         (["--unknown"], "unrecognized"),
     ],

@@ -11,13 +11,32 @@ from typing import TYPE_CHECKING
 
 from toolchain.catalog.records import CatalogEntry, CompositeModel, Model
 from toolchain.cli.exits import run
-from toolchain.cli.omz_selection import add_selection, known_precisions, selected
+from toolchain.cli.omz_selection import (
+    SELECTION,
+    add_selection,
+    known_precisions,
+    selected,
+    written_out,
+)
 from toolchain.errors import ToolchainError
 
 if TYPE_CHECKING:
     from toolchain.progress import Listener
 
 Tell = Callable[[str], None]
+FLAGS = (
+    *SELECTION,
+    "--download_dir",
+    "--output_dir",
+    "--precisions",
+    "--python",
+    "--mo",
+    "--add_mo_arg",
+    "--add-mo-arg",
+    "--dry_run",
+    "--dry-run",
+    "--jobs",
+)
 EXAMPLES = """\
 examples:
   omz_converter --name background-matting-mobilenetv2 -d models --precisions FP16
@@ -32,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     parser = _parser()
-    options = parser.parse_args(argv)
+    options = parser.parse_args(written_out(argv, FLAGS))
     models = selected(options, parser)
     wanted = known_precisions(options.precisions)
     from toolchain.cli.console import listener

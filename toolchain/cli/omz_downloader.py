@@ -12,12 +12,27 @@ from toolchain.catalog.records import CatalogEntry, CompositeModel, Model
 from toolchain.cli.exits import run
 from toolchain.cli.numbers import positive
 from toolchain.cli.omz_reporting import JsonEvents, Stopped, TextLines
-from toolchain.cli.omz_selection import add_selection, known_precisions, selected
+from toolchain.cli.omz_selection import (
+    SELECTION,
+    add_selection,
+    known_precisions,
+    selected,
+    written_out,
+)
 from toolchain.errors import ToolchainError
 
 if TYPE_CHECKING:
     from toolchain.pipeline.published import PublishedRequest
 
+FLAGS = (
+    *SELECTION,
+    "--precisions",
+    "--output_dir",
+    "--cache_dir",
+    "--num_attempts",
+    "--progress_format",
+    "--jobs",
+)
 EXAMPLES = """\
 examples:
   omz_downloader --name background-matting-mobilenetv2 -o models
@@ -33,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     parser = _parser()
-    options = parser.parse_args(argv)
+    options = parser.parse_args(written_out(argv, FLAGS))
     models = selected(options, parser)
     wanted = known_precisions(options.precisions)
     watch: Watch

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from toolchain.catalog.records import CatalogEntry, CompositeModel
 from toolchain.cli.exits import run
-from toolchain.cli.omz_selection import add_selection, selected
+from toolchain.cli.omz_selection import SELECTION, add_selection, selected, written_out
 
+FLAGS = SELECTION
 EXAMPLES = """\
 examples:
   omz_info_dumper --all
@@ -25,6 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    models = selected(parser.parse_args(written_out(argv, FLAGS)), parser)
+    sys.stdout.write(json.dumps([info(model) for model in models], indent=4) + "\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="omz_info_dumper",
         description="Print what is known of the models as a JSON array.",
@@ -32,9 +40,7 @@ def _main(argv: Sequence[str] | None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_selection(parser, "dump info for")
-    models = selected(parser.parse_args(argv), parser)
-    sys.stdout.write(json.dumps([info(model) for model in models], indent=4) + "\n")
-    return 0
+    return parser
 
 
 def info(model: CatalogEntry) -> dict[str, object]:

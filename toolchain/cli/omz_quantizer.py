@@ -9,12 +9,23 @@ from pathlib import Path
 
 from toolchain.catalog.records import CompositeModel, Model
 from toolchain.cli.exits import run
-from toolchain.cli.omz_selection import add_selection, selected
+from toolchain.cli.omz_selection import SELECTION, add_selection, selected, written_out
 from toolchain.errors import ToolchainError
 from toolchain.progress import Listener
 
 PRECISIONS = ("FP16-INT8", "FP32-INT8")
 DEVICES = ("ANY", "CPU", "GPU", "NPU")
+FLAGS = (
+    *SELECTION,
+    "--model_dir",
+    "--dataset_dir",
+    "--output_dir",
+    "--precisions",
+    "--target_device",
+    "--dry_run",
+    "--python",
+    "--pot",
+)
 EXAMPLES = """\
 examples:
   omz_quantizer --name background-matting-mobilenetv2 --model_dir models --precisions FP16-INT8
@@ -29,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     parser = _parser()
-    options = parser.parse_args(argv)
+    options = parser.parse_args(written_out(argv, FLAGS))
     models = selected(options, parser)
     precisions = _precisions(options.precisions)
     if options.target_device.upper() not in DEVICES:

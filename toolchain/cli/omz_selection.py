@@ -13,6 +13,24 @@ from toolchain.catalog.reader import PRECISIONS
 from toolchain.catalog.records import CatalogEntry
 from toolchain.errors import ToolchainError
 
+SELECTION = ("--name", "--list", "--all", "--print_all")  # the incumbent's
+
+
+def written_out(argv: Sequence[str] | None, flags: Sequence[str]) -> list[str]:
+    """`argv` (None: the process's) with shortened `flags` of the incumbent written out.
+
+    `--output` meant --output_dir there; flags that are new here must not make it ambiguous.
+    """
+    done: list[str] = []
+    items = iter(sys.argv[1:] if argv is None else argv)
+    for item in items:
+        if item == "--":
+            return [*done, item, *items]
+        key, equals, value = item.partition("=")
+        meant = [flag for flag in flags if flag.startswith(key)] if key.startswith("--") else []
+        done.append(f"{meant[0]}{equals}{value}" if len(meant) == 1 else item)
+    return done
+
 
 def add_selection(parser: argparse.ArgumentParser, verb: str = "use") -> None:
     """Add --name, --list, --all, --print_all, --config and --models_root to `parser`."""
@@ -55,15 +73,15 @@ def selected(
     --print_all has printed the names it ends with exit 0.  Raises CatalogError for a mistake in
     a model.yml or an unreadable --list file, ToolchainError if a pattern matches nothing.
     """
-    if sum((args.all, args.name is not None, args.list is not None)) > 1:
+    chosen = sum((args.all, args.name is not None, args.list is not None))
+    if chosen > 1 and not args.print_all:
         parser.error('at most one of "--all", "--name" or "--list" can be specified')
-    if args.print_all and (args.all or args.name is not None or args.list is not None):
-        parser.error('"--print_all" can\'t be combined with "--all", "--name" or "--list"')
-    if not (args.print_all or args.all or args.name is not None or args.list is not None):
+    if not (chosen or args.print_all):
         parser.error('one of "--print_all", "--all", "--name" or "--list" must be specified')
     if args.config is not None and args.models_root is not None:
         parser.error('at most one of "--config" and "--models_root" can be specified')
-    patterns = read_list(args.list) if args.list is not None else None
+    listed = args.list is not None and not args.print_all  # which comes before any choice
+    patterns = read_list(args.list) if listed else None
     known = load(args.config, args.models_root) if models is None else tuple(models)
     if args.print_all:
         sys.stdout.writelines(f"{model.name}\n" for model in known)

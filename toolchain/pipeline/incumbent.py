@@ -11,7 +11,7 @@ from typing import Literal
 
 from toolchain import __version__
 from toolchain.catalog.arguments import ConversionSettings, conversion_settings, substitute
-from toolchain.catalog.records import Model
+from toolchain.catalog.records import Model, UnpackArchive
 from toolchain.errors import ConversionError, ToolchainError
 from toolchain.pipeline.job import Forecast, Job, Outcome, run
 from toolchain.pipeline.jobs import conversion_job, export_job, facts_of, ir_facts
@@ -28,6 +28,8 @@ from toolchain.workspace.ledger import Ledger, version
 from toolchain.workspace.locking import locked
 
 CONVERTIBLE = ("onnx", "pytorch")
+OUTPUTS = ("pha", "fgr")  # of the model that the facts on colours are about
+OTHER_NETWORK = "--model-name"  # in conversion_to_onnx_args: a class in code that is not here
 _EXPORTING = threading.Lock()  # PyTorch's exporter is not made for threads
 
 
@@ -79,7 +81,7 @@ def convert_downloaded(request: ConversionRequest, listener: Listener) -> tuple[
             folder.mkdir(parents=True, exist_ok=True)
             sweep(folder)
         ledger = Ledger(folder)
-        _verify(request, listener)
+        _verify(request, settings, listener)
         if request.model.framework == "pytorch":
             with _EXPORTING:
                 outcomes.append(run(_export_job(request), ledger, listener))
@@ -93,7 +95,7 @@ def foresee_conversion(request: ConversionRequest) -> tuple[Conversion, ...]:
     """What `convert_downloaded` would do, without touching anything."""
     _check(request)
     settings = conversion_settings(request.model, request.arguments)
-    _check_files(request)
+    _check_files(request, settings)
     forecast = Forecast(Ledger(request.layout.folder))
     jobs = [_job(request, settings, precision) for precision in request.precisions]
     if request.model.framework == "pytorch":
@@ -118,32 +120,49 @@ def _check(request: ConversionRequest) -> None:
     model = request.model
     if model.framework not in CONVERTIBLE:
         raise ConversionError(
-            f"{model.name}: its framework is {model.framework}; this toolchain converts "
-            f"{' and '.join(CONVERTIBLE)} models",
+            f"{model.name}: its framework is {model.framework}, and what reads that is missing "
+            f"here: this toolchain converts {' and '.join(CONVERTIBLE)} models",
             kept="Nothing was written.",
             hint="OpenVINO's `ovc` reads TensorFlow models; an IR (dldt) needs no conversion.",
         )
+    named = [item for item in model.conversion_to_onnx_args or () if item.startswith(OTHER_NETWORK)]
+    if named:
+        raise ConversionError(
+            f"{model.name}: is a PyTorch model of another network ({named[0]}), and the code of "
+            "that is missing here: of PyTorch models this toolchain exports its own alone",
+            kept="Nothing was written.",
+            hint="Export it to ONNX with its own code, and describe that file in a model.yml of "
+            "framework onnx.",
+        )
 
 
-def _verify(request: ConversionRequest, listener: Listener) -> None:
+def _verify(request: ConversionRequest, settings: ConversionSettings, listener: Listener) -> None:
     """Hold every downloaded file against its digest; fetch nothing."""
     model, folder = request.model, request.download_folder
-    _check_files(request)
+    _check_files(request, settings)
     if model.framework == "pytorch":
         obtain(_build_request(request), listener)
         return
-    if not model.postprocessing:  # which changes files on purpose
-        files = tuple(replace(file, sources=()) for file in model.files)
-        download(DownloadRequest(files=files, folder=folder), listener)
+    changed = {step.file for step in model.postprocessing}  # on purpose
+    files = (replace(file, sources=()) for file in model.files if file.name not in changed)
+    download(DownloadRequest(files=tuple(files), folder=folder), listener)
 
 
-def _check_files(request: ConversionRequest) -> None:
-    """Raise unless every downloaded file is there, in whatever state."""
+def _check_files(request: ConversionRequest, settings: ConversionSettings) -> None:
+    """Raise unless every downloaded file is there, in whatever state, and so is the ONNX."""
     model, folder = request.model, request.download_folder
-    missing = [file.name for file in model.files if not (folder / file.name).is_file()]
+    unpacked = {step.file for step in model.postprocessing if isinstance(step, UnpackArchive)}
+    needed = [folder / file.name for file in model.files if file.name not in unpacked]
+    if model.framework == "onnx":
+        needed.append(_onnx(request, settings))
+    missing = [path for path in dict.fromkeys(needed) if not path.is_file()]
     if missing:
+        names = ", ".join(
+            path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+            for path in missing
+        )
         raise ToolchainError(
-            f"{folder}: has no {', '.join(missing)}",
+            f"{folder}: has no {names}",
             kept="Nothing was changed.",
             hint=f"Run `omz_downloader --name {model.name} -o {request.downloads}` first, or put "
             "the file there by hand.",
@@ -179,7 +198,7 @@ def _job(request: ConversionRequest, settings: ConversionSettings, precision: st
         xml=xml,
         precision=rounding,
         settings=settings,
-        facts=_facts(request, onnx) + ir_facts(settings),
+        facts=_facts(request, onnx, settings),
         model_info=request.model.model_info,
     )
     return conversion_job(work, f"convert-{precision}", layout)
@@ -203,11 +222,13 @@ def _onnx(request: ConversionRequest, settings: ConversionSettings) -> Path:
     return Path(path)
 
 
-def _facts(request: ConversionRequest, onnx: Path) -> tuple[tuple[str, str], ...]:
+def _facts(
+    request: ConversionRequest, onnx: Path, settings: ConversionSettings
+) -> tuple[tuple[str, str], ...]:
     if request.model.framework == "pytorch":
-        return facts_of(_build_request(request))
+        return facts_of(_build_request(request)) + ir_facts(settings)
     digest = file_digest(onnx, "sha384").value if onnx.is_file() else ""
-    return (
+    facts = (
         ("model", request.model.name),
         ("source", onnx.name),
         ("source_sha384", digest),
@@ -215,3 +236,6 @@ def _facts(request: ConversionRequest, onnx: Path) -> tuple[tuple[str, str], ...
         ("toolchain", __version__),
         ("onnx", version("onnx")),
     )
+    if settings.outputs == OUTPUTS:
+        return facts + ir_facts(settings)
+    return (*facts, ("openvino", version("openvino")))  # what it takes and gives is not known

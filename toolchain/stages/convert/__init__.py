@@ -12,12 +12,14 @@ import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from toolchain.catalog.arguments import ConversionSettings
 from toolchain.errors import ConversionError, ToolchainError
+from toolchain.stages.convert.graph import with_outputs, with_preprocessing
 from toolchain.workspace.atomic import os_errors, publish_pair
 
 Precision = Literal["FP32", "FP16"]
@@ -74,24 +76,30 @@ def convert(request: ConvertRequest) -> ConvertResult:
     Raises ConversionError if OpenVINO can't read the ONNX or the IR is not what was asked for,
     WorkspaceError if it can't be written.  An IR that was there stays until the new one is whole.
     """
+    import onnx
     import openvino
 
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # files must be free to be replaced
     try:
         model = core.read_model(request.onnx)
-        model = _with_outputs(model, request)
-        model = _with_preprocessing(model, request)
+        kinds = _kinds(model)
+        settings, pixels = request.settings, request.input_format == "u8-nhwc"
+        graph = onnx.load(request.onnx).graph
+        model = with_outputs(model, settings, request.onnx, _made_by(graph))
+        model = with_preprocessing(model, settings, request.onnx, pixels=pixels)
+        promised = [port.get_names() for port in model.outputs]
     except RuntimeError as error:
         raise ConversionError(
             f"{request.onnx}: OpenVINO can't convert it: {_first_line(error)}",
             kept="Nothing was written.",
             hint="Check that the file is whole and its inputs are those of model.yml.",
         ) from error
-    _name_nodes(model, _given_names(request.onnx))
+    _name_nodes(model, _given_names(graph))
     model.set_friendly_name(request.xml.stem)
     for key, value in request.model_info:
-        model.set_rt_info(value, ["model_info", key])
+        # Of sequences, OpenVINO takes lists alone.
+        model.set_rt_info(list(value) if isinstance(value, tuple) else value, ["model_info", key])
     for key, text in request.facts:
         model.set_rt_info(text, [RT_INFO, key])
     folder = request.xml.parent
@@ -103,7 +111,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
             written = Path(scratch, request.xml.name)
             try:
                 _save(core, model, written, request)
-                _check(core.read_model(written), request)
+                _check(core.read_model(written), request, kinds, promised)
             except RuntimeError as error:
                 if shutil.disk_usage(folder).free < NO_ROOM:  # which OpenVINO does not tell
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
@@ -152,73 +160,6 @@ def _restore(compressed: Any, model: Any, kept: Kept) -> None:
                 target.replace_source_output(exact.output(0))
 
 
-def _with_outputs(model: Any, request: ConvertRequest) -> Any:
-    """The same graph with exactly the outputs asked for, in order."""
-    import openvino
-
-    names = [output.get_any_name() for output in model.outputs]
-    wanted = request.settings.outputs or tuple(names)
-    inputs = [port.get_any_name() for port in model.inputs]
-    missing = [name for name in wanted if name not in names]
-    missing += [name for name in request.settings.inputs if name not in inputs]
-    if missing:
-        raise ConversionError(
-            f"{request.onnx}: has no {', '.join(missing)}; inputs are {', '.join(inputs)}, "
-            f"outputs {', '.join(names)}",
-            kept="Nothing was written.",
-            hint="Correct the names in model.yml, or export the ONNX again.",
-        )
-    if list(wanted) == names:
-        return model
-    return openvino.Model([model.output(name) for name in wanted], model.get_parameters(), "")
-
-
-def _with_preprocessing(model: Any, request: ConvertRequest) -> Any:
-    import openvino
-    from openvino.preprocess import PrePostProcessor
-
-    settings = request.settings
-    for name, shape in settings.shapes:
-        model.reshape({name: list(shape)})
-    # What lies between may be dynamic: other exports of this very network count their patches.
-    dynamic = [
-        f"{port.get_any_name()} {port.get_partial_shape()}"
-        for port in model.inputs
-        if port.get_partial_shape().is_dynamic
-    ]
-    if dynamic:
-        raise ConversionError(
-            f"{request.onnx}: has inputs of dynamic shape: {', '.join(dynamic)}; "
-            "expected static ones",
-            kept="Nothing was written.",
-            hint="Give every input's shape in model.yml's input_info.",
-        )
-    steps = PrePostProcessor(model)
-    layouts = dict(settings.layouts)
-    means, scales = dict(settings.mean), dict(settings.scale)
-    for port in model.inputs:
-        name = port.get_any_name()
-        info = steps.input(name)
-        layout = openvino.Layout(layouts.get(name, "NCHW"))
-        info.model().set_layout(layout)
-        if request.input_format == "u8-nhwc":
-            info.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-            info.preprocess().convert_layout(layout).convert_element_type(openvino.Type.f32)
-        else:
-            info.tensor().set_layout(layout)
-        if settings.reverse_input_channels:
-            info.preprocess().reverse_channels()
-        if name in means:
-            info.preprocess().mean(_one_or_all(means[name]))
-        if name in scales:
-            info.preprocess().scale(_one_or_all(scales[name]))
-    return steps.build()
-
-
-def _one_or_all(values: tuple[float, ...]) -> float | list[float]:
-    return values[0] if len(set(values)) == 1 else list(values)
-
-
 def _name_nodes(model: Any, given: set[str]) -> None:
     """Name anew what OpenVINO numbered: its numbers depend on what the process did before.
 
@@ -232,35 +173,52 @@ def _name_nodes(model: Any, given: set[str]) -> None:
             node.set_friendly_name(f"{kind}/{count}")
 
 
-def _given_names(path: Path) -> set[str]:
-    import onnx
-
-    graph = onnx.load(path).graph
+def _given_names(graph: Any) -> set[str]:
     names = {item.name for item in (*graph.node, *graph.initializer, *graph.input, *graph.output)}
     return names.union(*(node.output for node in graph.node))
 
 
-def _check(model: Any, request: ConvertRequest) -> None:
-    found = [
-        (port.get_any_name(), port.get_element_type().get_type_name(), port.get_partial_shape())
+def _made_by(graph: Any) -> dict[str, str]:
+    """The tensor by the node that makes it, where it makes one."""
+    return {node.name: node.output[0] for node in graph.node if len(node.output) == 1}
+
+
+def _kinds(model: Any) -> dict[str, str]:
+    """Element types of the inputs, by every name."""
+    return {
+        name: port.get_element_type().get_type_name()
         for port in model.inputs
-    ]
-    outputs = [port.get_any_name() for port in model.outputs]
+        for name in port.get_names()
+    }
+
+
+def _check(
+    model: Any, request: ConvertRequest, kinds: Mapping[str, str], promised: list[set[str]]
+) -> None:
+    """Hold the written IR against what was asked for.
+
+    `kinds`: the ONNX's element types.  `promised`: the outputs' names.
+    """
     settings = request.settings
-    shapes, kind = dict(settings.shapes), "f32"
-    if request.input_format == "u8-nhwc":
-        shapes, kind = {name: (n, h, w, c) for name, (n, c, h, w) in shapes.items()}, "u8"
-    wrong = [
-        f"{name} {element} {shape}"
-        for name, element, shape in found
-        if element != kind
-        or shape.is_dynamic
-        or tuple(shape.to_shape()) != shapes.get(name, tuple(shape.to_shape()))
-    ]
-    if wrong or outputs != list(settings.outputs or outputs):
+    pixels = request.input_format == "u8-nhwc"
+    wrong = []
+    for port in model.inputs:
+        name, names, shape = port.get_any_name(), port.get_names(), port.get_partial_shape()
+        kind = "u8" if pixels else kinds[name]
+        expected = next((given for key, given in settings.shapes if key in names), None)
+        if expected is not None and pixels:
+            batch, channels, height, width = expected
+            expected = (batch, height, width, channels)
+        found = None if shape.is_dynamic else tuple(shape.to_shape())
+        element = port.get_element_type().get_type_name()
+        if element != kind or found is None or (expected is not None and found != expected):
+            wrong.append(f"{name} {element} {shape}, not {kind} {expected or 'static'}")
+    outputs = [port.get_names() for port in model.outputs]
+    if outputs != promised:
+        wrong.append(f"outputs {outputs}, not {promised}")
+    if wrong:
         raise ConversionError(
-            f"{request.xml}: came out with inputs {', '.join(wrong) or 'as expected'} and outputs "
-            f"{', '.join(outputs)}, expected {kind} {shapes}, outputs {settings.outputs}",
+            f"{request.xml}: came out with {'; '.join(wrong)}",
             kept="Nothing was published.",
             hint="This is a fault of the toolchain or of OpenVINO's version: please report it.",
         )
