@@ -4,6 +4,6 @@ import sys
 
 __version__ = "0.1.0"
 
-# OpenVINO (on import, by way of its converter) reports to its makers through this package, and
-# leaves an identity in the home folder.  Where it can't be imported it goes without.
+# OpenVINO (on import, by way of its converter) and NNCF report to their makers through this
+# package, and leave an identity in the home folder.  Where it can't be imported they go without.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@
     |   `-- UnsafeCheckpointError  a pickle that would run code
     |-- ExportError                the network did not become the promised ONNX
     |-- ConversionError            the ONNX did not become the promised IR
+    |-- QuantizationError          the 8-bit model can't be made, or is not good enough
     |-- FrameError                 a picture or clip that can't be used
     |-- EvaluationError            a dataset or a cluster that gave no trustworthy figures
     |-- ValidationError            outputs differ from the original's by more than the limits
@@ -98,6 +99,10 @@ class ExportError(ToolchainError):
 
 class ConversionError(ToolchainError):
     """The ONNX did not become the promised IR."""
+
+
+class QuantizationError(ToolchainError):
+    """The IR did not become an 8-bit one that is nearly as good."""
 
 
 class FrameError(ToolchainError):

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from toolchain.catalog.records import Limits
 from toolchain.measures.differences import Differences, outside
-from toolchain.measures.verdict import judge
+from toolchain.measures.verdict import judge, on_truth, without_truth, worse
 
 values = hnp.arrays(np.float32, (8, 12), elements=st.floats(0, 1, width=32))
 
@@ -83,3 +83,22 @@ def test_what_was_not_measured_is_a_failure(found: float | None) -> None:
 def test_figures_without_a_limit_pass_and_a_negative_worse_is_better() -> None:
     """Only limits that are set are judged; an improvement is no fault."""
     assert judge(Limits(alpha_mad_worse=0.03), {"alpha_mad_worse": -5.0, "pha_max_abs": 9}) == ()
+
+
+def test_worse_is_the_difference_and_a_share_for_grad() -> None:
+    """From nothing to something is infinitely worse; from nothing to nothing is not worse."""
+    before = {"alpha_mad": 2.0, "alpha_mse": 1.0, "alpha_grad": 4.0, "foreground_mse": 1.0}
+    figures = worse(before, before | {"alpha_mad": 2.5, "alpha_grad": 5.0})
+    assert figures["alpha_mad_worse"] == 0.5
+    assert figures["foreground_mse_worse"] == 0
+    assert figures["alpha_grad_worse_share"] == 0.25
+    none = before | {"alpha_grad": 0.0}
+    assert worse(none, before)["alpha_grad_worse_share"] == math.inf
+    assert worse(none, none)["alpha_grad_worse_share"] == 0
+
+
+def test_limits_on_truth_and_the_others_are_told_apart() -> None:
+    """Each limit is in one of the two halves, and the reason in both."""
+    limits = Limits(pha_max_abs=1, alpha_mad_worse=2, alpha_grad_worse_share=3, reason="why")
+    assert on_truth(limits) == Limits(alpha_mad_worse=2, alpha_grad_worse_share=3, reason="why")
+    assert without_truth(limits) == Limits(pha_max_abs=1, reason="why")

@@ -225,6 +225,15 @@ def test_another_size_is_exported_onwards(copy: BuildRequest) -> None:
     assert tuple(model.input("src").shape) == (1, 3, 192, 256)
 
 
+def test_another_input_format_is_converted_and_validated_anew(copy: BuildRequest) -> None:
+    """The ONNX is kept; the IRs take bytes, and the same limits hold."""
+    result = foreseen_build(replace(copy, input_format="u8-nhwc"))
+    assert ran(result) == ["convert-FP32", "convert-FP16", "validate"]
+    model = openvino.Core().read_model(copy.layout.ir("FP16"))
+    assert tuple(model.input("src").shape) == (1, 192, 320, 3)
+    assert model.get_rt_info(["matting", "input_layout"]).astype(str) == "NHWC"
+
+
 def test_precisions_are_made_when_they_are_asked_for(copy: BuildRequest) -> None:
     """What is there is kept when another one is added; the verdict is on those asked for."""
     shutil.rmtree(copy.layout.folder / "FP16")

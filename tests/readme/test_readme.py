@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from toolchain.cli import matting, omz_converter, omz_downloader, omz_info_dumper
+from toolchain.cli import matting, omz_converter, omz_downloader, omz_info_dumper, omz_quantizer
 from toolchain.frames.generated import composite
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +50,7 @@ def test_every_command_is_understood(words: list[str]) -> None:
         "matting": matting,
         "omz_converter": omz_converter,
         "omz_downloader": omz_downloader,
+        "omz_quantizer": omz_quantizer,
         "omz_info_dumper": omz_info_dumper,
     }
     parsers = {name: getattr(module, "_parser", None) for name, module in modules.items()}

@@ -76,6 +76,38 @@ def test_bgr_0_to_255_gives_what_rgb_0_to_1_gave(onnx_file: Path, tmp_path: Path
     assert np.abs(swapped[0] - found[0]).max() > 0.01
 
 
+@pytest.mark.parametrize("precision", ["FP32", "FP16"])
+def test_bytes_as_a_camera_gives_them_give_the_same_matte(
+    precision: str, onnx_file: Path, tmp_path: Path
+) -> None:
+    """u8 NHWC in, and out comes bit for bit what the float planes of the same pixels give."""
+    planes = converted(onnx_file, tmp_path / "planes", precision=precision, kept=KEPT)
+    pixels = converted(
+        onnx_file, tmp_path / "pixels", precision=precision, kept=KEPT, input_format="u8-nhwc"
+    )
+    model = openvino.Core().read_model(pixels)
+    assert [
+        (port.get_any_name(), port.get_element_type().get_type_name(), tuple(port.shape))
+        for port in (*model.inputs, *model.outputs)
+    ] == [
+        ("src", "u8", (1, 192, 320, 3)),
+        ("bgr", "u8", (1, 192, 320, 3)),
+        ("pha", "f32", (1, 1, 192, 320)),
+        ("fgr", "f32", SHAPE),
+    ]
+    frames = {
+        name: np.rint(frame.numpy()[:, ::-1] * 255).astype(np.uint8)
+        for name, frame in zip(("src", "bgr"), picture(3, 320, 192), strict=True)
+    }
+    expected = run(planes, {name: frame.astype(np.float32) for name, frame in frames.items()})
+    found = run(
+        pixels,
+        {name: np.ascontiguousarray(frame.transpose(0, 2, 3, 1)) for name, frame in frames.items()},
+    )
+    for one, other in zip(expected, found, strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_ports_are_static_named_and_in_order(onnx_file: Path, tmp_path: Path) -> None:
     """src, bgr, pha, fgr, f32, no dynamic dimension."""
     model = openvino.Core().read_model(converted(onnx_file, tmp_path))

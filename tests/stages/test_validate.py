@@ -108,6 +108,15 @@ def test_the_first_stage_that_differs_is_the_one_that_was_changed(
     assert all(row["would_pass"] < 2e-5 for row in before)
 
 
+def test_an_ir_for_bytes_is_fed_bytes_and_passes(built: ValidateRequest, tmp_path: Path) -> None:
+    """Whatever of the two formats the IR asks for, it gets, and the same limits hold."""
+    xml = tmp_path / "m.xml"
+    convert(ConvertRequest(built.onnx, xml, "FP32", SETTINGS, (), input_format="u8-nhwc"))
+    result = validate(replace(built, irs=(("FP32", xml),), target=tmp_path / "v.json"))
+    assert failures(result) == {}
+    assert len(result.runs) == 3
+
+
 def test_frames_are_no_noise(built: ValidateRequest) -> None:
     """On every frame some patches are refined and some are not, or nothing would be compared."""
     verdict = json.loads(validate(replace(built, irs=())).target.read_text())

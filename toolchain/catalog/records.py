@@ -122,7 +122,8 @@ class Limits:
 
     The numeric ones hold for pixels outside differently chosen patches, values 0..1.  `*_worse`:
     metric against the known truth minus the original's, on the published scale (x1000; GRAD
-    /1000), the mean over the frames.  `different_patches`: share of all 4x4 patches.
+    /1000), the mean over the frames.  `alpha_grad_worse_share`: of the original's own GRAD.
+    `different_patches`: share of all 4x4 patches.
     `layers_max_rel`: on every inner tensor, relative to its largest value; only `--layers` asks.
     """
 
@@ -133,6 +134,7 @@ class Limits:
     alpha_mad_worse: float | None = None
     alpha_mse_worse: float | None = None
     alpha_grad_worse: float | None = None
+    alpha_grad_worse_share: float | None = None
     foreground_mse_worse: float | None = None
     different_patches: float | None = None
     layers_max_rel: float | None = None
@@ -141,7 +143,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Limits for a form of the model ("ONNX", "FP32", "FP16") at a precision hint.
+    """Limits for a form of the model ("ONNX", "FP32", "FP16", "FP16-INT8") at a precision hint.
 
     `hint`: "f32" or "default" (whatever the device takes when nobody says otherwise).
     """

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from toolchain.cli.numbers import positive
+from toolchain.cli.output import print_json
 
 if TYPE_CHECKING:
     from toolchain.pipeline.evaluate import EvaluationRequest
@@ -20,7 +23,7 @@ HINTS: dict[str, tuple[Literal["f32", "default"], ...]] = {
 }
 
 
-def add_options(parser: argparse.ArgumentParser, positive: Callable[[str], int]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """What `evaluate` has beyond the options of every command."""
     parser.add_argument(
         "--dataset",
@@ -60,9 +63,7 @@ def add_options(parser: argparse.ArgumentParser, positive: Callable[[str], int])
     )
 
 
-def run(
-    options: argparse.Namespace, request: BuildRequest, print_json: Callable[[object], None]
-) -> int:
+def run(options: argparse.Namespace, request: BuildRequest) -> int:
     """Evaluate, print, return the exit code."""
     from toolchain.cli.console import listener
     from toolchain.cli.summary import weights_line

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from toolchain import __version__
-from toolchain.cli import evaluate
+from toolchain.cli import evaluate, quantize
+from toolchain.cli.build import build as run_stages
 from toolchain.cli.exits import run
 from toolchain.cli.layers import add_arguments as add_layers
 from toolchain.cli.numbers import positive
 from toolchain.cli.report import add_report
-
-if TYPE_CHECKING:
-    from toolchain.catalog.arguments import ExportSettings
-    from toolchain.catalog.records import Model
-    from toolchain.pipeline.request import BuildRequest, Stage
+from toolchain.cli.request import request_of
 
 EXAMPLES = """\
 examples:
@@ -29,21 +24,6 @@ examples:
   matting evaluate --weights bundled --frames 8   metrics of what was built, on known truth
   matting info --json                             the model's facts for a script
 """
-NETWORK_FLAGS = (
-    "input_size",
-    "backbone_scale",
-    "refine_mode",
-    "refine_sample_pixels",
-    "refine_threshold",
-)
-STAGES: dict[str, tuple[Stage, ...]] = {
-    "build": ("download", "export", "convert", "validate", "report"),
-    "download": ("download",),
-    "export": ("export",),
-    "convert": ("convert",),
-    "validate": ("validate",),
-    "report": ("report",),
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,8 +39,8 @@ def _main(arguments: Sequence[str] | None) -> int:
 
         return show(options.config, as_json=options.json)
     if options.command == "evaluate":
-        return evaluate.run(options, _request(options), _print_json)
-    return _build(options)
+        return evaluate.run(options, request_of(options))
+    return run_stages(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     convert = command(
         "convert", "make the IR of each precision", "matting convert --weights bundled"
     )
+    quantization = command("quantize", quantize.TEXT, quantize.EXAMPLE)
     validate = command(
         "validate",
         "compare every form of the model with the original",
@@ -105,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         "matting report --weights bundled --inputs captures",
     )
     command("info", "show the model's facts: inputs, parameters, FLOPs", "matting info")
-    for added in (build, download, export, convert, validate, evaluation, report):
+    for added in (build, download, export, convert, quantization, validate, evaluation, report):
         _add_common(added)
     for added in (build, download):
         _add_download(added)
@@ -113,13 +94,25 @@ def _parser() -> argparse.ArgumentParser:
         _add_export(added)
     for added in (build, convert, validate):
         added.add_argument(
-            "--precisions", metavar="P[,P]", default="FP32,FP16", help="FP32, FP16 (both)"
+            "--precisions",
+            metavar="P[,P]",
+            default="FP32,FP16",
+            help="of FP32, FP16, FP16-INT8 (the first two)",
+        )
+    for added in (build, convert):
+        added.add_argument(
+            "--input-format",
+            choices=("f32-nchw", "u8-nhwc"),
+            default="f32-nchw",
+            help="what the IRs take: BGR as planes of floats (default), or as a camera's bytes",
         )
     for added in (build, validate):
         _add_validate(added)
-    evaluate.add_options(evaluation, positive)
+    evaluate.add_options(evaluation)
     add_report(report)
     add_layers(validate)
+    for added in (build, quantization):
+        quantize.add_options(added)
     download.add_argument(
         "--cross-check",
         action="store_true",
@@ -190,102 +183,6 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _build(options: argparse.Namespace) -> int:
-    from toolchain.cli.console import listener
-    from toolchain.cli.summary import as_json, as_text, failed, weights_line
-    from toolchain.errors import ToolchainError, ValidationError
-    from toolchain.pipeline.build import build, foresee
-
-    request = _request(options)
-    talk = listener(quiet=options.quiet)
-    talk.note(weights_line(request.weights))
-    if options.dry_run:
-        seen = foresee(request)
-        if options.json:
-            _print_json([vars(item) for item in seen])
-        else:
-            for item in seen:
-                state = "would run" if item.action == "run" else "up to date"
-                print(f"{state:10} {item.entry}: {item.detail}")
-        return 0
-    try:
-        result = build(request, talk)
-    except ToolchainError as error:
-        if isinstance(error, ValidationError) and error.verdict is not None:
-            print(failed(request, error.verdict, as_json=options.json), flush=True)
-        if options.weights == "auto":  # said last as well as first, however it ends
-            error.hint = "\n".join(filter(None, (error.hint, weights_line(request.weights))))
-        raise
-    proven = {}
-    if getattr(options, "cross_check", False):
-        from toolchain.pipeline.crosscheck import cross_checked
-
-        proven["cross_check"] = cross_checked(request, talk)
-        print(proven["cross_check"], file=sys.stderr)
-    if options.json:
-        _print_json(as_json(result) | proven)
-    else:
-        print(as_text(result), flush=True)
-    if result.layers is not None:
-        from toolchain.cli.layers import require_pass
-
-        require_pass(result.layers)
-    return 0
-
-
-def _request(options: argparse.Namespace) -> BuildRequest:
-    from toolchain.errors import UsageError
-    from toolchain.pipeline.request import PRECISIONS, BuildRequest
-    from toolchain.pipeline.weights import choose
-
-    model = _model(options.config)
-    weights = choose(model, options.weights, options.output, options.name)
-    wanted = getattr(options, "precisions", "FP32,FP16").split(",")
-    unknown = [name for name in wanted if name not in PRECISIONS]
-    if unknown:
-        raise UsageError(f"--precisions: unknown {', '.join(unknown)}", hint="Known: FP32, FP16.")
-    how = getattr(options, "layers", None)
-    return BuildRequest(
-        model=model,
-        weights=weights,
-        output=options.output,
-        settings=_settings(options, model),
-        precisions=tuple(name for name in PRECISIONS if name in wanted),
-        stages=(*(("layers",) if how else ()), *STAGES.get(options.command, ())),
-        layers=how or "all",
-        captures=tuple(getattr(options, "inputs", ())),
-        composites=getattr(options, "frames", None) or 6,
-        devices=tuple(getattr(options, "devices", "CPU").split(",")),
-        cache_dir=getattr(options, "cache_dir", None),
-        attempts=getattr(options, "num_attempts", 4),
-        accept=getattr(options, "accept", None),
-    )
-
-
-def _model(config: Path | None) -> Model:
-    from toolchain.catalog.builtin import builtin_config
-    from toolchain.catalog.reader import read_model
-    from toolchain.errors import UsageError
-
-    model = read_model(config or builtin_config())
-    if model.framework != "pytorch":
-        raise UsageError(
-            f"{model.config_path}: its framework is {model.framework}; matting works from a "
-            "PyTorch checkpoint",
-            hint="Use omz_downloader and omz_converter with --config for it.",
-        )
-    return model
-
-
-def _settings(options: argparse.Namespace, model: Model) -> ExportSettings | None:
-    from toolchain.catalog.arguments import export_settings, with_overrides
-
-    given = {name: getattr(options, name, None) for name in NETWORK_FLAGS}
-    if not any(value is not None for value in given.values()):
-        return None
-    return with_overrides(export_settings(model), **given)
-
-
 def _size(text: str) -> tuple[int, int]:
     try:
         width, height = (int(part) for part in text.lower().split("x"))
@@ -294,10 +191,6 @@ def _size(text: str) -> tuple[int, int]:
             f"expected WxH, such as 1920x1080, got {text!r}"
         ) from error
     return width, height
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import Weights
 
 HEAD = (
-    ("model", 8),
+    ("model", 9),
     ("hint", 8),
     ("ran in", 7),
     ("pha max", 9),
@@ -42,7 +42,7 @@ def as_text(result: BuildResult) -> str:
         lines += [*layers.table(result.layers), ""]
     for outcome in result.outcomes:
         state = f"{outcome.seconds:.1f} s" if outcome.ran else "up to date"
-        lines.append(f"{outcome.entry:13} {state:>10}  {', '.join(map(str, outcome.files))}")
+        lines.append(f"{outcome.entry:18} {state:>10}  {', '.join(map(str, outcome.files))}")
     lines += ["", weights_line(request.weights)]
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ the other is not, which is no numeric error.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from toolchain.catalog.records import Limits
@@ -14,7 +14,7 @@ from toolchain.errors import ValidationError
 from toolchain.measures.differences import Differences, Floats, outside
 from toolchain.measures.matting import Matte, MattingScore, compare
 from toolchain.measures.stagewise import Observed, Stagewise
-from toolchain.measures.verdict import judge, would_pass
+from toolchain.measures.verdict import judge, without_truth, worse, would_pass
 
 OUTPUTS = ("pha", "fgr")
 ORDINARY_LIMIT = 1 / 255  # where no limit is set: one step of an 8-bit picture
@@ -132,8 +132,9 @@ class Comparison:
             if not far.finite:
                 failures.append(f"{name} holds NaN or infinite values")
         figures["different_patches"] = self._different / self._patches
-        worse = self._worse(original)
-        figures.update({f"{key}_worse": value for key, value in (worse or {}).items()})
+        before, after = original.mean(), self._truth.mean()
+        if before is not None and after is not None:
+            figures.update(worse(before, after))
         details["between"] = _means(self._between)
         details["truth"] = self._truth.mean()
         details["patches"] = {
@@ -146,27 +147,11 @@ class Comparison:
         if self._limits is None:
             failures.append(f"model.yml has no limits for {self._form} at {self._hint}")
         else:
-            limits = self._limits if worse is not None else without_truth(self._limits)
+            # Without a frame of known truth there is nothing to be worse than.
+            limits = without_truth(self._limits) if before is None else self._limits
             failures += [str(failure) for failure in judge(limits, figures)]
             details["would_pass"] = would_pass(self._limits, figures)
         return Measured(figures, details, tuple(failures))
-
-    def _worse(self, original: Scores) -> dict[str, float] | None:
-        before, after = original.mean(), self._truth.mean()
-        if before is None or after is None:
-            return None
-        return {key: after[key] - before[key] for key in before}
-
-
-def without_truth(limits: Limits) -> Limits:
-    """The limits that can be judged where no frame has a known truth to be worse against."""
-    return replace(
-        limits,
-        alpha_mad_worse=None,
-        alpha_mse_worse=None,
-        alpha_grad_worse=None,
-        foreground_mse_worse=None,
-    )
 
 
 def _means(scores: list[MattingScore]) -> dict[str, float]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from toolchain.catalog.records import Limits
-from toolchain.measures.comparison import Measured, without_truth
-from toolchain.measures.verdict import furthest
+from toolchain.measures.comparison import Measured
+from toolchain.measures.verdict import furthest, without_truth
 
 SHARE = 0.1  # of the difference: an explanation leaves at most this much of it
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from toolchain.catalog.records import Limits
 
@@ -31,6 +32,34 @@ def limited_figures(limits: Limits) -> dict[str, float]:
     names = (field.name for field in fields(limits) if field.name != LAYERS)
     pairs = ((name, getattr(limits, name)) for name in names)
     return {name: value for name, value in pairs if isinstance(value, float | int)}
+
+
+def worse(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """How much worse the metrics `after` are than `before`: the figures that limits may name.
+
+    `<metric>_worse`: the difference; `alpha_grad_worse_share`: as a share of `before`, infinite
+    where that is 0 and `after` is not.
+    """
+    figures = {f"{metric}_worse": after[metric] - before[metric] for metric in before}
+    gained, base = figures["alpha_grad_worse"], before["alpha_grad"]
+    share = gained / base if base else math.copysign(math.inf, gained) if gained else 0.0
+    return {**figures, "alpha_grad_worse_share": share}
+
+
+def on_truth(limits: Limits) -> Limits:
+    """Only the limits on metrics against a known truth."""
+    others = [name for name in limited_figures(limits) if "_worse" not in name]
+    return _unlimited(limits, others)
+
+
+def without_truth(limits: Limits) -> Limits:
+    """Only the limits that can be judged where no frame's truth is known."""
+    return _unlimited(limits, [name for name in limited_figures(limits) if "_worse" in name])
+
+
+def _unlimited(limits: Limits, names: list[str]) -> Limits:
+    nothing: dict[str, Any] = dict.fromkeys(names)
+    return replace(limits, **nothing)
 
 
 def judge(limits: Limits, measured: Mapping[str, float | None]) -> tuple[Failure, ...]:

@@ -42,7 +42,26 @@ class Base(NamedTuple):
     hid: Tensor  # B x 32, >= 0
 
 
-class MattingNetwork(nn.Module):
+class BaseNetwork(nn.Module):
+    """Backbone, ASPP and decoder: what works on the downsampled frame."""
+
+    def __init__(self, backbone: MobileNetV2Encoder, aspp: ASPP, decoder: Decoder) -> None:
+        super().__init__()
+        self.backbone, self.aspp, self.decoder = backbone, aspp, decoder
+
+    def base(self, src_bgr_sm: Tensor) -> Base:
+        """The base network on both frames, B x 6 x h x w, RGB 0..1."""
+        features = self.backbone(src_bgr_sm)
+        y = self.decoder(self.aspp(features.x16), features)
+        return Base(
+            pha=y[:, :1].clamp(0.0, 1.0),
+            fgr=y[:, 1:4],
+            err=y[:, 4:5].clamp(0.0, 1.0),
+            hid=y[:, 5:].relu(),
+        )
+
+
+class MattingNetwork(BaseNetwork):
     """BackgroundMattingV2 with a MobileNetV2 backbone ("MattingRefine"), 382 state-dict entries.
 
     `backbone_scale`: size of the base network's input relative to the frame, 0 < scale <= 1.
@@ -57,13 +76,10 @@ class MattingNetwork(nn.Module):
         *,
         static: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(MobileNetV2Encoder(), ASPP(), Decoder(1 + 3 + 1 + HIDDEN))
         self.backbone_scale = backbone_scale
         self.selection = selection or Selection()
         self.static = static
-        self.backbone = MobileNetV2Encoder()
-        self.aspp = ASPP()
-        self.decoder = Decoder(1 + 3 + 1 + HIDDEN)
         self.refiner = Refiner(HIDDEN)
 
     def forward(self, src: Tensor, bgr: Tensor) -> Outputs:
@@ -82,26 +98,22 @@ class MattingNetwork(nn.Module):
             out = torch.where(mask > 0, refined, bilinear(coarse, (height, width)))
         else:
             out = refined = self.refiner(src_bgr, coarse, base.hid, ref)
-        return Outputs(
-            pha=out[:, :1].clamp(0.0, 1.0),
-            fgr=(out[:, 1:] + src).clamp(0.0, 1.0),
-            pha_sm=base.pha,
-            fgr_sm=(base.fgr + src_bgr_sm[:, :3]).clamp(0.0, 1.0),
-            err_sm=base.err,
-            ref_sm=ref,
-            src_bgr_sm=src_bgr_sm,
-            res_sm=base.fgr,
-            hid_sm=base.hid,
-            refined=refined,
-        )
+        return outputs(src, src_bgr_sm, base, ref, out, refined)
 
-    def base(self, src_bgr_sm: Tensor) -> Base:
-        """The base network on the downsampled frame, B x 6 x h x w."""
-        features = self.backbone(src_bgr_sm)
-        y = self.decoder(self.aspp(features.x16), features)
-        return Base(
-            pha=y[:, :1].clamp(0.0, 1.0),
-            fgr=y[:, 1:4],
-            err=y[:, 4:5].clamp(0.0, 1.0),
-            hid=y[:, 5:].relu(),
-        )
+
+def outputs(
+    src: Tensor, src_bgr_sm: Tensor, base: Base, ref: Tensor, out: Tensor, refined: Tensor
+) -> Outputs:
+    """All results; `out`: pha and fgr residual, B x 4 x H x W, of the whole frame."""
+    return Outputs(
+        pha=out[:, :1].clamp(0.0, 1.0),
+        fgr=(out[:, 1:] + src).clamp(0.0, 1.0),
+        pha_sm=base.pha,
+        fgr_sm=(base.fgr + src_bgr_sm[:, :3]).clamp(0.0, 1.0),
+        err_sm=base.err,
+        ref_sm=ref,
+        src_bgr_sm=src_bgr_sm,
+        res_sm=base.fgr,
+        hid_sm=base.hid,
+        refined=refined,
+    )

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from toolchain.network.fixed import Enlarge, Shrink
-from toolchain.network.matting import Base, MattingNetwork, Outputs
+from toolchain.network.matting import BaseNetwork, MattingNetwork, Outputs, outputs
 from toolchain.network.refiner import CELL, FULL_HALO, HALF_HALO, Refiner
 from toolchain.network.resize import bilinear
 
@@ -46,16 +46,15 @@ def worth_it(network: MattingNetwork, width: int, height: int) -> bool:
     return selection.mode == "sampling" and WORTH_IT * selection.pixels // CELL**2 <= cells
 
 
-class MosaicMatting(nn.Module):
+class MosaicMatting(BaseNetwork):
     """`network` (BatchNorm folded) for frames of one size; outputs as `MattingNetwork` gives."""
 
     def __init__(self, network: MattingNetwork, width: int, height: int) -> None:
-        super().__init__()
+        super().__init__(network.backbone, network.aspp, network.decoder)
         self.size = (height, width)
         scale = network.backbone_scale
         self.small = (int(height * scale), int(width * scale))
         self.patches = network.selection.pixels // CELL**2
-        self.backbone, self.aspp, self.decoder = network.backbone, network.aspp, network.decoder
         self.refiner = MosaicRefiner(network.refiner, self.patches, width, height)
         factor = round(1 / scale)
         self.whole = (factor * self.small[0], factor * self.small[1]) == self.size
@@ -71,36 +70,15 @@ class MosaicMatting(nn.Module):
         frames = (src, bgr)
         small = torch.cat([self._shrunk(frame) for frame in frames], 1)
         half = torch.cat([self.halved(frame) for frame in frames], 1)
-        base = self._base(small)
+        base = self.base(small)
         coarse = torch.cat([base.pha, base.fgr], 1)
         chosen, ref = self._choose(base.err)
         full = self.enlarged(coarse) if self.enlarged is not None else bilinear(coarse, self.size)
         out = self.refiner(frames, half, torch.cat([base.hid, coarse], 1), full, chosen)
-        return Outputs(
-            pha=out[:, :1].clamp(0.0, 1.0),
-            fgr=(out[:, 1:] + src).clamp(0.0, 1.0),
-            pha_sm=base.pha,
-            fgr_sm=(base.fgr + small[:, :3]).clamp(0.0, 1.0),
-            err_sm=base.err,
-            ref_sm=ref,
-            src_bgr_sm=small,
-            res_sm=base.fgr,
-            hid_sm=base.hid,
-            refined=out,
-        )
+        return outputs(src, small, base, ref, out, out)
 
     def _shrunk(self, frame: Tensor) -> Tensor:
         return self.shrunk(frame) if self.shrunk is not None else bilinear(frame, self.small)
-
-    def _base(self, small: Tensor) -> Base:
-        features = self.backbone(small)
-        y = self.decoder(self.aspp(features.x16), features)
-        return Base(
-            pha=y[:, :1].clamp(0.0, 1.0),
-            fgr=y[:, 1:4],
-            err=y[:, 4:5].clamp(0.0, 1.0),
-            hid=y[:, 5:].relu(),
-        )
 
     def _choose(self, err: Tensor) -> tuple[Chosen, Tensor]:
         """The cells of highest err, and the map of those that are refined."""

@@ -15,8 +15,9 @@ from toolchain.errors import BusyError, ToolchainError, ValidationError
 from toolchain.pipeline.job import Forecast, Outcome, run
 from toolchain.pipeline.jobs import jobs_of
 from toolchain.pipeline.obtain import foresee_obtaining, obtain
-from toolchain.pipeline.request import ORDER, BuildRequest
+from toolchain.pipeline.request import INT8, ORDER, BuildRequest
 from toolchain.progress import Listener, Silence
+from toolchain.stages.quantize import require_nncf
 from toolchain.workspace.atomic import os_errors, sweep
 from toolchain.workspace.ledger import Ledger
 from toolchain.workspace.locking import locked
@@ -137,10 +138,14 @@ def _check_request(request: BuildRequest) -> None:
     if request.stages != ("download",):
         _ = request.export_settings
         conversion_settings(request.model)
-    if request.captures and {"validate", "report"}.intersection(request.stages):
+    folders = request.captures if {"validate", "report"}.intersection(request.stages) else ()
+    if INT8 in request.precisions and "quantize" in request.stages:
+        require_nncf()
+        folders += tuple(filter(None, (request.quantization.dataset,)))
+    if folders:
         from toolchain.frames.pictures import read_pairs
 
-        for folder in request.captures:
+        for folder in folders:
             read_pairs(folder)
 
 

@@ -14,15 +14,13 @@ from toolchain.catalog.arguments import (
     ConversionSettings,
     conversion_settings,
 )
-from toolchain.catalog.builtin import builtin_config
-from toolchain.catalog.reader import read_model
-from toolchain.catalog.records import Model, Tolerance
 from toolchain.errors import ToolchainError, ValidationError
 from toolchain.pipeline.job import Job
+from toolchain.pipeline.quantization import quantize_job
 from toolchain.pipeline.report import report_job
-from toolchain.pipeline.request import KEPT, BuildRequest, Stage
+from toolchain.pipeline.request import INT8, KEPT, BuildRequest, Stage, tolerances_of
 from toolchain.progress import Listener
-from toolchain.stages.convert import ConvertRequest, Precision, convert
+from toolchain.stages.convert import ConvertRequest, InputFormat, Precision, convert
 from toolchain.stages.export import ExportRequest, export
 from toolchain.stages.layers import LayersRequest, layers
 from toolchain.stages.validate import ValidateRequest, validate
@@ -44,16 +42,13 @@ def jobs_of(request: BuildRequest, stage: Stage, sha384: str | None = None) -> t
     """
     if stage == "report":
         return (report_job(request),)
+    if stage == "quantize":
+        return (quantize_job(request),) if INT8 in request.precisions else ()
     facts = facts_of(request, sha384)
-    if stage == "export":
-        return (export_job(request, facts),)
     if stage == "convert":
-        return tuple(_convert_job(request, precision, facts) for precision in request.precisions)
-    if stage == "validate":
-        return (_validate_job(request, facts),)
-    if stage == "layers":
-        return (_layers_job(request, facts),)
-    return ()
+        return tuple(_convert_job(request, precision, facts) for precision in request.converted)
+    alone = {"export": export_job, "layers": _layers_job, "validate": _validate_job}
+    return (alone[stage](request, facts),) if stage in alone else ()
 
 
 def export_job(request: BuildRequest, facts: Facts) -> Job:
@@ -81,9 +76,10 @@ def _convert_job(request: BuildRequest, precision: Precision, facts: Facts) -> J
         xml,
         precision,
         settings,
-        facts + ir_facts(settings),
+        facts + ir_facts(settings, request.input_format),
         request.model.model_info,
         KEPT,
+        request.input_format,
     )
     return conversion_job(work, f"convert-{precision}", layout)
 
@@ -100,6 +96,7 @@ def conversion_job(work: ConvertRequest, entry: str, layout: Layout) -> Job:
             "facts": work.facts,
             "model_info": repr(work.model_info),
             "kept": repr(work.kept),
+            "input_format": work.input_format,
         },
         tools=("openvino", "onnx"),
         outputs=(work.xml, work.xml.with_suffix(".bin")),
@@ -116,7 +113,7 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
         onnx=layout.onnx,
         irs=_irs(request),
         settings=request.export_settings,
-        tolerances=_tolerances(request.model),
+        tolerances=tolerances_of(request.model),
         target=layout.validation,
         facts=facts,
         composites=request.composites,
@@ -162,7 +159,7 @@ def _layers_job(request: BuildRequest, facts: Facts) -> Job:
         onnx=layout.onnx,
         irs=_irs(request),
         settings=request.export_settings,
-        tolerances=_tolerances(request.model),
+        tolerances=tolerances_of(request.model),
         target=layout.layers,
         facts=facts,
         how=request.layers,
@@ -228,12 +225,14 @@ def facts_of(request: BuildRequest, sha384: str | None = None) -> Facts:
     )
 
 
-def ir_facts(settings: ConversionSettings) -> Facts:
+def ir_facts(settings: ConversionSettings, input_format: InputFormat = "f32-nchw") -> Facts:
     """What an IR says about its inputs and outputs."""
+    kind, layout = input_format.upper().split("-")
     return (
         ("input_colour_order", "BGR" if settings.reverse_input_channels else "RGB"),
         ("input_range", "0..255" if settings.scale else "0..1"),
-        ("input_layout", "NCHW"),
+        ("input_layout", layout),
+        ("input_type", kind.lower()),
         ("output_fgr_colour_order", "RGB"),
         ("output_range", "0..1"),
         ("openvino", version("openvino")),
@@ -245,11 +244,6 @@ def _with_fixed_inputs(request: BuildRequest) -> ConversionSettings:
     shape = (1, 3, settings.height, settings.width)
     converted = conversion_settings(request.model)
     return replace(converted, shapes=(("src", shape), ("bgr", shape)))
-
-
-def _tolerances(model: Model) -> tuple[Tolerance, ...]:
-    """The model's limits, or the built-in model's where its model.yml sets none."""
-    return model.tolerances or read_model(builtin_config()).tolerances
 
 
 def _failed(layout: Layout) -> ValidationError:

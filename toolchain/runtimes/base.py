@@ -15,6 +15,7 @@ from toolchain.errors import ValidationError
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 CELL = 4  # pixels along one side of a refined patch
+CHANNELS = 3
 # What the network's stages hand on, by the names of `network.matting.Outputs`.
 PROBES = ("src_bgr_sm", "pha_sm", "res_sm", "err_sm", "hid_sm", "ref_sm", "refined")
 
@@ -56,11 +57,15 @@ def planes(frame: Pixels) -> Floats:
 
 
 def require_size(file: Path, shape: Sequence[int], frame: Pixels) -> None:
-    """Raise ValidationError unless a model whose input is 1 x 3 x H x W takes this frame."""
+    """Raise ValidationError unless a model whose input has this shape takes this frame.
+
+    `shape`: 1 x 3 x H x W or 1 x H x W x 3.
+    """
+    high, wide = shape[1:3] if shape[3] == CHANNELS else shape[2:]
     height, width = frame.shape[:2]
-    if list(shape[2:]) != [height, width]:
+    if [high, wide] != [height, width]:
         raise ValidationError(
-            f"{file}: takes frames of {shape[3]}x{shape[2]}, expected {width}x{height}",
+            f"{file}: takes frames of {wide}x{high}, expected {width}x{height}",
             hint="Export and convert again for this size.",
         )
 

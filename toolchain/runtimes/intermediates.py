@@ -13,7 +13,7 @@ import onnxruntime
 import openvino
 
 from toolchain.runtimes.base import Pixels, planes, require_size
-from toolchain.runtimes.openvino_runtime import Hint, precision_config, precision_of
+from toolchain.runtimes.openvino_runtime import Hint, fed, precision_config, precision_of
 
 Array = npt.NDArray[Any]
 OUTPUTS = ("pha", "fgr")
@@ -96,6 +96,5 @@ class IrIntermediates:
         compiled = self._core.compile_model(model, self._device, precision_config(self._hint))
         self.executed = precision_of(compiled)
         require_size(self._xml, list(compiled.input("src").shape), src)
-        feed = {name: planes(frame[..., ::-1]) for name, frame in (("src", src), ("bgr", bgr))}
-        result = compiled(feed)
+        result = compiled(fed(compiled.inputs, src, bgr))
         return {name: np.array(result[name]) for name in (*OUTPUTS, *wanted)}

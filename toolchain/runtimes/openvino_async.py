@@ -95,6 +95,8 @@ def _with_bytes_in(model: Any) -> Any:
     for name in ("src", "bgr"):
         port = steps.input(name)
         port.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-        port.model().set_layout(openvino.Layout("NCHW"))
-        port.preprocess().convert_element_type(openvino.Type.f32).reverse_channels()
+        kind = model.input(name).get_element_type()
+        # An IR for bytes takes them as they lie; the other wants planes.
+        port.model().set_layout(openvino.Layout("NHWC" if kind == openvino.Type.u8 else "NCHW"))
+        port.preprocess().convert_element_type(kind).reverse_channels()
     return steps.build()

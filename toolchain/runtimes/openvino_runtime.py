@@ -1,13 +1,14 @@
-"""An IR in OpenVINO: BGR 0..255 in, as a camera gives frames; fgr comes out RGB."""
+"""An IR in OpenVINO: BGR 0..255 in, float planes or a camera's bytes; fgr comes out RGB."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import openvino
 
 from toolchain.errors import ValidationError
@@ -95,7 +96,7 @@ class OpenVinoRuntime:
     def infer(self, src: Pixels, bgr: Pixels) -> Inference:
         """See `Runtime.infer`."""
         require_size(self._xml, self._size, src)
-        feed = {name: planes(frame[..., ::-1]) for name, frame in (("src", src), ("bgr", bgr))}
+        feed = fed(self._plain.inputs, src, bgr)
         probe = self._probe(feed)
         pha, fgr = (np.array(probe[name]) for name in OUTPUTS)
         inner = {name: np.array(probe[name]) for name in self._probes}
@@ -118,14 +119,41 @@ def precision_of(compiled: Any) -> str:
     return _SHORT.get(kind, str(kind))
 
 
+def fed(ports: Sequence[Any], src: Pixels, bgr: Pixels) -> dict[str, npt.NDArray[Any]]:
+    """The frames (H x W x 3 uint8 RGB) as the input `ports` of an IR ask for them, BGR.
+
+    uint8 1 x H x W x 3, or float32 1 x 3 x H x W, 0..255.
+    """
+    kinds = {port.get_any_name(): _kind(port) for port in ports}
+    return {
+        name: np.ascontiguousarray(frame[None, ..., ::-1])
+        if kinds[name] == "u8"
+        else planes(frame[..., ::-1])
+        for name, frame in (("src", src), ("bgr", bgr))
+    }
+
+
+def _kind(port: Any) -> str:
+    return str(port.get_element_type().get_type_name())
+
+
 def check_ports(model: Any, xml: Path) -> None:
     """Raise ValidationError unless `model` has the promised inputs and outputs."""
     found = [port.get_any_name() for port in (*model.inputs, *model.outputs)]
-    kinds = {port.get_element_type().get_type_name() for port in (*model.inputs, *model.outputs)}
-    if found != ["src", "bgr", *OUTPUTS] or kinds != {"f32"} or model.is_dynamic():
+    kinds = [_kind(port) for port in (*model.inputs, *model.outputs)]
+    channels = [] if model.is_dynamic() else [list(port.shape) for port in model.inputs]
+    forms = [
+        (["f32"] * 2, [shape[1:2] for shape in channels]),
+        (["u8"] * 2, [shape[3:] for shape in channels]),
+    ]
+    if (
+        found != ["src", "bgr", *OUTPUTS]
+        or kinds[2:] != ["f32"] * 2
+        or (kinds[:2], [[3], [3]]) not in forms
+    ):
         raise ValidationError(
-            f"{xml}: has inputs and outputs {found} of {sorted(kinds)}, "
-            "expected static f32 src, bgr, pha, fgr",
+            f"{xml}: has inputs and outputs {found} of {kinds}, "
+            "expected static src, bgr (f32 NCHW or u8 NHWC), pha, fgr (f32)",
             hint="Convert it again with this toolchain.",
         )
 

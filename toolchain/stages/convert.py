@@ -1,8 +1,9 @@
 """Convert: an ONNX file into an IR that takes frames as cameras give them.
 
-Inputs `src`, `bgr`: float32 NCHW, BGR, 0..255; the reversal of the channels and the division by
-255 are nodes at the head of the graph.  Outputs `pha`, `fgr` in that order, as exported: `fgr`
-stays RGB 0..1, since reversing input channels does not touch outputs.
+Inputs `src`, `bgr`: BGR, 0..255, float32 NCHW or uint8 NHWC; the reversal of the channels, the
+division by 255 and the change of type and layout are nodes at the head of the graph.  Outputs
+`pha`, `fgr` in that order, as exported: `fgr` stays RGB 0..1, since reversing input channels does
+not touch outputs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from toolchain.errors import ConversionError, ToolchainError
 from toolchain.workspace.atomic import os_errors, publish_pair
 
 Precision = Literal["FP32", "FP16"]
+InputFormat = Literal["f32-nchw", "u8-nhwc"]  # planes of floats, or pixels as a camera gives them
 RT_INFO = "matting"  # the section of rt_info that holds our facts
 NO_ROOM = 1 << 20  # bytes free at which a failed write is put down to a full disk
 
@@ -44,6 +46,7 @@ class ConvertRequest:
     `xml`: where it goes, its bin beside it.  `settings`: from model.yml's model_optimizer_args.
     `facts`: pairs for rt_info's section "matting".  `model_info`: model.yml's own pairs.
     `kept`: what stays in float32 in an FP16 IR; by default nothing, as with the incumbent.
+    `input_format`: of pictures; "u8-nhwc" asks for inputs whose layout is NCHW in the ONNX.
     """
 
     onnx: Path
@@ -53,6 +56,7 @@ class ConvertRequest:
     facts: tuple[tuple[str, str], ...]
     model_info: tuple[tuple[str, object], ...] = ()
     kept: Kept = Kept()
+    input_format: InputFormat = "f32-nchw"
 
 
 @dataclass(frozen=True)
@@ -196,8 +200,12 @@ def _with_preprocessing(model: Any, request: ConvertRequest) -> Any:
         name = port.get_any_name()
         info = steps.input(name)
         layout = openvino.Layout(layouts.get(name, "NCHW"))
-        info.tensor().set_layout(layout)
         info.model().set_layout(layout)
+        if request.input_format == "u8-nhwc":
+            info.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+            info.preprocess().convert_layout(layout).convert_element_type(openvino.Type.f32)
+        else:
+            info.tensor().set_layout(layout)
         if settings.reverse_input_channels:
             info.preprocess().reverse_channels()
         if name in means:
@@ -233,19 +241,26 @@ def _given_names(path: Path) -> set[str]:
 
 
 def _check(model: Any, request: ConvertRequest) -> None:
-    found = [(port.get_any_name(), port.get_partial_shape()) for port in model.inputs]
+    found = [
+        (port.get_any_name(), port.get_element_type().get_type_name(), port.get_partial_shape())
+        for port in model.inputs
+    ]
     outputs = [port.get_any_name() for port in model.outputs]
     settings = request.settings
-    shapes = dict(settings.shapes)
+    shapes, kind = dict(settings.shapes), "f32"
+    if request.input_format == "u8-nhwc":
+        shapes, kind = {name: (n, h, w, c) for name, (n, c, h, w) in shapes.items()}, "u8"
     wrong = [
-        f"{name} {shape}"
-        for name, shape in found
-        if shape.is_dynamic or tuple(shape.to_shape()) != shapes.get(name, tuple(shape.to_shape()))
+        f"{name} {element} {shape}"
+        for name, element, shape in found
+        if element != kind
+        or shape.is_dynamic
+        or tuple(shape.to_shape()) != shapes.get(name, tuple(shape.to_shape()))
     ]
     if wrong or outputs != list(settings.outputs or outputs):
         raise ConversionError(
             f"{request.xml}: came out with inputs {', '.join(wrong) or 'as expected'} and outputs "
-            f"{', '.join(outputs)}, expected {settings.shapes}, outputs {settings.outputs}",
+            f"{', '.join(outputs)}, expected {kind} {shapes}, outputs {settings.outputs}",
             kept="Nothing was published.",
             hint="This is a fault of the toolchain or of OpenVINO's version: please report it.",
         )

@@ -1,0 +1,98 @@
+"""NNCF's post-training quantisation, kept quiet.
+
+That it reports to nobody and leaves nothing in the home folder is seen to in `toolchain` itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from toolchain.errors import QuantizationError
+from toolchain.stages.quantize.layers import CONVOLUTIONS, all_convolutions, kinds
+from toolchain.stages.quantize.request import Device
+
+if TYPE_CHECKING:
+    from toolchain.runtimes.base import Pixels
+
+    Pair = tuple[Pixels, Pixels]
+
+
+def require_nncf() -> None:
+    """Raise QuantizationError, which says how to get it, unless NNCF is installed."""
+    if importlib.util.find_spec("nncf") is None:
+        raise QuantizationError(
+            "quantisation needs NNCF, which is not installed",
+            kept="Nothing was changed.",
+            hint="Install the extra `quantize`: pip install '.[quantize]'.",
+        )
+
+
+def quantized(
+    model: Any,
+    frames: Sequence[Pair],
+    chosen: set[str],
+    device: Device,
+    reach: Callable[[float], None],
+) -> Any:
+    """`model` with the convolutions named in `chosen`, and nothing else, in 8-bit integers.
+
+    `frames`: src and bgr, H x W x 3 uint8 RGB, of the model's size.  `reach`: told how many
+    frames were fed, all of them more than once.  Raises QuantizationError if NNCF fails.
+    """
+    from toolchain.runtimes.openvino_runtime import fed
+
+    ports, count = model.inputs, 0
+
+    def feed(pair: Pair) -> dict[str, Any]:
+        nonlocal count
+        count += 1
+        reach(count)
+        return fed(ports, *pair)
+
+    try:
+        with _quiet():
+            import nncf
+
+            return nncf.quantize(
+                model,
+                nncf.Dataset(frames, feed),
+                preset=nncf.QuantizationPreset.PERFORMANCE,
+                target_device=nncf.TargetDevice[device],
+                subset_size=len(frames),
+                fast_bias_correction=True,
+                ignored_scope=nncf.IgnoredScope(
+                    names=sorted(all_convolutions(model) - chosen),
+                    types=sorted(kinds(model) - set(CONVOLUTIONS)),
+                    validate=False,
+                ),
+            )
+    except Exception as error:  # NNCF raises its own errors, OpenVINO's, and Python's
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise QuantizationError(
+            f"NNCF can't quantise the model: {told[0]}",
+            kept="Nothing was written.",
+            hint="See `matting info` for the versions in use.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep NNCF's bars and advice off the user's screen and off stdout."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)

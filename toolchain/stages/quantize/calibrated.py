@@ -1,0 +1,113 @@
+"""A float IR and the frames to calibrate on, quantised as often as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolchain.errors import QuantizationError
+from toolchain.progress import Listener
+from toolchain.stages.quantize.by_nncf import quantized
+from toolchain.stages.quantize.frames import loaders
+from toolchain.stages.quantize.layers import convolutions, groups, within
+from toolchain.stages.quantize.request import QuantizeRequest
+
+if TYPE_CHECKING:
+    from toolchain.stages.quantize.by_nncf import Pair
+
+RT_INFO = "matting"  # the section of rt_info that holds our facts
+
+
+class Calibrated:
+    """`layers`: all that can be quantised; `groups`: these, as they are spared together.
+
+    `size`: width and height of the frames.  `names`: of the frames, once they are loaded.
+    Raises QuantizationError for an IR that can't be read, or that lacks a layer to spare.
+    """
+
+    def __init__(self, request: QuantizeRequest, listener: Listener) -> None:
+        import openvino
+
+        self._request, self._listener = request, listener
+        self._core = openvino.Core()
+        self._core.set_property({"ENABLE_MMAP": False})
+        model = self._read()
+        self.layers = tuple(dict.fromkeys(convolutions(model).values()))
+        self.groups = groups(model)
+        absent = [
+            name
+            for name in request.spared
+            if not any(within(layer, (name,)) for layer in self.layers)
+        ]
+        if absent:
+            raise QuantizationError(
+                f"{request.source}: has no layer {', '.join(absent)} to spare",
+                kept="Nothing was changed.",
+                hint=f"Its layers: {', '.join(self.layers)}.",
+            )
+        shape = list(model.input("src").shape)
+        channels_last = shape[3] == 3  # noqa: PLR2004 - colours
+        height, width = shape[1:3] if channels_last else shape[2:]
+        self.size = (int(width), int(height))
+        self._loaders = loaders(request.dataset, request.calibration, self.size)
+        self._frames: list[Pair] = []
+        self.names: list[str] = []
+
+    def write(self, target: Path, spared: Sequence[str]) -> tuple[str, ...]:
+        """Quantise all layers but the spared ones into `target`; gives those that were."""
+        import openvino
+
+        model = self._read()
+        given = {node.get_friendly_name() for node in model.get_ordered_ops()}
+        chosen = {
+            node: layer
+            for node, layer in convolutions(model).items()
+            if not within(layer, tuple(spared))
+        }
+        if not chosen:
+            raise QuantizationError(
+                f"{self._request.source}: no layer is left to quantise",
+                kept="Nothing was written.",
+                hint="Spare fewer layers.",
+            )
+        frames = self._load()
+        with self._listener.task("Calibrating", None, "frames") as task:
+            made = quantized(model, frames, set(chosen), self._request.device, task.reach)
+        _name_new_nodes(made, given)
+        made.set_rt_info("int8", [RT_INFO, "convolutions"])
+        made.set_rt_info(" ".join(spared), [RT_INFO, "float_layers"])
+        openvino.save_model(made, target, compress_to_fp16=False)
+        return tuple(dict.fromkeys(chosen.values()))
+
+    def _read(self) -> Any:
+        try:
+            return self._core.read_model(self._request.source)
+        except RuntimeError as error:
+            raise QuantizationError(
+                f"{self._request.source}: OpenVINO can't read it: "
+                f"{str(error).strip().splitlines()[-1]}",
+                kept="Nothing was written.",
+                hint="Convert it again.",
+            ) from error
+
+    def _load(self) -> list[Pair]:
+        """The frames, as pixels: float planes of so many would take four times the memory."""
+        if not self._frames:
+            with self._listener.task("Reading frames", len(self._loaders), "frames") as task:
+                for number, load in enumerate(self._loaders):
+                    frame = load()
+                    self.names.append(frame.name)
+                    self._frames.append((frame.src, frame.bgr))
+                    task.reach(number + 1)
+        return self._frames
+
+
+def _name_new_nodes(model: Any, given: set[str]) -> None:
+    """Number what is new by kind: NNCF's and OpenVINO's numbers depend on what ran before."""
+    counts: dict[str, int] = {}
+    for node in model.get_ordered_ops():
+        if node.get_friendly_name() not in given:
+            kind = node.get_type_name()
+            count = counts[kind] = counts.get(kind, 0) + 1
+            node.set_friendly_name(f"int8/{kind}/{count}")
