@@ -107,7 +107,8 @@ BUNDLED = Recipe(
             ),
             Pictures(3600, 1800, (640, 360)),
         ),
-        # Again, on more of what it was worst at, and without the channels that rounding disturbs.
+        # Again, on more of what it was worst at: first with many semi-transparent figures, then with
+        # as many as there are; and without the channels that rounding disturbs.
         Part(
             (
                 Phase(1400, 8, (128, 224), (2.85, 2.85, 2.0)),
@@ -120,10 +121,16 @@ BUNDLED = Recipe(
             most_gain=3.0,
         ),
         Part(
-            (Phase(1500, 2, (720, 1280), (1.0,)),),
+            (Phase(2400, 6, (180, 320), (2.0,)),),
+            Pictures(3600, 1800, (640, 360), people=0.3, things=0.05),
+            peak_rate=1e-3,
+            least_forecast=0.008,
+            most_gain=3.0,
+        ),
+        Part(
+            (Phase(1200, 2, (720, 1280), (1.0,)),),
             Pictures(300, 160, (1280, 720), people=0.35, things=0.05),
             refiner=True,
-            sheer=0.05,
             most_gain=3.0,
         ),
     )
