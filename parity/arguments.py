@@ -19,7 +19,7 @@ from parity.models import Served, write_model
 
 @dataclass(frozen=True)
 class Case:
-    """Arguments of the converter on the small model."""
+    """Arguments of the converter on the small model; `name` is that of a folder too."""
 
     name: str
     arguments: tuple[str, ...]
@@ -39,7 +39,7 @@ MODEL_INFO = {
 }
 CASES = (
     Case(
-        "mean, scale per channel, reversed",
+        "mean-scale-reversed",
         (
             "--add_mo_arg=--mean_values=x[1,2,3]",
             "--add_mo_arg=--scale_values=x[4,5,6]",
@@ -47,16 +47,16 @@ CASES = (
         ),
     ),
     Case(
-        "one scale, halved weights",
+        "scale-halved",
         ("--add_mo_arg=--scale=3", "--add_mo_arg=--compress_to_fp16=True"),
     ),
     Case(
-        "inputs, an inner output",
+        "inner-output",
         ("--add_mo_arg=--input=x,z", "--add_mo_arg=--output=convolved,z_out"),
         "FP16",
     ),
     Case(
-        "shapes, layouts",
+        "shapes-layouts",
         ("--add_mo_arg=--input_shape=[1,3,6,8],[1,2]", "--add-mo-arg=--layout=x(NCHW),z(NC)"),
     ),
 )
