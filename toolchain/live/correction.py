@@ -18,7 +18,8 @@ STRAY = 2.0  # pixels that a corner may lie off
 STEPS, ENOUGH = 40, 1e-4  # of the refinement
 BLUR = 5
 SHARE = 0.75  # of the pixels, those that agree best, are what the refinement looks at
-BETTER = 0.98  # what the difference must fall to, for a moved plate to be taken
+SMOOTH = 1.5  # pixels, of the pictures that are compared to judge a move
+BETTER = 0.95  # what the difference must fall to, for a moved plate to be taken
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,13 @@ def _warped(plate: Pixels, matrix: npt.NDArray[Any]) -> Pixels:
 def _left(src: Pixels, bgr: Pixels, matrix: npt.NDArray[np.float64]) -> float:
     """What part of the difference is left by a move, where the moved plate reaches."""
     reached = _reached(bgr, matrix)
-    before = median_difference(src, bgr, reached)
-    return median_difference(src, _warped(bgr, matrix), reached) / before if before else np.inf
+    # Interpolation smooths noise away; in pictures that are smooth already it gains nothing by it.
+    frame, plate, there = (
+        opencv().GaussianBlur(picture, (0, 0), SMOOTH)
+        for picture in (src, bgr, _warped(bgr, matrix))
+    )
+    before = median_difference(frame, plate, reached)
+    return median_difference(frame, there, reached) / before if before else np.inf
 
 
 def _reached(plate: Pixels, matrix: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

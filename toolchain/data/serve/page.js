@@ -5,7 +5,6 @@ const by = (id) => document.getElementById(id);
 const root = document.documentElement;
 const PLATE = 1, FRAME = 2, HEAD = 16;
 const IN_FLIGHT = 2;        // frames sent and not answered: one being worked on, one waiting
-const LOST = 10000;         // ms after which an answer is not waited for
 const AGAIN = 1000;         // ms until the next try to connect
 const QUALITY = { frame: 0.92, plate: 0.98 };
 
@@ -79,7 +78,7 @@ function told(message) {
     by("advice").replaceChildren(...items);
     by("advice").hidden = !items.length;
   } else if (message.type === "error") {
-    if (message.number !== undefined) sent.delete(message.number);
+    if (message.number !== undefined) settle(message.number);
     say(message.message[0].toUpperCase() + message.message.slice(1) + ".");
     if (message.number !== undefined && !(source && source.still)) pump();
   }
@@ -128,8 +127,6 @@ function ready() {
 // Sends the newest frame whenever there is room; called at each answer and each screen refresh.
 let packing = false;
 async function pump() {
-  const now = performance.now();
-  for (const [id, entry] of sent) if (now - entry.when > LOST) sent.delete(id);
   if (packing || !plateKnown || !isOpen() || !ready() || sent.size >= IN_FLIGHT) return;
   if (source.still && source.asked === plate.number) return;
   packing = true;
@@ -156,13 +153,18 @@ function preview() {
 
 // ---- mattes in
 
+// What is answered has overtaken whatever was sent before it.
+function settle(last) {
+  for (const id of sent.keys()) if (id <= last) sent.delete(id);
+}
+
 const scratch = document.createElement("canvas");
 const cutout = document.createElement("canvas");
 
 async function answer(data) {
   const head = new DataView(data, 0, HEAD);
   const entry = sent.get(head.getUint32(0, true));
-  sent.delete(head.getUint32(0, true));
+  settle(head.getUint32(0, true));
   pump();
   if (!entry) return;
   const picture = await createImageBitmap(new Blob([new Uint8Array(data, HEAD)]));
