@@ -16,7 +16,6 @@ from training.randomness import Randomness
 ALIKE = 0.15  # share of figures that take the room's colours: difference alone can't find them
 PAIRED = 0.1  # share of samples with a second figure behind the first
 WITHIN = 0.75  # share of figures that are seen within their picture
-SHEER = (0.2, 0.86)  # largest alpha of a sheer figure
 EMPTY = 0.03  # share of samples with nobody in the frame
 
 
@@ -31,17 +30,10 @@ class Batch:
 
 
 def draw(
-    pool: Pool,
-    random: Randomness,
-    count: int,
-    size: tuple[int, int],
-    zoom: float,
-    pixel: float,
-    sheer: float = 0.0,
+    pool: Pool, random: Randomness, count: int, size: tuple[int, int], zoom: float, pixel: float
 ) -> Batch:
     """A batch; `size`: (height, width); `zoom`: pool pixels per batch pixel, on average;
-    `pixel`: how many pixels of the frame one of the batch's pixels spans (4 for the backbone);
-    `sheer`: share of samples whose figure is semi-transparent all over.
+    `pixel`: how many pixels of the frame one of the batch's pixels spans (4 for the backbone).
     """
     foreground, alpha = _figures(pool, random, count, size, zoom)
     room = tinted(_view(_picked(pool.rooms, random, count), size, zoom, random), random)
@@ -49,9 +41,6 @@ def draw(
     offset = room.mean((2, 3), keepdim=True) - foreground.mean((2, 3), keepdim=True)
     foreground = (foreground + alike * offset).clamp(0, 1)
     alpha = alpha * (random.uniform(count) >= EMPTY).float()
-    if sheer:
-        cover = random.uniform(count, *SHEER)
-        alpha = alpha * torch.where(random.uniform(count) < sheer, cover, torch.ones_like(cover))
     plate, behind, noise = plate_and_room(room, alpha, random, pixel)
     src = alpha * foreground + (1 - alpha) * behind
     src = src + noise * random.normal(*src.shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 PEAK_RATE = 2.5e-3
 WARM_UP = 0.03  # share of the steps of a part
@@ -20,118 +20,64 @@ class Phase:
     count: int
     size: tuple[int, int]
     zooms: tuple[float, ...]
+    refiner: bool = False
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """How many pictures of which (width, height); shares of `people` and `things` among the
-    figures, the rest are those of `toolchain.frames`.
-    """
+class PoolSize:
+    """How many pictures of which (width, height)."""
 
     figures: int
     rooms: int
     size: tuple[int, int]
-    people: float = 0.5
-    things: float = 0.1
-
-
-@dataclass(frozen=True)
-class Part:
-    """Phases with their own pictures, annealed once from a peak rate to 0.
-
-    `refiner`: whether it or the base network learns.  `sheer`: share of samples that are
-    semi-transparent all over.  `least_forecast`: what the forecast of alpha's error is to be where
-    that is smaller.  `most_gain`: of a channel of BatchNorm, see `training.gains`.
-    """
-
-    phases: tuple[Phase, ...]
-    pictures: Pictures
-    refiner: bool = False
-    peak_rate: float = PEAK_RATE
-    sheer: float = 0.0
-    least_forecast: float = 0.0
-    most_gain: float = math.inf
-
-    @property
-    def steps(self) -> int:
-        """Of all its phases."""
-        return sum(phase.steps for phase in self.phases)
-
-    def schedule(self) -> Iterator[tuple[Phase, float, float]]:
-        """Phase, zoom and learning rate of each step: short warm-up, then cosine to 0."""
-        step = 0
-        for phase in self.phases:
-            for index in range(phase.steps):
-                warm = min(1.0, (step + 1) / max(1.0, WARM_UP * self.steps))
-                fall = 0.5 * (1 + math.cos(math.pi * step / self.steps))
-                zoom = phase.zooms[index % len(phase.zooms)]
-                yield phase, zoom, self.peak_rate * warm * fall
-                step += 1
-
-    def scaled(self, share: float) -> Part:
-        """A share of its steps, and of its pictures as long as that is small."""
-        few = min(1.0, share * 4)
-        phases = (replace(p, steps=max(2, round(p.steps * share))) for p in self.phases)
-        figures, rooms = (
-            max(4, int(count * few)) for count in (self.pictures.figures, self.pictures.rooms)
-        )
-        pictures = replace(self.pictures, figures=figures, rooms=rooms)
-        return replace(self, phases=tuple(phases), pictures=pictures)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Parts, one after the other."""
+    """The base network's phases, then the refiner's; each part anneals to a rate of 0."""
 
-    parts: tuple[Part, ...]
-
-    @property
-    def steps(self) -> int:
-        """Of all parts."""
-        return sum(part.steps for part in self.parts)
+    phases: tuple[Phase, ...]
+    base_pool: PoolSize
+    refiner_pool: PoolSize
 
     def scaled(self, share: float) -> Recipe:
-        """The recipe with a share of its steps."""
-        return Recipe(tuple(part.scaled(share) for part in self.parts))
+        """The recipe with a share of its steps, and of its pictures as long as that is small."""
+        few = min(1.0, share * 4)
+
+        def smaller(pool: PoolSize) -> PoolSize:
+            return PoolSize(
+                max(4, int(pool.figures * few)), max(4, int(pool.rooms * few)), pool.size
+            )
+
+        phases = (
+            Phase(max(2, round(p.steps * share)), p.count, p.size, p.zooms, p.refiner)
+            for p in self.phases
+        )
+        return Recipe(tuple(phases), smaller(self.base_pool), smaller(self.refiner_pool))
+
+    def schedule(self) -> Iterator[tuple[Phase, float, float]]:
+        """Phase, zoom and learning rate of each step: short warm-up, then cosine to 0."""
+        for refiner in (False, True):
+            mine = [phase for phase in self.phases if phase.refiner == refiner]
+            total = sum(phase.steps for phase in mine)
+            step = 0
+            for phase in mine:
+                for index in range(phase.steps):
+                    warm = min(1.0, (step + 1) / max(1.0, WARM_UP * total))
+                    rate = PEAK_RATE * warm * 0.5 * (1 + math.cos(math.pi * step / total))
+                    yield phase, phase.zooms[index % len(phase.zooms)], rate
+                    step += 1
 
 
 # A pool picture shows a whole frame: a zoom of 640 / width shows a step all of it, smaller ones a
 # part at the size that the backbone sees it at 1280x720.
 BUNDLED = Recipe(
-    (
-        Part(
-            (
-                Phase(5000, 8, (96, 160), (4.0, 4.0, 2.0)),
-                Phase(3200, 8, (128, 224), (2.85, 2.85, 2.0)),
-                Phase(2200, 6, (180, 320), (2.0,)),
-            ),
-            Pictures(3600, 1800, (640, 360)),
-        ),
-        # Again, on more of what it was worst at: first with many semi-transparent figures, then with
-        # as many as there are; and without the channels that rounding disturbs.
-        Part(
-            (
-                Phase(1400, 8, (128, 224), (2.85, 2.85, 2.0)),
-                Phase(2600, 6, (180, 320), (2.0,)),
-            ),
-            Pictures(3600, 1800, (640, 360), people=0.3, things=0.05),
-            peak_rate=1e-3,
-            sheer=0.08,
-            least_forecast=0.008,
-            most_gain=3.0,
-        ),
-        Part(
-            (Phase(2400, 6, (180, 320), (2.0,)),),
-            Pictures(3600, 1800, (640, 360), people=0.3, things=0.05),
-            peak_rate=1e-3,
-            least_forecast=0.008,
-            most_gain=3.0,
-        ),
-        Part(
-            (Phase(1200, 2, (720, 1280), (1.0,)),),
-            Pictures(300, 160, (1280, 720), people=0.35, things=0.05),
-            refiner=True,
-            most_gain=3.0,
-        ),
-    )
+    phases=(
+        Phase(5000, 8, (96, 160), (4.0, 4.0, 2.0)),
+        Phase(3200, 8, (128, 224), (2.85, 2.85, 2.0)),
+        Phase(2200, 6, (180, 320), (2.0,)),
+        Phase(1800, 2, (720, 1280), (1.0,), refiner=True),
+    ),
+    base_pool=PoolSize(3600, 1800, (640, 360)),
+    refiner_pool=PoolSize(300, 160, (1280, 720)),
 )

@@ -18,22 +18,20 @@ from training.photographs import HELD_OUT, TRAINED_ON
 from training.plates import plate_and_room
 from training.pool import Pool, make_pool
 from training.randomness import Randomness
-from training.recipe import Pictures
 from training.rooms import room
 
 SIZE = (96, 160)
-PICTURES = Pictures(12, 6, (320, 180))
 
 
 @pytest.fixture(scope="module")
 def pool() -> Pool:
-    return make_pool(7, PICTURES, Silence())
+    return make_pool(7, 12, 6, (320, 180), Silence())
 
 
 def test_a_pool_is_the_same_for_the_same_seed(pool: Pool) -> None:
     """Drawn again in other processes, every picture has the same bytes; another seed differs."""
-    again = make_pool(7, PICTURES, Silence())
-    other = make_pool(8, PICTURES, Silence())
+    again = make_pool(7, 12, 6, (320, 180), Silence())
+    other = make_pool(8, 12, 6, (320, 180), Silence())
     assert torch.equal(pool.figures, again.figures)
     assert torch.equal(pool.rooms, again.rooms)
     assert not torch.equal(pool.figures, other.figures)
@@ -144,11 +142,3 @@ def test_a_second_figure_adds_to_the_first(pool: Pool, monkeypatch: pytest.Monke
     paired = draw(pool, Randomness(1, 9, "cpu"), 6, SIZE, 2.0, 4.0)
     assert (paired.alpha >= alone.alpha - 1e-6).all()
     assert (paired.alpha > alone.alpha + 0.5).any()
-
-
-def test_sheer_figures_are_semi_transparent_all_over(pool: Pool) -> None:
-    """With a share of 1 no alpha is over 0.86, with 0 the batch is what it was without."""
-    sheer = draw(pool, Randomness(1, 2, "cpu"), 6, SIZE, 2.0, 4.0, sheer=1.0)
-    assert 0.2 < float(sheer.alpha.max()) <= batches.SHEER[1]
-    plain = draw(pool, Randomness(1, 2, "cpu"), 6, SIZE, 2.0, 4.0)
-    assert float(plain.alpha.max()) > 0.99
