@@ -228,7 +228,7 @@ def test_another_size_is_exported_onwards(copy: BuildRequest) -> None:
 def test_another_input_format_is_converted_and_validated_anew(copy: BuildRequest) -> None:
     """The ONNX is kept; the IRs take bytes, and the same limits hold."""
     result = foreseen_build(replace(copy, input_format="u8-nhwc"))
-    assert ran(result) == ["convert-FP32", "convert-FP16", "validate"]
+    assert ran(result) == ["convert-FP32", "convert-FP16", "validate", "report"]
     model = openvino.Core().read_model(copy.layout.ir("FP16"))
     assert tuple(model.input("src").shape) == (1, 192, 320, 3)
     assert model.get_rt_info(["matting", "input_layout"]).astype(str) == "NHWC"

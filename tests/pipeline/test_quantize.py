@@ -101,7 +101,7 @@ def test_it_is_skipped_while_nothing_changed_and_made_when_something_did(
     assert not build(copy).anything_ran
     lost = copy.layout.ir("FP16-INT8").with_suffix(".bin")
     lost.unlink()
-    assert ran(build(copy)) == ["quantize-FP16-INT8", "validate"]
+    assert ran(build(copy)) == ["quantize-FP16-INT8", "validate", "report"]
     same = built.request.layout.ir("FP16-INT8").with_suffix(".bin")
     assert lost.read_bytes() == same.read_bytes()
     spare = replace(copy.quantization, spared=("refiner",))

@@ -294,9 +294,9 @@ def test_outputs_that_are_no_numbers_are_a_failure(
     """NaN names model and frame, and gives no table."""
     import toolchain.runtimes.openvino_async as module
 
-    def spoilt(pha: np.ndarray, fgr: np.ndarray) -> Prediction:
+    def spoilt(pha: np.ndarray, fgr: np.ndarray, seconds: float) -> Prediction:
         pha[3, 4] = np.nan
-        return Prediction(pha, fgr)
+        return Prediction(pha, fgr, seconds)
 
     monkeypatch.setattr(module, "Prediction", spoilt)
     with pytest.raises(EvaluationError, match="FP32 at f32: NaN or infinite values on frame a/000"):

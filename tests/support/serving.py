@@ -62,7 +62,8 @@ def handshake(address: str, **headers: str) -> int:
     }
     with closing(http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)) as connection:
         connection.request("GET", "/socket", headers=asked | headers)
-        return connection.getresponse().status
+        with connection.getresponse() as answer:
+            return answer.status
 
 
 class Viewer:
@@ -94,6 +95,7 @@ class Viewer:
 
     def close(self) -> None:
         self.socket.close()
+        self.socket.shutdown()  # which close leaves out where the server closed first
 
 
 class Answer:
