@@ -234,6 +234,15 @@ def refusal(request: urllib.request.Request) -> int:
     return 200
 
 
+def test_viewers_who_leave_at_once_are_no_error(address: str) -> None:
+    """Gone before the first word, they leave no traceback (see `server`) and no place taken."""
+    for _ in range(20):
+        viewer = Viewer(address)
+        viewer.socket.shutdown()
+    with viewing(address) as viewer:
+        viewer.tell(align=False)
+
+
 def test_pages_from_elsewhere_are_refused(address: str) -> None:
     """Another site's page in the same browser gets no socket, and another name no page."""
     assert handshake(address, Origin=address.rstrip("/")) == 101

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -14,7 +15,7 @@ from starlette.websockets import WebSocket
 from toolchain.catalog.builtin import data_file
 from toolchain.serve.limits import VIEWERS
 from toolchain.serve.models import Models
-from toolchain.serve.viewer import Viewer
+from toolchain.serve.viewer import GONE, Viewer
 
 FILES = {
     "/": ("page.html", "text/html"),
@@ -53,6 +54,10 @@ def application(models: Models, *, local: bool) -> Starlette:
         return Response(data_file(f"serve/{name}").read_bytes(), media_type=kind, headers=HEADERS)
 
     async def socket(socket: WebSocket) -> None:
+        with suppress(*GONE):  # at any moment, also before the first word
+            await meet(socket)
+
+    async def meet(socket: WebSocket) -> None:
         if (local and not _for_us(socket)) or not _from_us(socket):
             await socket.close(REFUSED)
             return
