@@ -17,6 +17,7 @@ from typing import Any
 import openvino
 import pytest
 
+from tests.conftest import LOOSE_LIMITS
 from tests.support.weights import save_checkpoint
 from toolchain.catalog.arguments import export_settings
 from toolchain.catalog.reader import read_model
@@ -48,23 +49,13 @@ PROMISED = (
 )
 SAME_BYTES = PROMISED[:-3]  # the verdict tells figures, whose last digits are the machine's
 ENTRIES = ["download", "export", "convert-FP32", "convert-FP16", "validate", "report"]
-LIMITS = "tolerances:\n" + "".join(
-    f"  - {{form: {form}, hint: {hint}, pha_max_abs: {limit}, reason: for tests}}\n"
-    for form, hint, limit in (
-        ("ONNX", "f32", 2.0e-5),
-        ("FP32", "f32", 2.0e-5),
-        ("FP32", "default", 0.5),
-        ("FP16", "f32", 0.5),
-        ("FP16", "default", 0.5),
-    )
-)
 
 
 @pytest.fixture(scope="module")
 def config(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small model.yml with limits that random weights keep on every device."""
     path = tmp_path_factory.mktemp("limited") / "model.yml"
-    path.write_text(small_config.read_text() + LIMITS)
+    path.write_text(small_config.read_text() + LOOSE_LIMITS)
     return path
 
 

@@ -10,12 +10,7 @@ What the network's stages hand on (`PROBES`) keeps its name as an inner tensor
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import os
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from toolchain.catalog.arguments import ExportSettings
 from toolchain.errors import ExportError
 from toolchain.workspace.atomic import writing
+from toolchain.workspace.quiet import quiet
 
 if TYPE_CHECKING:
     import onnx
@@ -113,7 +109,7 @@ def _trace(request: ExportRequest) -> onnx.ModelProto:
 
     # Two tensors, not one twice: the tracer takes the same object for the same input.
     frames = tuple(torch.zeros(1, 3, settings.height, settings.width) for _ in INPUTS)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             Exported().eval(),
             frames,
@@ -125,23 +121,6 @@ def _trace(request: ExportRequest) -> onnx.ModelProto:
         )
     assert program is not None
     return program.model_proto
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's talk (progress, advice on other packages) off the user's screen."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)
 
 
 def _tidy(model: onnx.ModelProto, request: ExportRequest) -> None:

@@ -5,17 +5,14 @@ That it reports to nobody and leaves nothing in the home folder is seen to in `t
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolchain.errors import QuantizationError
 from toolchain.stages.quantize.layers import CONVOLUTIONS, all_convolutions, kinds
 from toolchain.stages.quantize.request import Device
+from toolchain.workspace.quiet import quiet
 
 if TYPE_CHECKING:
     from toolchain.runtimes.base import Pixels
@@ -56,7 +53,7 @@ def quantized(
         return fed(ports, *pair)
 
     try:
-        with _quiet():
+        with quiet():
             import nncf
 
             return nncf.quantize(
@@ -79,20 +76,3 @@ def quantized(
             kept="Nothing was written.",
             hint="See `matting info` for the versions in use.",
         ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep NNCF's bars and advice off the user's screen and off stdout."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)
