@@ -41,6 +41,7 @@ from training.keys import KeyTuner, TunedKey
 from training.photographs import HELD_OUT, TRAINED_ON
 from training.pictures import contact_sheet
 from training.plots import plot_history
+from training.recipe import LEAST_VARIANCE
 
 CONFIG = Path("model.yml")
 METRICS = tuple(field.name for field in fields(MattingScore))
@@ -192,6 +193,7 @@ def _card(weights: Path, results: list[SetResult], history: dict) -> str:
         sets="\n".join(rows),
         metrics="\n".join(metrics),
         frames=made.frames,
+        least=LEAST_VARIANCE,
     )
 
 
