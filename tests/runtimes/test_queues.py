@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
@@ -13,6 +14,7 @@ from toolchain.frames.generated import composites
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
 from toolchain.runtimes.openvino_async import OpenVinoQueue
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
+from toolchain.runtimes.operators import operators
 from toolchain.runtimes.queued import OneByOne
 from toolchain.stages.convert import ConvertRequest, convert
 from toolchain.stages.export import ExportRequest, export
@@ -51,6 +53,68 @@ def test_bytes_in_and_many_at_a_time_change_no_bit(built: Path, threads: int) ->
         assert np.array_equal(found.pha, expected.pha)
         assert np.array_equal(found.fgr, expected.fgr)
     queue.close()
+
+
+def test_a_plate_that_stays_or_changes_is_the_one_that_counts(built: Path) -> None:
+    """What was kept of a plate serves the same plate again, and no other one, in any array."""
+    plain = OpenVinoRuntime(built / "m.xml", "f32")
+    queue = OpenVinoQueue(built / "m.xml", "f32")
+    frames = list(composites(3, 7, 320, 192))
+    plate = frames[0].bgr.copy()
+    for frame, behind in zip(
+        [*frames, *frames], [frames[0]] * 2 + [frames[1]] * 2 + [frames[0]] * 2, strict=True
+    ):
+        plate[:] = behind.bgr
+        found, expected = queue.wait(queue.submit(frame.src, plate)), plain.infer(frame.src, plate)
+        assert np.array_equal(found.pha, expected.pha)
+        assert np.array_equal(found.fgr, expected.fgr)
+    queue.close()
+
+
+def test_an_ir_for_bytes_takes_the_same_frames(built: Path) -> None:
+    """Whether an IR takes planes or pixels, the queue takes RGB and gives the same mattes."""
+    request = ConvertRequest(
+        built / "m.onnx", built / "u8.xml", "FP32", SETTINGS, (), (), input_format="u8-nhwc"
+    )
+    convert(request)
+    (frame,) = composites(1, 9, 320, 192)
+    queues = [OpenVinoQueue(built / name, "f32") for name in ("m.xml", "u8.xml")]
+    one, other = (queue.wait(queue.submit(frame.src, frame.bgr)) for queue in queues)
+    assert np.array_equal(one.pha, other.pha)
+    assert np.array_equal(one.fgr, other.fgr)
+
+
+@pytest.mark.parametrize("reverse", [True, False])
+def test_a_graph_whose_plate_is_not_worked_on_alone_is_run_whole(
+    tmp_path: Path, *, reverse: bool
+) -> None:
+    """Frame and plate may meet at once, and the IR may take either order of colours."""
+    path = _difference(tmp_path / "d.xml", reverse=reverse)
+    (frame,) = composites(1, 9, 320, 192)
+    queue = OpenVinoQueue(path, "f32")
+    found = queue.wait(queue.submit(frame.src, frame.bgr))
+    difference = frame.src.astype(np.float32) - frame.bgr
+    expected = difference if reverse else difference[..., ::-1]
+    assert np.array_equal(found.fgr, expected)
+    assert np.array_equal(found.pha, expected[..., 0])
+
+
+def _difference(path: Path, *, reverse: bool) -> Path:
+    """An IR that takes BGR; fgr: src - bgr, as RGB if `reverse`; pha: its first channel."""
+    src, bgr = (operators.parameter([1, 3, 192, 320], np.float32, name) for name in ("src", "bgr"))
+    for port, name in ((src, "src"), (bgr, "bgr")):
+        port.output(0).set_names({name})
+    turned = (
+        [operators.gather(port, np.array([2, 1, 0]), np.int64(1)) for port in (src, bgr)]
+        if reverse
+        else [src, bgr]
+    )
+    fgr = operators.subtract(*turned)
+    pha = operators.slice(fgr, [0], [1], [1], [1])
+    for node, name in ((pha, "pha"), (fgr, "fgr")):
+        node.output(0).set_names({name})
+    openvino.save_model(openvino.Model([pha, fgr], [src, bgr]), path, compress_to_fp16=False)
+    return path
 
 
 def test_the_plain_onnx_is_the_probed_one(built: Path) -> None:

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from toolchain.errors import FrameError
 from toolchain.runtimes.base import Pixels
-
-STRIP = 32  # rows blended at a time, so that they stay in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,26 +38,19 @@ class Matte:
         Raises FrameError for a background of another size.
         """
         alpha, foreground = _bytes(self.alpha), _bytes(self.foreground)
-        behind = np.asarray(background, np.uint8)
-        if behind.ndim == 1:
-            behind = np.broadcast_to(behind, foreground.shape)
-        if behind.shape != foreground.shape:
+        height, width = alpha.shape
+        if isinstance(background, tuple):
+            blended = Image.new("RGB", (width, height), background)
+        elif background.shape == foreground.shape:
+            blended = Image.fromarray(background)
+        else:
             raise FrameError(
-                f"the background is {behind.shape[1]}x{behind.shape[0]}, "
-                f"the frame {foreground.shape[1]}x{foreground.shape[0]}",
+                f"the background is {background.shape[1]}x{background.shape[0]}, "
+                f"the frame {width}x{height}",
                 hint="Resize it first.",
             )
-        blended = np.empty(foreground.shape, np.uint8)
-        for top in range(0, len(alpha), STRIP):
-            rows = slice(top, top + STRIP)
-            cover = alpha[rows, :, None].astype(np.uint16)
-            mixed = foreground[rows] * cover
-            mixed += behind[rows] * (255 - cover)
-            mixed += 128
-            mixed += mixed >> 8  # with the next shift a division by 255 that rounds to nearest
-            mixed >>= 8
-            blended[rows] = mixed
-        return blended
+        blended.paste(Image.fromarray(foreground), mask=Image.fromarray(alpha))
+        return np.asarray(blended, np.uint8)
 
 
 def _bytes(values: npt.NDArray[Any]) -> Pixels:

@@ -63,7 +63,7 @@ def corrected(src: Pixels, bgr: Pixels, align: Align, *, exposure: bool) -> Corr
         if moved is not None:
             gains = plate_offset(src, plate).gains
         plate = _lit(plate, gains)
-    after = median_difference(src, plate)
+    after = before if plate is bgr else median_difference(src, plate)
     if moved is not None:
         plate = np.where(_reached(plate, moved)[..., None], plate, src)
     return Correction(plate, offset, moved, gains, before, after)

@@ -84,8 +84,11 @@ def median_difference(
 
 def _reduced(picture: Pixels, step: int) -> Floats:
     height, width = (side // step * step for side in picture.shape[:2])
-    blocks = picture[:height, :width].reshape(height // step, step, width // step, step, 3)
-    return np.asarray(blocks.mean((1, 3)), np.float32)
+    total = np.zeros((height // step, width // step, 3), np.float32)
+    for y in range(step):  # far quicker than the mean over two axes of blocks
+        for x in range(step):
+            total += picture[y:height:step, x:width:step]
+    return np.asarray(total / step**2, np.float32)
 
 
 def _shift(frame: Floats, plate: Floats) -> tuple[float, float]:

@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import openvino
-from openvino import opset13 as op
 from openvino.preprocess import PrePostProcessor
 
 from toolchain.errors import ValidationError
 from toolchain.runtimes.base import Pixels
 from toolchain.runtimes.openvino_runtime import OUTPUTS, Hint, check_ports, precision_of
+from toolchain.runtimes.operators import operators
+from toolchain.runtimes.plate_part import cut
 from toolchain.runtimes.queued import Prediction
 
 FACTS = "matting"  # the section of rt_info that the convert stage writes
+Asked = tuple[Future[Prediction], Pixels]
 PATIENCE = 30.0  # seconds after which a result that does not come is looked into
 
 
@@ -26,7 +28,8 @@ class OpenVinoQueue:
     """AsyncInferQueue with as many requests as the device likes.
 
     Frames go in as uint8 NHWC RGB: conversion, transposition and channel order are part of the
-    graph, so that they run in its threads; the numbers that reach the IR are the same.
+    graph, so that they run in its threads; the numbers that reach the IR are the same.  What the
+    graph makes of a plate alone is kept for the next frame before the same one.
     `threads`: how many the device may use, 0 for all.  `as_bytes`: alpha and foreground come out
     as uint8, 0..255, rounded in the graph.  Raises ValidationError as OpenVinoRuntime.
     """
@@ -52,7 +55,10 @@ class OpenVinoQueue:
             self._facts = _facts(model)
             if as_bytes:
                 model = _with_bytes_out(model)
-            compiled = core.compile_model(_with_bytes_in(model), device, config)
+            model = _with_bytes_in(model)
+            _, height, width, _ = model.input("src").shape
+            self._plate, model = _plate_apart(core, model, device, config)
+            compiled = core.compile_model(model, device, config)
         except RuntimeError as error:
             raise ValidationError(
                 f"{xml}: OpenVINO can't run it on {device}: {str(error).strip().splitlines()[-1]}",
@@ -62,7 +68,6 @@ class OpenVinoQueue:
         self._queue.set_callback(_deliver_bytes if as_bytes else _deliver)
         self._lock = threading.Lock()  # it is not promised that several may start requests
         self._executed = precision_of(compiled)
-        _, height, width, _ = compiled.input("src").shape
         self._size = width, height
 
     @property
@@ -89,7 +94,9 @@ class OpenVinoQueue:
         """See `InferenceQueue.submit`."""
         future: Future[Prediction] = Future()
         with self._lock:
-            self._queue.start_async({"src": src[None], "bgr": bgr[None]}, future)
+            feed = {0: src[None], **self._plate(bgr)}
+            # The frame goes along, since the request only borrows its memory.
+            self._queue.start_async(feed, (future, src), share_inputs=True)
         return future
 
     def wait(self, future: Future[Prediction]) -> Prediction:
@@ -103,7 +110,47 @@ class OpenVinoQueue:
         self._queue.wait_all()
 
 
-def _deliver(request: Any, future: Future[Prediction]) -> None:
+class _Whole:
+    """A plate as the graph takes it."""
+
+    def __call__(self, bgr: Pixels) -> dict[int, Any]:
+        return {1: bgr[None]}
+
+
+class _Apart:
+    """What the plate's part of a graph made of the last plate."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._request = compiled.create_infer_request()
+        self._count = len(compiled.outputs)
+        self._last: Pixels | None = None
+        self._made: dict[int, Any] = {}
+
+    def __call__(self, bgr: Pixels) -> dict[int, Any]:
+        # Compared by value: a caller may use one array again and again.
+        if self._last is None or not np.array_equal(self._last, bgr):
+            self._request.infer([bgr[None]])
+            self._made = {
+                1 + index: openvino.Tensor(np.array(self._request.get_output_tensor(index).data))
+                for index in range(self._count)
+            }
+            self._last = bgr.copy()
+        return self._made
+
+
+def _plate_apart(
+    core: Any, model: Any, device: str, config: dict[str, Any]
+) -> tuple[_Whole | _Apart, Any]:
+    """What makes of a plate the inputs after the first, and the graph that takes them."""
+    parts = cut(model)
+    if parts is None:
+        return _Whole(), model
+    part, rest = parts
+    return _Apart(core.compile_model(part, device, config)), rest
+
+
+def _deliver(request: Any, asked: Asked) -> None:
+    future, _ = asked
     try:
         pha, fgr = (np.array(request.get_tensor(name).data) for name in ("pha", "fgr"))
         future.set_result(Prediction(pha[0, 0], fgr[0].transpose(1, 2, 0), request.latency / 1000))
@@ -111,7 +158,8 @@ def _deliver(request: Any, future: Future[Prediction]) -> None:
         future.set_exception(error)
 
 
-def _deliver_bytes(request: Any, future: Future[Prediction]) -> None:
+def _deliver_bytes(request: Any, asked: Asked) -> None:
+    future, _ = asked
     try:
         pha, fgr = (np.array(request.get_tensor(name).data) for name in OUTPUTS)
         future.set_result(Prediction(pha[0, 0], fgr[0], request.latency / 1000))
@@ -132,7 +180,9 @@ def _with_bytes_out(model: Any) -> Any:
         port = steps.output(name)
         port.model().set_layout(openvino.Layout("NCHW"))
         port.postprocess().custom(
-            lambda out: op.round(op.multiply(out, np.float32(255)), "half_to_even").output(0)
+            lambda out: operators.round(
+                operators.multiply(out, np.float32(255)), "half_to_even"
+            ).output(0)
         )
         port.tensor().set_element_type(openvino.Type.u8)
         if name == "fgr":
@@ -141,12 +191,41 @@ def _with_bytes_out(model: Any) -> Any:
 
 
 def _with_bytes_in(model: Any) -> Any:
+    """With uint8 NHWC RGB inputs.
+
+    Bytes are moved before they are made floats, and the IR's own reversal of the channels is taken
+    out rather than undone: on the last axis it costs more than a large convolution.
+    """
+    direct = [_without_reversal(port) for port in model.inputs]
     steps = PrePostProcessor(model)
-    for name in ("src", "bgr"):
-        port = steps.input(name)
-        port.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-        kind = model.input(name).get_element_type()
-        # An IR for bytes takes them as they lie; the other wants planes.
-        port.model().set_layout(openvino.Layout("NHWC" if kind == openvino.Type.u8 else "NCHW"))
-        port.preprocess().convert_element_type(kind).reverse_channels()
+    for index, port in enumerate(model.inputs):
+        info, kind = steps.input(index), port.get_element_type()
+        info.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+        if kind == openvino.Type.u8:  # an IR for bytes takes them as they lie
+            info.model().set_layout(openvino.Layout("NHWC"))
+        else:
+            info.model().set_layout(openvino.Layout("NCHW"))
+            info.preprocess().convert_layout(openvino.Layout("NCHW")).convert_element_type(kind)
+        if not direct[index]:
+            info.preprocess().reverse_channels()
     return steps.build()
+
+
+def _without_reversal(port: Any) -> bool:
+    """Take the reversal of 3 channels out that follows an input; False where there is none."""
+    while True:
+        users = list(port.get_target_inputs())
+        if len(users) != 1:
+            return False
+        node = users[0].get_node()
+        if node.get_type_name() == "Gather":
+            break
+        if node.get_type_name() not in ("Convert", "Transpose"):
+            return False
+        port = node.output(0)
+    order = node.input_value(1).get_node()
+    if order.get_type_name() != "Constant" or list(order.get_data().flatten()) != [2, 1, 0]:
+        return False
+    for user in node.output(0).get_target_inputs():
+        user.replace_source_output(node.input_value(0))
+    return True

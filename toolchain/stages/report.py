@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ from toolchain.workspace.digests import file_digest
 
 if TYPE_CHECKING:
     from toolchain.frames.frame import Frame
-    from toolchain.pages.gallery import Way
-    from toolchain.pages.page import Pictures
+    from toolchain.pages.gallery import Gallery, Way
+    from toolchain.pages.page import FramePictures, Pictures
     from toolchain.runtimes.base import Inference, Runtime
 
 SCHEMA = 1
@@ -161,15 +162,17 @@ def _pictures(
     from toolchain.pages.gallery import Gallery
     from toolchain.pages.page import Pictures
     from toolchain.pictures.encode import WIDEST
+    from toolchain.runtimes.aside import aside
     from toolchain.runtimes.pytorch import PyTorchRuntime
 
     settings = ExportSettings(**validation["settings"])
     loaders = _frames(request, settings, notes)
     original = PyTorchRuntime(request.checkpoint, settings)
     ways = [(_way(run), _runtime(request, run)) for run in validation["runs"]]
-    shown = []
+    shown: list[FramePictures] = []
     widest = WIDEST if len(loaders) <= MANY else WIDEST // 2
-    with listener.task("Reporting", len(loaders) * (1 + len(ways)), "runs") as task:
+    runs = len(loaders) * (1 + len(ways))
+    with listener.task("Reporting", runs, "runs") as task, aside() as do:
         done = 0
         for kind, load in loaders:
             frame = load()
@@ -177,18 +180,21 @@ def _pictures(
             gallery = Gallery(frame, kind, reference, widest)
             task.reach(done := done + 1)
             for way, runtime in ways:
-                gallery.add(way, _same_shape(runtime.infer(frame.src, frame.bgr), reference, way))
+                found = _same_shape(runtime.infer(frame.src, frame.bgr), reference, way)
+                do(partial(gallery.add, way, found))
                 task.reach(done := done + 1)
-            shown.append(gallery.finished())
+            do(partial(_finish, gallery, shown))
     return Pictures(tuple(shown), tuple(way.spread() for way, _ in ways))
+
+
+def _finish(gallery: Gallery, shown: list[FramePictures]) -> None:
+    shown.append(gallery.finished())
 
 
 def _frames(
     request: ReportRequest, settings: ExportSettings, notes: list[str]
 ) -> list[tuple[str, Callable[[], Frame]]]:
     """Kind and loader of each frame, so that only one is in memory at a time."""
-    from functools import partial
-
     from toolchain.frames.generated import composite
     from toolchain.frames.pictures import load_pair, read_pairs
 

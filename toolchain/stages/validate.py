@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -91,6 +92,7 @@ def validate(request: ValidateRequest, listener: Listener | None = None) -> Vali
     """
     from toolchain.measures.comparison import Scores
     from toolchain.measures.matting import Matte
+    from toolchain.runtimes.aside import aside
     from toolchain.runtimes.pytorch import PyTorchRuntime
 
     original = PyTorchRuntime(request.checkpoint, request.settings)
@@ -99,7 +101,8 @@ def validate(request: ValidateRequest, listener: Listener | None = None) -> Vali
     scores = Scores()
     names: list[str] = []
     talk = listener or Silence()
-    with talk.task("Validating", len(frames) * (1 + len(candidates)), "runs") as task:
+    count = len(frames) * (1 + len(candidates))
+    with talk.task("Validating", count, "runs") as task, aside() as do:
         done = 0
         for load in frames:
             frame = load()
@@ -107,12 +110,11 @@ def validate(request: ValidateRequest, listener: Listener | None = None) -> Vali
             reference = original.infer(frame.src, frame.bgr)
             truth = _truth(frame)
             matte = Matte(reference.pha, reference.fgr)
-            scores.add(matte, truth)
+            do(partial(scores.add, matte, truth))
             task.reach(done := done + 1)
             for candidate in candidates:
                 found = candidate.runtime.infer(frame.src, frame.bgr)
-                distance = candidate.comparison.add(found, reference, matte, truth)
-                candidate.far.append(distance)
+                do(partial(candidate.compare, found, reference, matte, truth))
                 task.reach(done := done + 1)
     runs = [candidate.run(scores) for candidate in candidates]
     passed = all(run.passed for run in runs)
@@ -135,6 +137,12 @@ class _Candidate:
     limits: Limits | None
     comparison: Comparison
     far: list[float] = field(default_factory=list)
+
+    def compare(
+        self, found: Inference, reference: Inference, matte: Matte, truth: Matte | None
+    ) -> None:
+        """Add a frame."""
+        self.far.append(self.comparison.add(found, reference, matte, truth))
 
     def run(self, original: Scores) -> Run:
         measured = self.comparison.result(original)
@@ -179,8 +187,6 @@ def _truth(frame: Frame) -> Matte | None:
 
 def _frames(request: ValidateRequest) -> Iterator[Callable[[], Frame]]:
     """Loaders, so that only one frame is in memory at a time."""
-    from functools import partial
-
     from toolchain.frames.generated import composite
     from toolchain.frames.pictures import load_pair, read_pairs
 

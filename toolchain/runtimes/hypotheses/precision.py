@@ -109,15 +109,12 @@ def _recognised(halves: dict[str, Array], exact: dict[str, Array]) -> dict[str, 
 
 def _restore(model: Any, exact: dict[str, Array]) -> None:
     """Put float32 constants in the place of FP16 ones and the conversions behind them."""
-    try:
-        from openvino import opset8
-    except ImportError:  # its place up to 2024
-        from openvino.runtime import opset8
+    from toolchain.runtimes.operators import operators
 
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Constant" or node.get_friendly_name() not in exact:
             continue
-        value = opset8.constant(np.ascontiguousarray(exact[node.get_friendly_name()]))
+        value = operators.constant(np.ascontiguousarray(exact[node.get_friendly_name()]))
         for port in node.output(0).get_target_inputs():
             for target in port.get_node().output(0).get_target_inputs():
                 target.replace_source_output(value.output(0))

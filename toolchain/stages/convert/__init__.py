@@ -76,17 +76,16 @@ def convert(request: ConvertRequest) -> ConvertResult:
     Raises ConversionError if OpenVINO can't read the ONNX or the IR is not what was asked for,
     WorkspaceError if it can't be written.  An IR that was there stays until the new one is whole.
     """
-    import onnx
     import openvino
 
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # files must be free to be replaced
     try:
+        given, made_by = _names(request.onnx)
         model = core.read_model(request.onnx)
         kinds = _kinds(model)
         settings, pixels = request.settings, request.input_format == "u8-nhwc"
-        graph = onnx.load(request.onnx).graph
-        model = with_outputs(model, settings, request.onnx, _made_by(graph))
+        model = with_outputs(model, settings, request.onnx, made_by)
         model = with_preprocessing(model, settings, request.onnx, pixels=pixels)
         promised = [port.get_names() for port in model.outputs]
     except RuntimeError as error:
@@ -95,7 +94,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
             kept="Nothing was written.",
             hint="Check that the file is whole and its inputs are those of model.yml.",
         ) from error
-    _name_nodes(model, _given_names(graph))
+    _name_nodes(model, given)
     model.set_friendly_name(request.xml.stem)
     for key, value in request.model_info:
         # Of sequences, OpenVINO takes lists alone.
@@ -111,12 +110,12 @@ def convert(request: ConvertRequest) -> ConvertResult:
             written = Path(scratch, request.xml.name)
             try:
                 _save(core, model, written, request)
+                del model  # it is not needed in memory beside what it was written as
                 _check(core.read_model(written), request, kinds, promised)
             except RuntimeError as error:
                 if shutil.disk_usage(folder).free < NO_ROOM:  # which OpenVINO does not tell
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
                 raise _save_error(error, folder) from error
-            del model
             sizes = written.stat().st_size, written.with_suffix(".bin").stat().st_size
             publish_pair(written.with_suffix(".bin"), written, folder)
     return ConvertResult(request.xml, *sizes)
@@ -139,10 +138,7 @@ def _restore(compressed: Any, model: Any, kept: Kept) -> None:
     """Give the constants that are to be kept their float32 values back."""
     import numpy as np
 
-    try:
-        from openvino import opset8
-    except ImportError:  # its place up to 2024
-        from openvino.runtime import opset8
+    from toolchain.runtimes.operators import operators
 
     values = {
         node.get_friendly_name(): node
@@ -155,7 +151,7 @@ def _restore(compressed: Any, model: Any, kept: Kept) -> None:
             continue
         elements = int(np.prod(list(source.get_output_shape(0)), dtype=int))
         if kept.holds(source.get_friendly_name(), elements):
-            exact = opset8.constant(source.data, name=source.get_friendly_name())
+            exact = operators.constant(source.data, name=source.get_friendly_name())
             for target in node.output(0).get_target_inputs():
                 target.replace_source_output(exact.output(0))
 
@@ -173,14 +169,21 @@ def _name_nodes(model: Any, given: set[str]) -> None:
             node.set_friendly_name(f"{kind}/{count}")
 
 
-def _given_names(graph: Any) -> set[str]:
+def _names(path: Path) -> tuple[set[str], dict[str, str]]:
+    """Every name in an ONNX, and the tensor by the node that makes it, where it makes one.
+
+    Empty for a file that is none: OpenVINO says better what is wrong with it.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        graph = onnx.load(path).graph
+    except (DecodeError, OSError):
+        return set(), {}
     names = {item.name for item in (*graph.node, *graph.initializer, *graph.input, *graph.output)}
-    return names.union(*(node.output for node in graph.node))
-
-
-def _made_by(graph: Any) -> dict[str, str]:
-    """The tensor by the node that makes it, where it makes one."""
-    return {node.name: node.output[0] for node in graph.node if len(node.output) == 1}
+    names = names.union(*(node.output for node in graph.node))
+    return names, {node.name: node.output[0] for node in graph.node if len(node.output) == 1}
 
 
 def _kinds(model: Any) -> dict[str, str]:
