@@ -138,5 +138,21 @@ BUNDLED = Recipe(
             peak_rate=4e-4,
             least_variance=LEAST_VARIANCE,
         ),
+        # With as many veils as there are in the end: after many of them, large shapes of one colour
+        # had come out half transparent.
+        Part(
+            (Phase(1400, 6, (180, 320), (2.0,)),),
+            Pictures(2400, 1200, (640, 360), people=0.4, things=0.05),
+            peak_rate=4e-4,
+            least_forecast=0.004,
+            least_variance=LEAST_VARIANCE,
+        ),
+        Part(
+            (Phase(200, 2, (720, 1280), (1.0,)),),
+            Pictures(200, 100, (1280, 720), people=0.4, things=0.05),
+            refiner=True,
+            peak_rate=4e-4,
+            least_variance=LEAST_VARIANCE,
+        ),
     )
 )
