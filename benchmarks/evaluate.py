@@ -1,7 +1,6 @@
 """The evaluation against bare asynchronous inference with the same IR, hint and frames.
 
-Bare: load, compile for throughput, AsyncInferQueue over frames that lie ready in memory.  Ours:
-`evaluate` over the same frames on disk, in the published layout: looked at, read, decoded,
+Ours: `evaluate` over the same frames on disk, in the published layout: looked at, read, decoded,
 inferred, scored by all six metrics, recorded, summed up.  Both load the model; in turn, the ratio
 of each pair counts.  Memory: how far the peak grows when there are three times as many frames.
 """
@@ -11,23 +10,23 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from benchmarks.bare import HINTS, bare, compared
 from benchmarks.outcome import Figure, conclude
 
 if TYPE_CHECKING:
     from toolchain.stages.evaluate import Hint, Way
 
-RATE, GROWTH_MIB = 0.85, 64.0
+GROWTH_MIB = 64.0
 CLIP = 8  # frames before one plate
-HINTS: tuple[Hint, ...] = ("f32", "default")
 PEAK = """
 import resource, sys
 from pathlib import Path
@@ -79,27 +78,14 @@ def way_of(xml: Path, hint: Hint) -> Way:
     return Way("FP32", hint, xml, export_settings(read_model(builtin_config())))
 
 
-def bare(way: Way, root: Path) -> float:
-    """Seconds of loading and inference; the frames are read before."""
-    import openvino
-
+def ready(way: Way, root: Path) -> list[dict[str, Any]]:
+    """The first frames as the IR takes them."""
     from toolchain.frames.datasets import open_dataset
     from toolchain.runtimes.base import planes
 
-    items = open_dataset(root, None, 1).items
-    samples = (item.read().sample(way.size) for item in items[: 2 * CLIP])
-    ready = [(planes(s.src[..., ::-1]), planes(s.bgr[..., ::-1])) for s in samples]
-    began = time.perf_counter()
-    config = {"PERFORMANCE_HINT": "THROUGHPUT"}
-    if way.hint == "f32":
-        config["INFERENCE_PRECISION_HINT"] = "f32"
-    core = openvino.Core()
-    queue = openvino.AsyncInferQueue(core.compile_model(core.read_model(way.file), "CPU", config))
-    for number in range(len(items)):
-        src, bgr = ready[number % len(ready)]
-        queue.start_async({"src": src, "bgr": bgr}, share_inputs=True)
-    queue.wait_all()
-    return time.perf_counter() - began
+    items = open_dataset(root, None, 1).items[: 2 * CLIP]
+    samples = (item.read().sample(way.size) for item in items)
+    return [{"src": planes(s.src[..., ::-1]), "bgr": planes(s.bgr[..., ::-1])} for s in samples]
 
 
 def by_us(way: Way, root: Path, work: Path) -> float:
@@ -131,29 +117,17 @@ def main(arguments: Sequence[str] = ()) -> int:
         data = made(folder / "set", options.frames)
         figures = []
         for hint in HINTS:
-            figures += _compared(way_of(xml, hint), data, folder / "work", options)
+            way = way_of(xml, hint)
+            figures += compared(
+                "evaluation",
+                hint,
+                options.frames,
+                options.rounds,
+                partial(by_us, way, data, folder / "work"),
+                partial(bare, xml, hint, ready(way, data), options.frames),
+            )
         figures.append(_growth(xml, data, folder))
         return conclude("evaluate", figures)
-
-
-def _compared(way: Way, data: Path, work: Path, options: argparse.Namespace) -> list[Figure]:
-    ratios, rates = [], []
-    for turn in range(options.rounds):
-        seconds = {}
-        for ours in (turn % 2 == 1, turn % 2 == 0):
-            seconds[ours] = by_us(way, data, work) if ours else bare(way, data)
-        ratios.append(seconds[False] / seconds[True])
-        rates.append(options.frames / seconds[True])
-    return [
-        Figure(f"evaluation at {way.hint}", statistics.median(rates), "f/s"),
-        Figure(
-            f"its rate against bare inference at {way.hint} (median of pairs)",
-            statistics.median(ratios),
-            "x",
-            RATE,
-            "at least",
-        ),
-    ]
 
 
 def _growth(xml: Path, data: Path, folder: Path) -> Figure:

@@ -203,7 +203,9 @@ class Matting:
     def _brought_back(ready: Prepared, found: Prediction) -> Matte:
         fit = ready.fit
         foreground = fit.foreground(found.fgr, ready.src, ready.whole)
-        return Matte(fit.alpha(found.pha), np.ascontiguousarray(foreground), found.seconds)
+        if foreground.dtype != np.uint8:
+            foreground = np.ascontiguousarray(foreground)
+        return Matte(fit.alpha(found.pha), foreground, found.seconds)
 
 
 @dataclass(frozen=True)

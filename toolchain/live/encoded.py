@@ -90,9 +90,7 @@ class EncodedVideo:
 
     def made(self, shot: Shot, matte: Matte, behind: Behind) -> tuple[Shot, Any]:
         """See `Sink.made`: a frame in the encoder's own pixels."""
-        pixels = _even(shown(matte, behind), self._how.pixels)
-        kind = "rgba" if pixels.shape[2] == 4 else "rgb24"  # noqa: PLR2004
-        frame = video().VideoFrame.from_ndarray(pixels, format=kind)
+        frame = _frame(_even(shown(matte, behind), self._how.pixels))
         return shot, frame.reformat(format=self._how.pixels, dst_colorspace="ITU709")
 
     def add(self, made: tuple[Shot, Any]) -> None:
@@ -175,9 +173,21 @@ class EncodedVideo:
             self._sound = Sound(self._source.sound, self._container, self._target.suffix.lower())
 
 
+def _frame(pixels: Pixels) -> Any:
+    """H x W x 4 RGBA, or H x W x 3 RGB, which goes in by planes: that is how it mostly lies."""
+    if pixels.shape[2] == 4:  # noqa: PLR2004
+        return video().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgba")
+    height, width = pixels.shape[:2]
+    frame = video().VideoFrame(width, height, "gbrp")
+    for plane, channel in zip(frame.planes, (1, 2, 0), strict=True):
+        lines = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
+        lines[:, :width] = pixels[..., channel]
+    return frame
+
+
 def _even(pixels: Pixels, kind: str) -> Pixels:
     """With sides that halve chroma can be taken of: the last row and column twice if need be."""
     rows, columns = (side % 2 for side in pixels.shape[:2])
     if "420" not in kind or not (rows or columns):
-        return np.ascontiguousarray(pixels)
+        return pixels
     return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")

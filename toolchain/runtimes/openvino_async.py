@@ -65,7 +65,7 @@ class OpenVinoQueue:
                 hint="Convert it again; see `matting info` for the versions in use.",
             ) from error
         self._queue = openvino.AsyncInferQueue(compiled)
-        self._queue.set_callback(_deliver_bytes if as_bytes else _deliver)
+        self._queue.set_callback(_deliver)
         self._lock = threading.Lock()  # it is not promised that several may start requests
         self._executed = precision_of(compiled)
         self._size = width, height
@@ -123,18 +123,18 @@ class _Apart:
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
         self._count = len(compiled.outputs)
-        self._last: Pixels | None = None
+        self._last: bytes | None = None
         self._made: dict[int, Any] = {}
 
     def __call__(self, bgr: Pixels) -> dict[int, Any]:
-        # Compared by value: a caller may use one array again and again.
-        if self._last is None or not np.array_equal(self._last, bgr):
+        seen = bgr.tobytes()  # by value: a caller may use one array again and again
+        if seen != self._last:
             self._request.infer([bgr[None]])
             self._made = {
                 1 + index: openvino.Tensor(np.array(self._request.get_output_tensor(index).data))
                 for index in range(self._count)
             }
-            self._last = bgr.copy()
+            self._last = seen
         return self._made
 
 
@@ -152,17 +152,8 @@ def _plate_apart(
 def _deliver(request: Any, asked: Asked) -> None:
     future, _ = asked
     try:
-        pha, fgr = (np.array(request.get_tensor(name).data) for name in ("pha", "fgr"))
-        future.set_result(Prediction(pha[0, 0], fgr[0].transpose(1, 2, 0), request.latency / 1000))
-    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
-        future.set_exception(error)
-
-
-def _deliver_bytes(request: Any, asked: Asked) -> None:
-    future, _ = asked
-    try:
         pha, fgr = (np.array(request.get_tensor(name).data) for name in OUTPUTS)
-        future.set_result(Prediction(pha[0, 0], fgr[0], request.latency / 1000))
+        future.set_result(Prediction(pha[0, 0], fgr[0].transpose(1, 2, 0), request.latency / 1000))
     except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
         future.set_exception(error)
 
@@ -185,8 +176,6 @@ def _with_bytes_out(model: Any) -> Any:
             ).output(0)
         )
         port.tensor().set_element_type(openvino.Type.u8)
-        if name == "fgr":
-            port.tensor().set_layout(openvino.Layout("NHWC"))
     return steps.build()
 
 

@@ -13,7 +13,7 @@ from toolchain.runtimes.base import Pixels, Runtime
 
 @dataclass(frozen=True)
 class Prediction:
-    """`pha`: H x W; `fgr`: H x W x 3, RGB; of the model's size.
+    """`pha`: H x W; `fgr`: H x W x 3, RGB, maybe a view of planes; of the model's size.
 
     Both float32, 0..1, or from a queue that was asked for bytes uint8, 0..255.  `seconds`: how
     long the inference took, 0 where nobody measured.

@@ -54,12 +54,11 @@ def decoded(picture: bytes) -> Pixels:
 
 def reply(number: int, dropped: int, matte: Matte, seconds: float) -> bytes:
     """A matte of bytes as a message.  `seconds`: since the frame was taken up."""
-    both = np.vstack(
-        [matte.foreground, np.broadcast_to(matte.alpha[..., None], matte.foreground.shape)]
-    )
+    bands = (np.vstack([matte.foreground[..., channel], matte.alpha]) for channel in range(3))
+    both = Image.merge("RGB", [Image.fromarray(band) for band in bands])
     buffer = io.BytesIO()
     buffer.write(REPLY.pack(number, dropped, matte.seconds * 1000, seconds * 1000))
-    Image.fromarray(both).save(buffer, "JPEG", quality=QUALITY)
+    both.save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
 
 

@@ -1,0 +1,56 @@
+"""Bare asynchronous inference, which reading, scoring and encoding beside it are held against."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.outcome import Figure
+
+if TYPE_CHECKING:
+    from toolchain.runtimes.openvino_runtime import Hint
+
+RATE = 0.85
+HINTS: tuple[Hint, ...] = ("f32", "default")
+
+
+def bare(xml: Path, hint: str, ready: Sequence[Mapping[str, Any]], frames: int) -> float:
+    """Seconds to load, compile for throughput, and infer `frames` inputs that lie in memory."""
+    import openvino
+
+    began = time.perf_counter()
+    config = {"PERFORMANCE_HINT": "THROUGHPUT"}
+    if hint == "f32":
+        config["INFERENCE_PRECISION_HINT"] = "f32"
+    core = openvino.Core()
+    queue = openvino.AsyncInferQueue(core.compile_model(core.read_model(xml), "CPU", config))
+    for number in range(frames):
+        queue.start_async(ready[number % len(ready)], share_inputs=True)
+    queue.wait_all()
+    return time.perf_counter() - began
+
+
+def compared(
+    what: str,
+    hint: str,
+    frames: int,
+    rounds: int,
+    ours: Callable[[], float],
+    bare_one: Callable[[], float],
+) -> list[Figure]:
+    """Our frames a second, and the rate against the bare one: in turn, the median of pairs."""
+    ratios, rates = [], []
+    for turn in range(rounds):
+        seconds = {}
+        for us in (turn % 2 == 1, turn % 2 == 0):
+            seconds[us] = ours() if us else bare_one()
+        ratios.append(seconds[False] / seconds[True])
+        rates.append(frames / seconds[True])
+    name = f"its rate against bare inference at {hint} (median of pairs)"
+    return [
+        Figure(f"{what} at {hint}", statistics.median(rates), "f/s"),
+        Figure(name, statistics.median(ratios), "x", RATE, "at least"),
+    ]
