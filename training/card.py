@@ -35,7 +35,7 @@ from toolchain.progress import Listener
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 from toolchain.workspace.atomic import write_bytes
 from toolchain.workspace.digests import file_digest
-from training.bundled import TARGET
+from training.bundled import RAISED, TARGET
 from training.held_out import FAULTS, HeldOutSet, generated, real
 from training.keys import KeyTuner, TunedKey
 from training.photographs import HELD_OUT, TRAINED_ON
@@ -194,6 +194,7 @@ def _card(weights: Path, results: list[SetResult], history: dict) -> str:
         metrics="\n".join(metrics),
         frames=made.frames,
         least=LEAST_VARIANCE,
+        raised=RAISED,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 PEAK_RATE = 2.5e-3
 WARM_UP = 0.03  # share of the steps of a part
-LEAST_VARIANCE = 0.03
+LEAST_VARIANCE = 0.03  # of a channel before BatchNorm: see `training.steadying`
 
 
 @dataclass(frozen=True)
