@@ -29,7 +29,8 @@ from training.batches import Batch, draw
 from training.losses import alpha_loss, forecast_loss, foreground_loss, leaky_clamp
 from training.pool import Pool, make_pool
 from training.randomness import Randomness
-from training.recipe import BUNDLED, PEAK_RATE, Phase, Recipe
+from training.recipe import BUNDLED, Part, Phase, Recipe
+from training.steadying import leave_out
 
 TARGET = Path("toolchain/data/background-matting-mobilenetv2-bundled.safetensors")
 RECORD_EVERY = 200
@@ -38,7 +39,10 @@ NOISE = 0.05  # of a channel's deviation, on what the refiner takes from the bas
 DOWNSAMPLED = 4  # frame pixels per backbone pixel
 HELD_OUT_STEP = 10_000_000  # from here on the random numbers of the batches that are only measured
 HELD_OUT_BATCHES = 6
-LEAST_VARIANCE = 0.017  # of a channel before BatchNorm; less is taken for none
+FORECAST = 4  # the decoder's channel that forecasts alpha's error
+# Added to the forecast in the end: the order in which patches are chosen stays, but where it was
+# cut off at 0 they would not be refined at all.
+RAISED = 0.01
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,16 @@ class Training:
         _start(self.network)
         self.network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {key: value.clone() for key, value in self.network.state_dict().items()}
-        self.optimiser = torch.optim.Adam(self.network.parameters(), PEAK_RATE, (0.9, 0.99))
+        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99))
         self.step = 0
         self.seconds = 0.0
         self.losses: list[float] = []
         self.held_out: list[tuple[int, float]] = []
+
+    def begin(self) -> None:
+        """Go on from the average, and optimise anew, as each part does."""
+        self.network.load_state_dict(self.average)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99))
 
     @property
     def record(self) -> Path:
@@ -99,23 +108,29 @@ class Training:
             self.step, self.seconds = state["step"], state["seconds"]
             self.losses, self.held_out = state["losses"], state["held_out"]
 
-    def learn(self, batch: Batch, rate: float, *, refiner: bool) -> float:
-        """One step; the loss before it."""
-        network = self.network
-        network.train(not refiner)
-        network.refiner.train(refiner)
+    def learn(self, batch: Batch, rate: float, part: Part, step: int) -> float:
+        """One step, the part's number `step`; the loss before it."""
+        network, refiner = self.network, part.refiner
+        frozen = part.least_variance is not None
+        network.train(not refiner and not frozen)
+        network.refiner.train(refiner and not frozen)
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name.startswith("refiner.") == refiner)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
         random = Randomness(self.plan.seed + 1, self.step, self.plan.device)
-        loss = _refiner_loss(network, batch, random) if refiner else _base_loss(network, batch)
+        if refiner:
+            loss = _refiner_loss(network, batch, random)
+        else:
+            loss = _base_loss(network, batch, part.least_forecast)
         loss.backward()
         nn.utils.clip_grad_norm_((p for p in network.parameters() if p.grad is not None), 1.0)
         self.optimiser.step()
+        if part.least_variance is not None:
+            leave_out(network, part.least_variance)
         self.step += 1
-        kept = min(AVERAGED, self.step / (self.step + 10))
+        kept = min(AVERAGED, (step + 1) / (step + 11))
         for key, value in network.state_dict().items():
             if value.is_floating_point():
                 self.average[key].lerp_(value, 1 - kept)
@@ -124,7 +139,7 @@ class Training:
         self.losses.append(float(loss.detach()))
         return self.losses[-1]
 
-    def measure(self, pool: Pool, phase: Phase, zoom: float) -> float:
+    def measure(self, pool: Pool, part: Part, phase: Phase, zoom: float) -> float:
         """Alpha MAD x1000 of the averaged weights on batches that are never trained on."""
         network = MattingNetwork().to(self.plan.device)
         network.load_state_dict(self.average)
@@ -132,9 +147,9 @@ class Training:
         total = 0.0
         for index in range(HELD_OUT_BATCHES):
             random = Randomness(self.plan.seed, HELD_OUT_STEP + index, self.plan.device)
-            batch = _batch(pool, random, phase, zoom)
+            batch = _batch(pool, random, part, phase, zoom)
             with torch.inference_mode():
-                if phase.refiner:
+                if part.refiner:
                     alpha = network(batch.src, batch.bgr).pha
                 else:
                     alpha = network.base(torch.cat([batch.src, batch.bgr], 1)).pha
@@ -150,19 +165,19 @@ def _start(network: MattingNetwork) -> None:
         stem.weight[:half, 3:] = -stem.weight[:half, :3]  # half of the filters see differences
         assert network.decoder.conv4.bias is not None
         network.decoder.conv4.bias[0] = 0.3
-        network.decoder.conv4.bias[4] = 0.2
+        network.decoder.conv4.bias[FORECAST] = 0.2
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0  # a brake from scratch
 
 
-def _batch(pool: Pool, random: Randomness, phase: Phase, zoom: float) -> Batch:
+def _batch(pool: Pool, random: Randomness, part: Part, phase: Phase, zoom: float) -> Batch:
     # A step that sees a whole frame in few pixels has the noise and the shifts of large ones.
-    pixel = 1.0 if phase.refiner else DOWNSAMPLED * zoom / 2
+    pixel = 1.0 if part.refiner else DOWNSAMPLED * zoom / 2
     return draw(pool, random, phase.count, phase.size, zoom, pixel)
 
 
-def _base_loss(network: MattingNetwork, batch: Batch) -> Tensor:
+def _base_loss(network: MattingNetwork, batch: Batch, least_forecast: float) -> Tensor:
     both = torch.cat([batch.src, batch.bgr], 1).contiguous(memory_format=torch.channels_last)
     with torch.autocast(both.device.type, torch.bfloat16):
         features = network.backbone(both)
@@ -172,7 +187,7 @@ def _base_loss(network: MattingNetwork, batch: Batch) -> Tensor:
     return (
         alpha_loss(alpha, batch.alpha)
         + foreground_loss(foreground, batch.foreground, batch.alpha)
-        + forecast_loss(leaky_clamp(y[:, 4:5]), alpha, batch.alpha)
+        + forecast_loss(leaky_clamp(y[:, 4:5]), alpha, batch.alpha, least_forecast)
     )
 
 
@@ -201,58 +216,63 @@ def train(plan: Plan, talk: Listener) -> Training:
     """Run the whole recipe, or what is left of it."""
     training = Training(plan)
     training.resume()
-    steps = list(plan.recipe.schedule())
-    pools: dict[bool, Pool] = {}
-    began, before, first = time.monotonic(), training.seconds, training.step
-    with talk.task("training", len(steps), "steps") as task:
-        while training.step < len(steps):
-            phase, zoom, rate = steps[training.step]
-            if phase.refiner not in pools:
-                pools = {phase.refiner: _pool(plan, talk, refiner=phase.refiner)}
-            pool = pools[phase.refiner]
-            random = Randomness(plan.seed, training.step, plan.device)
-            training.learn(_batch(pool, random, phase, zoom), rate, refiner=phase.refiner)
-            task.reach(training.step)
-            if training.step % RECORD_EVERY == 0 or training.step == len(steps):
-                found = training.measure(pool, phase, zoom)
-                training.seconds = before + time.monotonic() - began
-                training.save()
-                recent = training.losses[-RECORD_EVERY:]
-                pace = (time.monotonic() - began) / (training.step - first)
-                talk.note(
-                    f"step {training.step}/{len(steps)}: loss {sum(recent) / len(recent):.4f}, "
-                    f"held-out alpha MAD {found:.2f}, {pace:.2f} s a step"
-                )
+    clock = _Clock(training, time.monotonic())
+    before = 0
+    with talk.task("training", plan.recipe.steps, "steps") as task:
+        for number, part in enumerate(plan.recipe.parts):
+            done = max(0, training.step - before)
+            if done < part.steps:
+                pool = _pool(plan, number, talk)
+                if not done:
+                    training.begin()
+                for step, (phase, zoom, rate) in enumerate(part.schedule()):
+                    if step < done:
+                        continue
+                    random = Randomness(plan.seed, training.step, plan.device)
+                    batch = _batch(pool, random, part, phase, zoom)
+                    training.learn(batch, rate, part, step)
+                    task.reach(training.step)
+                    if training.step % RECORD_EVERY == 0 or step + 1 == part.steps:
+                        found = training.measure(pool, part, phase, zoom)
+                        clock.record(training)
+                        talk.note(clock.line(training, found))
+            before += part.steps
     return training
 
 
-def _pool(plan: Plan, talk: Listener, *, refiner: bool) -> Pool:
-    wanted = plan.recipe.refiner_pool if refiner else plan.recipe.base_pool
-    pool = make_pool(plan.seed + refiner, wanted.figures, wanted.rooms, wanted.size, talk)
-    return pool.to(plan.device)
+class _Clock:
+    """Time spent, over all runs."""
+
+    def __init__(self, training: Training, began: float) -> None:
+        self.began, self.before, self.first = began, training.seconds, training.step
+
+    def record(self, training: Training) -> None:
+        training.seconds = self.before + time.monotonic() - self.began
+        training.save()
+
+    def line(self, training: Training, found: float) -> str:
+        recent = training.losses[-RECORD_EVERY:]
+        pace = (training.seconds - self.before) / (training.step - self.first)
+        return (
+            f"step {training.step}/{training.plan.recipe.steps}: loss "
+            f"{sum(recent) / len(recent):.4f}, held-out alpha MAD {found:.2f}, {pace:.2f} s a step"
+        )
 
 
-def settled(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state without the channels that hardly ever vary.
-
-    BatchNorm divides by a deviation near 0 there: what rounding does to such a channel is
-    multiplied by up to 300, and no two float32 runtimes agree to 2e-5.  Its shift stays.
-    """
-    changed = dict(state)
-    for key, variance in state.items():
-        if key.endswith("running_var"):
-            name = key.replace("running_var", "weight")
-            changed[name] = torch.where(variance < LEAST_VARIANCE, 0.0, state[name])
-    return changed
+def _pool(plan: Plan, number: int, talk: Listener) -> Pool:
+    pictures = plan.recipe.parts[number].pictures
+    return make_pool(plan.seed + number, pictures, talk).to(plan.device)
 
 
 def write_weights(training: Training) -> None:
     """The averaged weights as float16 safetensors, the same bytes for the same weights."""
     from safetensors.torch import save
 
+    average = {key: value.clone() for key, value in training.average.items()}
+    average["decoder.conv4.bias"][FORECAST] += RAISED
     state = {
         key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        for key, value in settled(training.average).items()
+        for key, value in average.items()
     }
     steps, seed = len(training.losses), training.plan.seed
     data = save(state, {"about": f"{steps} steps on generated composites, seed {seed}"})

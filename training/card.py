@@ -35,12 +35,13 @@ from toolchain.progress import Listener
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 from toolchain.workspace.atomic import write_bytes
 from toolchain.workspace.digests import file_digest
-from training.bundled import TARGET
+from training.bundled import RAISED, TARGET
 from training.held_out import FAULTS, HeldOutSet, generated, real
 from training.keys import KeyTuner, TunedKey
 from training.photographs import HELD_OUT, TRAINED_ON
 from training.pictures import contact_sheet
 from training.plots import plot_history
+from training.recipe import LEAST_VARIANCE
 
 CONFIG = Path("model.yml")
 METRICS = tuple(field.name for field in fields(MattingScore))
@@ -192,6 +193,8 @@ def _card(weights: Path, results: list[SetResult], history: dict) -> str:
         sets="\n".join(rows),
         metrics="\n".join(metrics),
         frames=made.frames,
+        least=LEAST_VARIANCE,
+        raised=RAISED,
     )
 
 

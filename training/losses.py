@@ -25,9 +25,12 @@ def foreground_loss(foreground: Tensor, truth: Tensor, alpha: Tensor) -> Tensor:
     return ((foreground - truth).abs() * seen).sum() / (3 * seen.sum() + 1)
 
 
-def forecast_loss(err: Tensor, alpha: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared difference of the forecast from the |error| of alpha that there is."""
-    return functional.mse_loss(err, (alpha.detach() - truth).abs())
+def forecast_loss(err: Tensor, alpha: Tensor, truth: Tensor, least: float) -> Tensor:
+    """Mean squared difference of the forecast from alpha's |error|, or from `least` if larger.
+
+    A forecast of 0 for all that is nearly right would leave patches to chance.
+    """
+    return functional.mse_loss(err, (alpha.detach() - truth).abs().clamp(min=least))
 
 
 def _sobel(x: Tensor) -> Tensor:

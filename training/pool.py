@@ -17,9 +17,9 @@ from toolchain.frames.frame import Floats
 from toolchain.progress import Listener
 from training.people import person, thing
 from training.photographs import TRAINED_ON
+from training.recipe import Pictures
 from training.rooms import room
 
-PEOPLE, THINGS = 0.5, 0.1  # shares; the rest are the figures of `toolchain.frames`
 PROCESSES = 2
 Picture = npt.NDArray[np.uint8]
 
@@ -36,20 +36,19 @@ class Pool:
         return Pool(self.figures.to(device), self.rooms.to(device))
 
 
-def make_pool(
-    seed: int, figures: int, rooms: int, size: tuple[int, int], listener: Listener
-) -> Pool:
-    """Generate a pool of pictures of `size` (width, height); the same for the same seed."""
-    width, height = size
+def make_pool(seed: int, pictures: Pictures, listener: Listener) -> Pool:
+    """Generate a pool of pictures; the same for the same seed."""
+    width, height = pictures.size
+    figures, rooms = pictures.figures, pictures.rooms
     drawn, built = [], []
     with (
         get_context("spawn").Pool(PROCESSES, _read_photographs) as workers,
         listener.task(f"drawing at {width}x{height}", figures + rooms, "pictures") as task,
     ):
-        for picture in workers.imap(partial(_figure, seed, size), range(figures), 8):
+        for picture in workers.imap(partial(_figure, seed, pictures), range(figures), 8):
             drawn.append(torch.from_numpy(picture))
             task.reach(len(drawn))
-        for picture in workers.imap(partial(_room, seed, size), range(rooms), 8):
+        for picture in workers.imap(partial(_room, seed, pictures), range(rooms), 8):
             built.append(torch.from_numpy(picture))
             task.reach(figures + len(built))
     return Pool(torch.stack(drawn), torch.stack(built))
@@ -62,18 +61,22 @@ def _read_photographs() -> None:
     _photographs[:] = [photograph.read() for photograph in TRAINED_ON]
 
 
-def _figure(seed: int, size: tuple[int, int], index: int) -> Picture:
+def _figure(seed: int, pictures: Pictures, index: int) -> Picture:
     random = np.random.default_rng((seed, 1, index))
     kind = random.random()
+    size, people, things = pictures.size, pictures.people, pictures.people + pictures.things
     draw: Callable[..., tuple[Floats, Floats]] = partial(figure, random, *size)
-    if kind < PEOPLE + THINGS:
-        draw = partial(person if kind < PEOPLE else thing, random, *size, _photographs)
+    if kind < things:
+        draw = partial(person if kind < people else thing, random, *size, _photographs)
+    elif kind < things + pictures.veils:
+        draw = partial(figure, random, *size, veil=True)
     alpha, colour = draw()
     return _bytes(np.concatenate([colour, alpha[..., None]], 2))
 
 
-def _room(seed: int, size: tuple[int, int], index: int) -> Picture:
-    return _bytes(room(np.random.default_rng((seed, 2, index)), *size, _photographs))
+def _room(seed: int, pictures: Pictures, index: int) -> Picture:
+    random = np.random.default_rng((seed, 2, index))
+    return _bytes(room(random, *pictures.size, _photographs, pictures.drawn))
 
 
 def _bytes(picture: Floats) -> Picture:

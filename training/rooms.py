@@ -15,16 +15,18 @@ from scipy import ndimage
 from toolchain.frames.frame import Floats
 from toolchain.frames.scenes import Random, as_bytes, colour, noise, scene
 
-DRAWN, PHOTOGRAPHED = 0.4, 0.3  # shares; the rest is dead leaves
+PHOTOGRAPHED = 0.5  # share of the rooms that are not drawn; the rest is dead leaves
 SMALLEST = 0.015  # of a leaf, as a share of the width
 
 
-def room(random: Random, width: int, height: int, photographs: Sequence[Floats]) -> Floats:
-    """A background, H x W x 3 float32, RGB 0..1."""
+def room(
+    random: Random, width: int, height: int, photographs: Sequence[Floats], drawn: float
+) -> Floats:
+    """A background, H x W x 3 float32, RGB 0..1; a `drawn` share is a scene of the toolchain's."""
     kind = random.random()
-    if kind < DRAWN:
+    if kind < drawn:
         return scene(random, width, height)
-    if kind < DRAWN + PHOTOGRAPHED:
+    if kind < drawn + PHOTOGRAPHED * (1 - drawn):
         picture = crop(random, width, height, photographs)
     else:
         picture = _dead_leaves(random, width, height, photographs)

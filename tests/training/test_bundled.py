@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,17 @@ from training.bundled import Plan, Training
 from training.plots import plot_history
 from training.pool import make_pool
 from training.randomness import Randomness
-from training.recipe import BUNDLED, Phase, PoolSize, Recipe
+from training.recipe import BUNDLED, Part, Phase, Pictures, Recipe
+from training.steadying import leave_out
 
-TINY = Recipe(
-    phases=(
-        Phase(3, 2, (64, 64), (1.0, 2.0)),
-        Phase(2, 1, (256, 320), (0.5,), refiner=True),
-    ),
-    base_pool=PoolSize(3, 2, (160, 128)),
-    refiner_pool=PoolSize(2, 2, (160, 128)),
+BASE = Part((Phase(3, 2, (64, 64), (1.0, 2.0)),), Pictures(3, 2, (160, 128)))
+REFINER = Part(
+    (Phase(2, 1, (256, 320), (0.5,)),),
+    Pictures(2, 2, (160, 128)),
+    refiner=True,
+    least_variance=0.03,
 )
+TINY = Recipe((BASE, REFINER))
 
 
 def run(plan: Plan) -> None:
@@ -38,23 +40,23 @@ def run(plan: Plan) -> None:
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped in either phase and started again, the file holds the same bytes."""
+    """Stopped in either part or between them and started again, the file holds the same bytes."""
     monkeypatch.setattr(bundled, "RECORD_EVERY", 1)
     monkeypatch.setattr(bundled, "HELD_OUT_BATCHES", 1)
-    pools: dict[bool, object] = {}
+    pools: dict[int, object] = {}
     drawn: Callable[..., object] = bundled._pool
 
-    def once(plan: Plan, talk: object, *, refiner: bool) -> object:  # drawing is tested elsewhere
-        if refiner not in pools:
-            pools[refiner] = drawn(plan, talk, refiner=refiner)
-        return pools[refiner]
+    def once(plan: Plan, number: int, talk: object) -> object:  # drawing is tested elsewhere
+        if number not in pools:
+            pools[number] = drawn(plan, number, talk)
+        return pools[number]
 
     monkeypatch.setattr(bundled, "_pool", once)
     whole = Plan(3, TINY, tmp_path / "whole", tmp_path / "whole.safetensors")
     run(whole)
     cut = Plan(3, TINY, tmp_path / "cut", tmp_path / "cut.safetensors")
     learn = Training.learn
-    for last in (1, 4):
+    for last in (1, 3, 4):
 
         def stopping(self: Training, *args: object, last: int = last, **kw: object) -> float:
             if self.step == last:
@@ -76,12 +78,12 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
 
 
 def test_the_refiner_learns_alone() -> None:
-    """In its phases the base network keeps every weight and every statistic."""
+    """In its part the base network keeps every weight and every statistic."""
     training = Training(Plan(1, TINY, Path("unused"), Path("unused")))
-    pool = make_pool(1, 2, 2, (160, 128), Silence())
+    pool = make_pool(1, REFINER.pictures, Silence())
     before = {key: value.clone() for key, value in training.network.state_dict().items()}
-    batch = bundled._batch(pool, Randomness(1, 0, "cpu"), TINY.phases[1], 0.5)
-    training.learn(batch, 1e-3, refiner=True)
+    batch = bundled._batch(pool, Randomness(1, 0, "cpu"), REFINER, REFINER.phases[0], 0.5)
+    training.learn(batch, 1e-3, REFINER, 0)
     changed = {
         key.split(".")[0]
         for key, value in training.network.state_dict().items()
@@ -90,15 +92,46 @@ def test_the_refiner_learns_alone() -> None:
     assert changed == {"refiner"}
 
 
-def test_rates_rise_shortly_and_anneal_to_zero_twice() -> None:
-    """Base and refiner each begin slowly, reach the peak rate and end near none."""
-    steps = list(BUNDLED.schedule())
-    assert len(steps) == sum(phase.steps for phase in BUNDLED.phases)
-    for refiner in (False, True):
-        rates = [rate for phase, _, rate in steps if phase.refiner == refiner]
-        assert rates[0] < 0.1 * max(rates)
-        assert max(rates) == pytest.approx(bundled.PEAK_RATE, rel=0.01)
+def test_rates_rise_shortly_and_anneal_to_zero_in_each_part() -> None:
+    """Every part begins slowly, reaches its peak rate and ends near none."""
+    assert BUNDLED.steps == sum(phase.steps for part in BUNDLED.parts for phase in part.phases)
+    for part in BUNDLED.parts:
+        rates = [rate for _, _, rate in part.schedule()]
+        assert len(rates) == part.steps
+        assert rates[0] < 0.2 * max(rates)
+        assert max(rates) == pytest.approx(part.peak_rate, rel=0.01)
         assert rates[-1] < 1e-4 * max(rates)
+
+
+def test_channels_that_hardly_vary_are_left_out_of_the_parts_that_learn() -> None:
+    """Below the least variance a channel gives its shift alone; frozen parts keep theirs."""
+    network = torch.nn.Sequential(
+        torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3).requires_grad_(requires_grad=False)
+    ).eval()
+    for norm in network:
+        assert isinstance(norm, torch.nn.BatchNorm2d)
+        assert norm.running_var is not None
+        norm.running_var.copy_(torch.tensor([0.01, 0.03, 1.0]))
+    leave_out(network, 0.03)
+    assert network[0].weight.tolist() == [0.0, 1.0, 1.0]
+    assert network[1].weight.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_steady_part_keeps_every_statistic_and_what_it_left_out() -> None:
+    """With a least variance BatchNorm learns by its weights alone, and 0 stays 0."""
+    part = replace(BASE, least_variance=0.5)
+    training = Training(Plan(1, TINY, Path("unused"), Path("unused")))
+    norm = training.network.backbone.features[0][1]
+    norm.running_var[:4] = 0.1
+    before = {key: value.clone() for key, value in training.network.state_dict().items()}
+    pool = make_pool(1, part.pictures, Silence())
+    for step in range(2):
+        batch = bundled._batch(pool, Randomness(1, step, "cpu"), part, part.phases[0], 1.0)
+        training.learn(batch, 1e-3, part, step)
+    after = training.network.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in after if "running" in key)
+    assert not norm.weight[:4].any()
+    assert norm.weight[4:].all()
 
 
 def test_a_history_becomes_the_same_picture_every_time(tmp_path: Path) -> None:

@@ -18,20 +18,22 @@ from training.photographs import HELD_OUT, TRAINED_ON
 from training.plates import plate_and_room
 from training.pool import Pool, make_pool
 from training.randomness import Randomness
+from training.recipe import Pictures
 from training.rooms import room
 
 SIZE = (96, 160)
+PICTURES = Pictures(12, 6, (320, 180))
 
 
 @pytest.fixture(scope="module")
 def pool() -> Pool:
-    return make_pool(7, 12, 6, (320, 180), Silence())
+    return make_pool(7, PICTURES, Silence())
 
 
 def test_a_pool_is_the_same_for_the_same_seed(pool: Pool) -> None:
     """Drawn again in other processes, every picture has the same bytes; another seed differs."""
-    again = make_pool(7, 12, 6, (320, 180), Silence())
-    other = make_pool(8, 12, 6, (320, 180), Silence())
+    again = make_pool(7, PICTURES, Silence())
+    other = make_pool(8, PICTURES, Silence())
     assert torch.equal(pool.figures, again.figures)
     assert torch.equal(pool.rooms, again.rooms)
     assert not torch.equal(pool.figures, other.figures)
@@ -62,7 +64,7 @@ def test_figures_have_bodies_edges_and_colours(
 @settings(max_examples=15, deadline=None)
 def test_rooms_are_pictures(seed: int) -> None:
     """Every kind of room keeps to size and range, and is no single colour."""
-    picture = room(np.random.default_rng(seed), 160, 90, [TRAINED_ON[2].read()])
+    picture = room(np.random.default_rng(seed), 160, 90, [TRAINED_ON[2].read()], 0.4)
     assert picture.shape == (90, 160, 3)
     assert picture.dtype == np.float32
     assert 0 <= picture.min() < picture.max() <= 1
@@ -142,3 +144,9 @@ def test_a_second_figure_adds_to_the_first(pool: Pool, monkeypatch: pytest.Monke
     paired = draw(pool, Randomness(1, 9, "cpu"), 6, SIZE, 2.0, 4.0)
     assert (paired.alpha >= alone.alpha - 1e-6).all()
     assert (paired.alpha > alone.alpha + 0.5).any()
+
+
+def test_a_pool_may_hold_more_veils() -> None:
+    """With a share of 1 every figure of the pool is semi-transparent all over."""
+    pool = make_pool(7, Pictures(6, 1, (320, 180), people=0.0, things=0.0, veils=1.0), Silence())
+    assert all(0.1 < float(figure[3].max()) / 255 < 0.95 for figure in pool.figures)

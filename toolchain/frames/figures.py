@@ -48,12 +48,13 @@ class _Sheet:
                 self.ellipse(end, (thick / 2, thick / 2), tone, cover)
 
 
-def figure(random: Random, width: int, height: int) -> tuple[Floats, Floats]:
+def figure(random: Random, width: int, height: int, *, veil: bool = False) -> tuple[Floats, Floats]:
     """A matte and its foreground: H x W and H x W x 3 float32, 0..1, RGB.
 
-    The foreground is defined everywhere.  One in 25 is empty.
+    The foreground is defined everywhere.  One in 25 is empty, one in 12 semi-transparent, or each
+    if `veil`.
     """
-    kind = random.random()
+    kind = 1.0 if veil else random.random()
     sheet = _Sheet(width, height, colour(random))
     if kind > 0.04:  # noqa: PLR2004 - else nobody is in the frame
         size = height * float(np.exp(random.uniform(np.log(0.5), np.log(2.6))))
