@@ -48,22 +48,21 @@ class Matte:
                 hint="Resize it first.",
             )
         planes = np.empty((3, *alpha.shape), np.uint8)
+        mixed, part = np.empty((2, STRIP, alpha.shape[1]), np.uint16)
         for top in range(0, len(alpha), STRIP):
             rows = slice(top, top + STRIP)
             cover = alpha[rows].astype(np.uint16)
             rest = 255 - cover
+            mix, some = mixed[: len(cover)], part[: len(cover)]
             for channel, plane in enumerate(planes):
-                behind = (
-                    background[channel]
-                    if isinstance(background, tuple)
-                    else (background[rows, :, channel])
-                )
-                mixed = rest * np.asarray(behind, np.uint16)
-                mixed += foreground[rows, :, channel] * cover
-                mixed += 128
-                mixed += mixed >> 8  # with the next shift a division by 255 that rounds to nearest
-                mixed >>= 8
-                plane[rows] = mixed
+                if isinstance(background, tuple):
+                    np.multiply(rest, np.uint16(background[channel]), out=mix)
+                else:
+                    np.multiply(rest, background[rows, :, channel], out=mix)
+                mix += np.multiply(foreground[rows, :, channel], cover, out=some)
+                mix += 128
+                mix += np.right_shift(mix, 8, out=some)  # with the next shift: by 255, rounded
+                plane[rows] = np.right_shift(mix, 8, out=some)
         blended: Pixels = planes.transpose(1, 2, 0)
         return blended
 

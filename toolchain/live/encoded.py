@@ -13,7 +13,7 @@ import numpy as np
 from toolchain.api.matte import Matte
 from toolchain.errors import FrameError, WorkspaceError
 from toolchain.live.backgrounds import Behind
-from toolchain.live.extras import video
+from toolchain.live.extras import CODING_THREADS, video
 from toolchain.live.fragments import trim
 from toolchain.live.sinks import shown
 from toolchain.live.sound import Sound
@@ -166,7 +166,7 @@ class EncodedVideo:
         context.pix_fmt = self._how.pixels
         context.options = self._how.options
         context.time_base = Fraction(1, TICKS)
-        context.thread_type = "AUTO"
+        context.thread_type, context.thread_count = "AUTO", CODING_THREADS
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = 1
         if self._source.sound is not None:

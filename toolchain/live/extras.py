@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 from toolchain.errors import ToolchainError
+
+# For decoding and for encoding each: far quicker than the model, and cores are for the model.
+CODING_THREADS = max(1, (os.cpu_count() or 1) // 2)
 
 
 def video() -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.errors import FrameError
-from toolchain.live.extras import video
+from toolchain.live.extras import CODING_THREADS, video
 from toolchain.live.sources import Kind, Shot
 from toolchain.runtimes.base import Pixels
 
@@ -39,7 +39,7 @@ class Video:
         number = 0
         with self._opened() as container:
             stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
+            stream.thread_type, stream.codec_context.thread_count = "AUTO", CODING_THREADS
             for frame in self._frames(container, stream):
                 if frame is None or frame.is_corrupt:
                     if skip_bad:
