@@ -15,6 +15,7 @@ from toolchain.runtimes.onnx_runtime import OnnxRuntime
 from toolchain.runtimes.openvino_async import OpenVinoQueue
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 from toolchain.runtimes.operators import operators
+from toolchain.runtimes.plate_part import cut
 from toolchain.runtimes.queued import OneByOne
 from toolchain.stages.convert import ConvertRequest, convert
 from toolchain.stages.export import ExportRequest, export
@@ -85,10 +86,10 @@ def test_an_ir_for_bytes_takes_the_same_frames(built: Path) -> None:
 
 
 @pytest.mark.parametrize("reverse", [True, False])
-def test_a_graph_whose_plate_is_not_worked_on_alone_is_run_whole(
+def test_either_order_of_colours_is_fed_as_the_ir_wants_it(
     tmp_path: Path, *, reverse: bool
 ) -> None:
-    """Frame and plate may meet at once, and the IR may take either order of colours."""
+    """Whether an IR reverses its channels or not, it sees the BGR that it was made for."""
     path = _difference(tmp_path / "d.xml", reverse=reverse)
     (frame,) = composites(1, 9, 320, 192)
     queue = OpenVinoQueue(path, "f32")
@@ -97,6 +98,14 @@ def test_a_graph_whose_plate_is_not_worked_on_alone_is_run_whole(
     expected = difference if reverse else difference[..., ::-1]
     assert np.array_equal(found.fgr, expected)
     assert np.array_equal(found.pha, expected[..., 0])
+
+
+def test_a_graph_whose_plate_meets_the_frame_at_once_is_not_cut() -> None:
+    """Nothing is computed from the plate alone, so there is nothing to keep."""
+    src, bgr = (operators.parameter([1, 4, 4, 3], np.uint8, name) for name in ("src", "bgr"))
+    for port, name in ((src, "src"), (bgr, "bgr")):
+        port.output(0).set_names({name})
+    assert cut(openvino.Model([operators.subtract(src, bgr)], [src, bgr])) is None
 
 
 def _difference(path: Path, *, reverse: bool) -> Path:
