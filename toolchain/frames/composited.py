@@ -28,8 +28,8 @@ from toolchain.frames.dataset import (
     same_size,
 )
 from toolchain.frames.frame import Pixels
-from toolchain.frames.headers import has_alpha, header
-from toolchain.frames.pictures import fitted, opened
+from toolchain.frames.headers import header
+from toolchain.frames.pixels import fitted, grey, rgb, rgba, size_of
 from toolchain.frames.published import clip_of, pictures_below, pictures_by_name
 from toolchain.frames.recent import Recent
 
@@ -69,13 +69,12 @@ class CompositedItem:
 
         def sample(size: Size) -> Sample:
             colours, alpha = self._truth(files)
-            full = colours.shape[1], colours.shape[0]
+            full = size_of(colours)
             room = _BACKGROUNDS.get(
                 (behind, full, self.fit), lambda: self._room(files[self.background], full)
             )
-            frame = Image.fromarray(composite(colours, alpha, room))
-            plate = Image.fromarray(room)
-            return Sample(fitted(frame, size), fitted(plate, size), alpha, colours)
+            frame = composite(colours, alpha, room)
+            return Sample(fitted(frame, size), fitted(room, size), alpha, colours)
 
         rest = (data for path, data in files.items() if path != self.background)
         return Raw(key_of("composited", str(self.fit), behind, *rest), sample)
@@ -87,23 +86,23 @@ class CompositedItem:
         yield self.background
 
     def _truth(self, files: dict[Path, bytes]) -> tuple[Pixels, Pixels]:
-        foreground = opened(self.foreground, files[self.foreground])
+        data = files[self.foreground]
         if self.matte is None:
-            if not has_alpha(foreground):
+            cutout = rgba(self.foreground, data)
+            if cutout is None:
                 raise _no_alpha(self.foreground)
-            rgba = np.asarray(foreground.convert("RGBA"))
-            return rgba[..., :3], channel(rgba, 3)
-        matte = opened(self.matte, files[self.matte]).convert("L")
-        same_size({self.foreground: foreground.size, self.matte: matte.size})
-        return np.asarray(foreground.convert("RGB")), np.asarray(matte)
+            return cutout[..., :3], channel(cutout, 3)
+        foreground, matte = rgb(self.foreground, data), grey(self.matte, files[self.matte])
+        same_size({self.foreground: size_of(foreground), self.matte: size_of(matte)})
+        return foreground, matte
 
     def _room(self, data: bytes, size: Size) -> Pixels:
-        picture = opened(self.background, data).convert("RGB")
+        picture = rgb(self.background, data)
         if self.fit:
-            picture = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
-        elif picture.size != size:
-            same_size({self.foreground: size, self.background: picture.size})
-        return np.asarray(picture)
+            image = ImageOps.fit(Image.fromarray(picture), size, Image.Resampling.BILINEAR)
+            return np.asarray(image, np.uint8)
+        same_size({self.foreground: size, self.background: size_of(picture)})
+        return picture
 
 
 def composite(colours: Pixels, alpha: Pixels, room: Pixels) -> Pixels:

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from toolchain.errors import FrameError
 from toolchain.frames.dataset import (
     Dataset,
@@ -24,8 +22,9 @@ from toolchain.frames.dataset import (
     same_size,
 )
 from toolchain.frames.frame import Pixels
-from toolchain.frames.headers import has_alpha, header
-from toolchain.frames.pictures import fitted, opened, picture_files
+from toolchain.frames.headers import header
+from toolchain.frames.pictures import picture_files
+from toolchain.frames.pixels import fitted, rgb, rgba, size_of
 from toolchain.frames.recent import Recent
 
 FOLDERS = ("com", "bgr", "fgr")
@@ -55,22 +54,19 @@ class PublishedItem:
         plate = key_of(bgr)
 
         def sample(size: Size) -> Sample:
-            frame = opened(self.com, com)
+            frame = rgb(self.com, com)
             full, small = _PLATES.get((plate, size), lambda: self._plate(bgr, size))
-            truth = opened(self.fgr, fgr)
-            same_size({self.com: frame.size, self.bgr: full, self.fgr: truth.size})
-            if not has_alpha(truth):
+            truth = rgba(self.fgr, fgr)
+            if truth is None:
                 raise _no_alpha(self.fgr)
-            rgba = np.asarray(truth.convert("RGBA"))
-            return Sample(
-                fitted(frame.convert("RGB"), size), small, channel(rgba, 3), rgba[..., :3]
-            )
+            same_size({self.com: size_of(frame), self.bgr: full, self.fgr: size_of(truth)})
+            return Sample(fitted(frame, size), small, channel(truth, 3), truth[..., :3])
 
         return Raw(key_of("published", com, plate, fgr), sample)
 
     def _plate(self, data: bytes, size: Size) -> tuple[Size, Pixels]:
-        picture = opened(self.bgr, data).convert("RGB")
-        return picture.size, fitted(picture, size)
+        plate = rgb(self.bgr, data)
+        return size_of(plate), fitted(plate, size)
 
 
 def is_published(root: Path) -> bool:

@@ -8,11 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
 
-import numpy as np
-
 from toolchain.api.fitting import Size
 from toolchain.errors import FrameError, UsageError
-from toolchain.frames.pictures import SUFFIXES, opened, picture_files
+from toolchain.frames.pictures import SUFFIXES, picture_files
+from toolchain.frames.pixels import rgb
 from toolchain.runtimes.base import Pixels
 
 Kind = Literal["picture", "folder", "video", "camera"]
@@ -81,12 +80,12 @@ class Pictures:
         """See `Source.shots`."""
         for path in self._files:
             try:
-                picture = opened(path).convert("RGB")
+                picture = rgb(path)
             except FrameError:
                 if skip_bad:
                     continue
                 raise
-            yield Shot(path.stem, np.asarray(picture, np.uint8))
+            yield Shot(path.stem, picture)
 
 
 def open_source(given: str, option: str) -> Source:

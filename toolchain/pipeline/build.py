@@ -143,7 +143,7 @@ def _check_request(request: BuildRequest) -> None:
         require_nncf()
         folders += tuple(filter(None, (request.quantization.dataset,)))
     if folders:
-        from toolchain.frames.pictures import read_pairs
+        from toolchain.frames.pairs import read_pairs
 
         for folder in folders:
             read_pairs(folder)

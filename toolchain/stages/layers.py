@@ -98,7 +98,7 @@ def layers(request: LayersRequest, listener: Listener | None = None) -> LayersRe
 
 def _frame(request: LayersRequest) -> Frame:
     from toolchain.frames.generated import composite
-    from toolchain.frames.pictures import load_pair, read_pairs
+    from toolchain.frames.pairs import load_pair, read_pairs
 
     size = request.settings.width, request.settings.height
     if request.captures:

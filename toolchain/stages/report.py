@@ -196,7 +196,7 @@ def _frames(
 ) -> list[tuple[str, Callable[[], Frame]]]:
     """Kind and loader of each frame, so that only one is in memory at a time."""
     from toolchain.frames.generated import composite
-    from toolchain.frames.pictures import load_pair, read_pairs
+    from toolchain.frames.pairs import load_pair, read_pairs
 
     size = settings.width, settings.height
     loaders: list[tuple[str, Callable[[], Frame]]] = [

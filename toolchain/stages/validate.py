@@ -188,7 +188,7 @@ def _truth(frame: Frame) -> Matte | None:
 def _frames(request: ValidateRequest) -> Iterator[Callable[[], Frame]]:
     """Loaders, so that only one frame is in memory at a time."""
     from toolchain.frames.generated import composite
-    from toolchain.frames.pictures import load_pair, read_pairs
+    from toolchain.frames.pairs import load_pair, read_pairs
 
     size = request.settings.width, request.settings.height
     for index in range(request.composites):

@@ -19,7 +19,7 @@ def loaders(dataset: Path | None, count: int, size: tuple[int, int]) -> list[Cal
     Raises FrameError for a folder without pairs of frame and plate.
     """
     from toolchain.frames.generated import composite
-    from toolchain.frames.pictures import load_pair, read_pairs
+    from toolchain.frames.pairs import load_pair, read_pairs
 
     if dataset is None:
         return [partial(composite, CALIBRATION_SEED + index, *size) for index in range(count)]

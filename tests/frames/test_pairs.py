@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from toolchain.errors import FrameError
-from toolchain.frames.pictures import load_pair, read_pairs
+from toolchain.frames.pairs import load_pair, read_pairs
 
 
 def save(
