@@ -13,30 +13,31 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from toolchain.cli.console import listener
-from toolchain.network.matting import Base, MattingNetwork
-from toolchain.network.refiner import Selection
-from toolchain.network.resize import bilinear
+from toolchain.network.matting import MattingNetwork
 from toolchain.progress import Listener
 from toolchain.workspace.atomic import writing
 from training.batches import Batch, draw
-from training.losses import alpha_loss, forecast_loss, foreground_loss, leaky_clamp
 from training.pool import Pool, make_pool
 from training.randomness import Randomness
-from training.recipe import BUNDLED, Part, Phase, Recipe
+from training.recipe import BUNDLED, REFINER_RATE, Part, Phase, Recipe
 from training.steadying import leave_out
+from training.steps import DOWNSAMPLED, base_loss, refiner_loss, whole_loss
+from training.stream import Frames, Stream, held_out
 
 TARGET = Path("toolchain/data/background-matting-mobilenetv2-bundled.safetensors")
 RECORD_EVERY = 200
 AVERAGED = 0.998  # weight of what is averaged so far, a step
-NOISE = 0.05  # of a channel's deviation, on what the refiner takes from the base network
-DOWNSAMPLED = 4  # frame pixels per backbone pixel
 HELD_OUT_STEP = 10_000_000  # from here on the random numbers of the batches that are only measured
 HELD_OUT_BATCHES = 6
 FORECAST = 4  # the decoder's channel that forecasts alpha's error
@@ -66,7 +67,7 @@ class Training:
         _start(self.network)
         self.network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {key: value.clone() for key, value in self.network.state_dict().items()}
-        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99))
+        self.optimiser = _optimiser(self.network)
         self.step = 0
         self.seconds = 0.0
         self.losses: list[float] = []
@@ -75,7 +76,7 @@ class Training:
     def begin(self) -> None:
         """Go on from the average, and optimise anew, as each part does."""
         self.network.load_state_dict(self.average)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99))
+        self.optimiser = _optimiser(self.network)
 
     @property
     def record(self) -> Path:
@@ -108,24 +109,30 @@ class Training:
             self.step, self.seconds = state["step"], state["seconds"]
             self.losses, self.held_out = state["losses"], state["held_out"]
 
-    def learn(self, batch: Batch, rate: float, part: Part, step: int) -> float:
+    def learn(self, batch: Batch | Frames, rate: float, part: Part, step: int) -> float:
         """One step, the part's number `step`; the loss before it."""
-        network, refiner = self.network, part.refiner
+        network = self.network
         frozen = part.least_variance is not None
-        network.train(not refiner and not frozen)
-        network.refiner.train(refiner and not frozen)
-        for name, parameter in network.named_parameters():
-            parameter.requires_grad_(name.startswith("refiner.") == refiner)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        network.train(part.learns == "base" and not frozen)
+        network.refiner.train(part.learns == "refiner" and not frozen)
+        for group, learner, share in zip(
+            self.optimiser.param_groups, ("base", "refiner"), (1.0, REFINER_RATE), strict=True
+        ):
+            group["lr"] = rate * (share if part.learns == "both" else 1.0)
+            for parameter in group["params"]:
+                parameter.requires_grad_(part.learns in (learner, "both"))
         self.optimiser.zero_grad(set_to_none=True)
         random = Randomness(self.plan.seed + 1, self.step, self.plan.device)
-        if refiner:
-            loss = _refiner_loss(network, batch, random)
+        if isinstance(batch, Frames):
+            loss = whole_loss(network, batch, random, part.least_forecast)
+        elif part.learns == "refiner":
+            loss = refiner_loss(network, batch, random)
         else:
-            loss = _base_loss(network, batch, part.least_forecast)
+            loss = base_loss(network, batch, part.least_forecast)
         loss.backward()
-        nn.utils.clip_grad_norm_((p for p in network.parameters() if p.grad is not None), 1.0)
+        for group in self.optimiser.param_groups:
+            if group["params"][0].requires_grad:
+                nn.utils.clip_grad_norm_(group["params"], 1.0)
         self.optimiser.step()
         if part.least_variance is not None:
             leave_out(network, part.least_variance)
@@ -144,18 +151,41 @@ class Training:
         network = MattingNetwork().to(self.plan.device)
         network.load_state_dict(self.average)
         network.eval()
-        total = 0.0
-        for index in range(HELD_OUT_BATCHES):
-            random = Randomness(self.plan.seed, HELD_OUT_STEP + index, self.plan.device)
-            batch = _batch(pool, random, part, phase, zoom)
-            with torch.inference_mode():
-                if part.refiner:
-                    alpha = network(batch.src, batch.bgr).pha
+        errors = []
+        with torch.inference_mode():
+            for batch in self._measured(pool, part, phase, zoom):
+                if isinstance(batch, Frames):
+                    src, bgr = (batch.both.to(self.plan.device) / 255).split(3, 1)
+                    alpha, truth = network(src, bgr).pha.cpu(), batch.alpha / 255
+                elif part.learns == "refiner":
+                    alpha, truth = network(batch.src, batch.bgr).pha, batch.alpha
                 else:
-                    alpha = network.base(torch.cat([batch.src, batch.bgr], 1)).pha
-            total += float((alpha - batch.alpha).abs().mean()) * 1000 / HELD_OUT_BATCHES
+                    both = torch.cat([batch.src, batch.bgr], 1)
+                    alpha, truth = network.base(both).pha, batch.alpha
+                errors.append(float((alpha - truth).abs().mean()) * 1000)
+        total = sum(errors) / len(errors)
         self.held_out.append((self.step, total))
         return total
+
+    def _measured(
+        self, pool: Pool, part: Part, phase: Phase, zoom: float
+    ) -> Iterator[Batch | Frames]:
+        if part.learns == "both":
+            yield from held_out(HELD_OUT_BATCHES * phase.count, phase.size)
+            return
+        for index in range(HELD_OUT_BATCHES):
+            random = Randomness(self.plan.seed, HELD_OUT_STEP + index, self.plan.device)
+            yield _batch(pool, random, part, phase, zoom)
+
+
+def _optimiser(network: MattingNetwork) -> torch.optim.Adam:
+    """Two groups: the base network, the refiner."""
+    named = list(network.named_parameters())
+    groups: list[dict[str, Any]] = [
+        {"params": [value for name, value in named if name.startswith("refiner.") == refiner]}
+        for refiner in (False, True)
+    ]
+    return torch.optim.Adam(groups, betas=(0.9, 0.99))
 
 
 def _start(network: MattingNetwork) -> None:
@@ -173,43 +203,23 @@ def _start(network: MattingNetwork) -> None:
 
 def _batch(pool: Pool, random: Randomness, part: Part, phase: Phase, zoom: float) -> Batch:
     # A step that sees a whole frame in few pixels has the noise and the shifts of large ones.
-    pixel = 1.0 if part.refiner else DOWNSAMPLED * zoom / 2
+    pixel = 1.0 if part.learns == "refiner" else DOWNSAMPLED * zoom / 2
     return draw(pool, random, phase.count, phase.size, zoom, pixel)
 
 
-def _base_loss(network: MattingNetwork, batch: Batch, least_forecast: float) -> Tensor:
-    both = torch.cat([batch.src, batch.bgr], 1).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(both.device.type, torch.bfloat16):
-        features = network.backbone(both)
-        y = network.decoder(network.aspp(features.x16), features)
-    y = y.float()
-    alpha, foreground = leaky_clamp(y[:, :1]), leaky_clamp(y[:, 1:4] + batch.src)
-    return (
-        alpha_loss(alpha, batch.alpha)
-        + foreground_loss(foreground, batch.foreground, batch.alpha)
-        + forecast_loss(leaky_clamp(y[:, 4:5]), alpha, batch.alpha, least_forecast)
-    )
-
-
-def _refiner_loss(network: MattingNetwork, batch: Batch, random: Randomness) -> Tensor:
-    height, width = batch.src.shape[2:]
-    both = torch.cat([batch.src, batch.bgr], 1)
-    small = (height // DOWNSAMPLED, width // DOWNSAMPLED)
-    with torch.no_grad(), torch.autocast(both.device.type, torch.bfloat16):
-        small_both = bilinear(both, small).contiguous(memory_format=torch.channels_last)
-        base = Base(*(part.float() for part in network.base(small_both)))
-    ref = Selection().choose(base.err)
-    coarse = torch.cat([base.pha, base.fgr], 1)
-    # Without noise it learns to amplify the hidden features, and with them what rounding does.
-    spread = NOISE * base.hid.std((0, 2, 3), keepdim=True)
-    hidden = base.hid + spread * random.normal(*base.hid.shape)
-    out = network.refiner(both, coarse, hidden, ref)
-    # Only what is refined can learn; the mean over the rest would but dilute the loss.
-    weight = ref.numel() / ref.sum().clamp(min=1)
-    alpha, foreground = leaky_clamp(out[:, :1]), leaky_clamp(out[:, 1:] + batch.src)
-    return weight * (
-        alpha_loss(alpha, batch.alpha) + foreground_loss(foreground, batch.foreground, batch.alpha)
-    )
+def _batches(plan: Plan, part: Part, pool: Pool, step: int, done: int) -> Iterator[Batch | Frames]:
+    """Those of a part after its first `done`, at the recipe's step `step`."""
+    schedule = islice(part.schedule(), done, None)
+    if part.learns != "both":
+        for phase, zoom, _ in schedule:
+            yield _batch(pool, Randomness(plan.seed, step, plan.device), part, phase, zoom)
+            step += 1
+        return
+    stream = Stream(plan.seed, pool, part.phases[0].size, done, plan.device)
+    with closing(stream):
+        for phase, _, _ in schedule:
+            yield stream.batch(done, phase.count)
+            done += 1
 
 
 def train(plan: Plan, talk: Listener) -> Training:
@@ -225,14 +235,13 @@ def train(plan: Plan, talk: Listener) -> Training:
                 pool = _pool(plan, number, talk)
                 if not done:
                     training.begin()
-                for step, (phase, zoom, rate) in enumerate(part.schedule()):
-                    if step < done:
-                        continue
-                    random = Randomness(plan.seed, training.step, plan.device)
-                    batch = _batch(pool, random, part, phase, zoom)
-                    training.learn(batch, rate, part, step)
+                batches = _batches(plan, part, pool, training.step, done)
+                schedule = islice(part.schedule(), done, None)
+                for (phase, zoom, rate), batch in zip(schedule, batches, strict=True):
+                    training.learn(batch, rate, part, done)
+                    done += 1
                     task.reach(training.step)
-                    if training.step % RECORD_EVERY == 0 or step + 1 == part.steps:
+                    if training.step % RECORD_EVERY == 0 or done == part.steps:
                         found = training.measure(pool, part, phase, zoom)
                         clock.record(training)
                         talk.note(clock.line(training, found))

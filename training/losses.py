@@ -25,12 +25,18 @@ def foreground_loss(foreground: Tensor, truth: Tensor, alpha: Tensor) -> Tensor:
     return ((foreground - truth).abs() * seen).sum() / (3 * seen.sum() + 1)
 
 
-def forecast_loss(err: Tensor, alpha: Tensor, truth: Tensor, least: float) -> Tensor:
+def forecast_loss(err: Tensor, wrong: Tensor, least: float) -> Tensor:
     """Mean squared difference of the forecast from alpha's |error|, or from `least` if larger.
 
     A forecast of 0 for all that is nearly right would leave patches to chance.
     """
-    return functional.mse_loss(err, (alpha.detach() - truth).abs().clamp(min=least))
+    return functional.mse_loss(err, wrong.clamp(min=least))
+
+
+def steepness_loss(alpha: Tensor, truth: Tensor) -> Tensor:
+    """Half of the mean |difference| of the steps from pixel to pixel, N x H x W, both ways."""
+    down = functional.l1_loss(alpha.diff(dim=1), truth.diff(dim=1))
+    return (down + functional.l1_loss(alpha.diff(dim=2), truth.diff(dim=2))) / 2
 
 
 def _sobel(x: Tensor) -> Tensor:

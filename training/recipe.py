@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 PEAK_RATE = 2.5e-3
 WARM_UP = 0.03  # share of the steps of a part
+REFINER_RATE = 2.5  # of the base network's, where both learn
 LEAST_VARIANCE = 0.03  # of a channel before BatchNorm: see `training.steadying`
+Learner = Literal["base", "refiner", "both"]
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,15 @@ class Pictures:
 class Part:
     """Phases with their own pictures, annealed once from a peak rate to 0.
 
-    `refiner`: whether it or the base network learns.  `least_forecast`: what the forecast of
-    alpha's error is to be where that is smaller.  `least_variance`: BatchNorm's statistics stay as
-    they are, and channels that vary less are left out for good (see `training.steadying`).
+    `learns`: the base network, the refiner, or both on whole frames, the refiner `REFINER_RATE`
+    times as fast.  `least_forecast`: what the forecast of alpha's error is to be where that is
+    smaller.  `least_variance`: BatchNorm's statistics stay as they are, and channels that vary less
+    are left out for good (see `training.steadying`).
     """
 
     phases: tuple[Phase, ...]
     pictures: Pictures
-    refiner: bool = False
+    learns: Learner = "base"
     peak_rate: float = PEAK_RATE
     least_forecast: float = 0.0
     least_variance: float | None = None
@@ -114,7 +118,7 @@ BUNDLED = Recipe(
         Part(
             (Phase(1800, 2, (720, 1280), (1.0,)),),
             Pictures(300, 160, (1280, 720)),
-            refiner=True,
+            learns="refiner",
         ),
         # Again, on more of what it was worst at, with the statistics that it is used with, and
         # without the channels that rounding disturbs.
@@ -128,30 +132,24 @@ BUNDLED = Recipe(
         Part(
             (Phase(700, 2, (720, 1280), (1.0,)),),
             Pictures(400, 200, (1280, 720), people=0.25, things=0.05, veils=0.12, drawn=0.6),
-            refiner=True,
+            learns="refiner",
             peak_rate=1e-3,
         ),
         Part(
             (Phase(300, 2, (720, 1280), (1.0,)),),
             Pictures(400, 200, (1280, 720), people=0.25, things=0.05, veils=0.12, drawn=0.6),
-            refiner=True,
+            learns="refiner",
             peak_rate=4e-4,
             least_variance=LEAST_VARIANCE,
         ),
-        # With as many veils as there are in the end: after many of them, large shapes of one colour
-        # had come out half transparent.
+        # At last both together on whole frames, downsampled as they will be, with as many veils as
+        # there are in the end.
         Part(
-            (Phase(1400, 6, (180, 320), (2.0,)),),
-            Pictures(2400, 1200, (640, 360), people=0.4, things=0.05),
-            peak_rate=4e-4,
+            (Phase(6000, 4, (720, 1280), (1.0,)),),
+            Pictures(300, 150, (1280, 720), people=0.75, things=0.08),
+            learns="both",
+            peak_rate=6e-4,
             least_forecast=0.004,
-            least_variance=LEAST_VARIANCE,
-        ),
-        Part(
-            (Phase(200, 2, (720, 1280), (1.0,)),),
-            Pictures(200, 100, (1280, 720), people=0.4, things=0.05),
-            refiner=True,
-            peak_rate=4e-4,
             least_variance=LEAST_VARIANCE,
         ),
     )

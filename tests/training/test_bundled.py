@@ -21,15 +21,22 @@ from training.pool import make_pool
 from training.randomness import Randomness
 from training.recipe import BUNDLED, Part, Phase, Pictures, Recipe
 from training.steadying import leave_out
+from training.stream import held_out
 
 BASE = Part((Phase(3, 2, (64, 64), (1.0, 2.0)),), Pictures(3, 2, (160, 128)))
 REFINER = Part(
     (Phase(2, 1, (256, 320), (0.5,)),),
     Pictures(2, 2, (160, 128)),
-    refiner=True,
+    learns="refiner",
     least_variance=0.03,
 )
-TINY = Recipe((BASE, REFINER))
+BOTH = Part(
+    (Phase(3, 2, (128, 160), (1.0,)),),
+    Pictures(2, 2, (160, 128)),
+    learns="both",
+    least_variance=0.03,
+)
+TINY = Recipe((BASE, REFINER, BOTH))
 
 
 def run(plan: Plan) -> None:
@@ -40,7 +47,7 @@ def run(plan: Plan) -> None:
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped in either part or between them and started again, the file holds the same bytes."""
+    """Stopped in any part or between them and started again, the file holds the same bytes."""
     monkeypatch.setattr(bundled, "RECORD_EVERY", 1)
     monkeypatch.setattr(bundled, "HELD_OUT_BATCHES", 1)
     pools: dict[int, object] = {}
@@ -56,7 +63,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     run(whole)
     cut = Plan(3, TINY, tmp_path / "cut", tmp_path / "cut.safetensors")
     learn = Training.learn
-    for last in (1, 3, 4):
+    for last in (1, 3, 4, 6):
 
         def stopping(self: Training, *args: object, last: int = last, **kw: object) -> float:
             if self.step == last:
@@ -73,8 +80,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     kinds = {value.dtype for value in load_file(whole.target).values()}
     assert kinds == {torch.float16, torch.int64}
     history = json.loads((whole.work / "history.json").read_text())
-    assert len(history["losses"]) == 5
-    assert [step for step, _ in history["held_out"]] == [1, 2, 3, 4, 5]
+    assert len(history["losses"]) == 8
+    assert [step for step, _ in history["held_out"]] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_the_refiner_learns_alone() -> None:
@@ -90,6 +97,21 @@ def test_the_refiner_learns_alone() -> None:
         if not torch.equal(value, before[key])
     }
     assert changed == {"refiner"}
+
+
+def test_both_learn_together_on_whole_frames() -> None:
+    """The refiner's error reaches the base network, and each has its own rate."""
+    training = Training(Plan(1, TINY, Path("unused"), Path("unused")))
+    training.network.decoder.conv4.weight.data *= 20  # so that some patches are refined
+    before = {key: value.clone() for key, value in training.network.named_parameters()}
+    frames = held_out(1, (128, 160))[0]
+    training.learn(frames, 1e-3, BOTH, 0)
+    moved = {
+        key: float((value - before[key]).detach().abs().max())
+        for key, value in training.network.named_parameters()
+    }
+    assert 0.5e-3 < moved["backbone.features.0.0.weight"] < 2e-3
+    assert 1.5e-3 < moved["refiner.conv1.weight"] < 4e-3
 
 
 def test_rates_rise_shortly_and_anneal_to_zero_in_each_part() -> None:

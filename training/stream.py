@@ -1,0 +1,116 @@
+"""Whole frames for the last part, each made once and seen a few times before it makes room.
+
+Two in three are composites as `toolchain.frames` makes them, one has a figure and a room of the
+pool.  Which frames lie ready at a step depends on the step alone, so that a run that goes on
+sees the same ones.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.pool import ApplyResult
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toolchain.frames.generated import composite
+from training.batches import Batch, draw
+from training.pool import PROCESSES, Picture, Pool
+from training.randomness import Randomness
+
+WINDOW = 128  # frames that lie ready
+FIRST = 24  # of them before the first step; each step brings another
+FROM_POOL = 3  # every so many
+FIRST_SEED = 2_000_000  # of composites; those that are measured have seeds below
+AHEAD = 6  # frames that are being made
+MIRRORED = 0.5
+
+
+@dataclass(frozen=True)
+class Frames:
+    """uint8 as a camera gives it, RGB: `both` (src, bgr) B x 6 x H x W, `alpha` B x 1 x H x W,
+    `foreground` B x 3 x H x W.
+    """
+
+    both: Tensor
+    alpha: Tensor
+    foreground: Tensor
+
+
+class Stream:
+    """Frames of `size` (height, width) from step `step` on; it has workers, to be closed."""
+
+    def __init__(
+        self, seed: int, pool: Pool, size: tuple[int, int], step: int, device: str
+    ) -> None:
+        self._seed, self._pool, self._size, self._device = seed, pool, size, device
+        self._workers = get_context("spawn").Pool(PROCESSES)
+        self._next = max(0, _made(step) - WINDOW)
+        self._asked: deque[ApplyResult[Picture]] = deque()
+        self._unasked = self._next
+        self._window: deque[Tensor] = deque(maxlen=WINDOW)
+
+    def close(self) -> None:
+        """End the workers."""
+        self._workers.terminate()
+        self._workers.join()
+
+    def batch(self, step: int, count: int) -> Frames:
+        """`count` frames of those that lie ready at `step`, some mirrored."""
+        while self._next < _made(step):
+            self._window.append(self._frame(self._next))
+            self._next += 1
+        random = Randomness(self._seed, step, "cpu")
+        chosen = random.integers(len(self._window), count).tolist()
+        mirrored = (random.uniform(count) < MIRRORED).flatten().tolist()
+        frames = torch.stack([
+            self._window[index].flip(-1) if mirror else self._window[index]
+            for index, mirror in zip(chosen, mirrored, strict=True)
+        ]).to(self._device)  # fmt: skip
+        return Frames(frames[:, :6], frames[:, 6:7], frames[:, 7:])
+
+    def _frame(self, number: int) -> Tensor:
+        while self._unasked < number + AHEAD * FROM_POOL // (FROM_POOL - 1):
+            if not _from_pool(self._unasked):
+                asked = self._workers.apply_async(
+                    _composite, (self._seed, self._unasked, self._size)
+                )
+                self._asked.append(asked)
+            self._unasked += 1
+        if _from_pool(number):
+            random = Randomness(self._seed, FIRST_SEED + number, self._device)
+            return _bytes(draw(self._pool, random, 1, self._size, 1.0, 1.0))
+        return torch.from_numpy(self._asked.popleft().get())
+
+
+def held_out(count: int, size: tuple[int, int]) -> list[Frames]:
+    """Composites that no stream makes."""
+    frames = (torch.from_numpy(_composite(0, number, size))[None] for number in range(count))
+    return [Frames(frame[:, :6], frame[:, 6:7], frame[:, 7:]) for frame in frames]
+
+
+def _made(step: int) -> int:
+    return FIRST + step
+
+
+def _from_pool(number: int) -> bool:
+    return number % FROM_POOL == FROM_POOL - 1
+
+
+def _composite(seed: int, number: int, size: tuple[int, int]) -> Picture:
+    """src, bgr, alpha, foreground, 10 x H x W."""
+    frame = composite(seed * FIRST_SEED + number, size[1], size[0])
+    assert frame.alpha is not None
+    assert frame.foreground is not None
+    alpha = np.rint(frame.alpha * 255).astype(np.uint8)
+    foreground = np.rint(np.clip(frame.foreground, 0, 1) * 255).astype(np.uint8)
+    planes = [plane.transpose(2, 0, 1) for plane in (frame.src, frame.bgr, foreground)]
+    return np.concatenate([*planes[:2], alpha[None], planes[2]])
+
+
+def _bytes(batch: Batch) -> Tensor:
+    frame = torch.cat([batch.src, batch.bgr, batch.alpha, batch.foreground], 1)[0]
+    return (frame * 255).round().to(torch.uint8).cpu()
