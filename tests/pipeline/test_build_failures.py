@@ -1,0 +1,188 @@
+"""Builds that can't be, or that fail: what is told, and what is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import openvino
+import pytest
+
+from tests.support.building import (
+    NAME,
+    PROMISED,
+    asked,
+    contents,
+    foreseen_build,
+    ran,
+)
+from toolchain.cli.matting import main
+from toolchain.errors import (
+    CatalogError,
+    CheckpointError,
+    ReportError,
+    ToolchainError,
+    ValidationError,
+)
+from toolchain.pipeline.build import build, foresee
+from toolchain.pipeline.request import BuildRequest
+from toolchain.pipeline.weights import choose
+from toolchain.progress import Silence
+
+
+def test_a_stage_alone_says_what_it_lacks(config: Path, tmp_path: Path, copy: BuildRequest) -> None:
+    """Foreseen and run alike name the missing file, and leave no folder behind."""
+    for request in (
+        asked(config, tmp_path / "none", stages=("export",)),
+        replace(copy, stages=("convert",)),
+    ):
+        request.layout.onnx.unlink(missing_ok=True)
+        with pytest.raises(ToolchainError, match="is not there") as foreseen:
+            foresee(request)
+        with pytest.raises(ToolchainError) as real:
+            build(request)
+        assert real.value.message == foreseen.value.message
+    assert not (tmp_path / "none" / "public" / NAME / f"{NAME}.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "wrong"),
+    [("--scale=255", "--scale=none"), ("--refine-mode=sampling", "--refine-mode=magic")],
+)
+def test_arguments_that_can_not_be_used_end_it_before_anything_is_fetched(
+    argument: str, wrong: str, config: Path, tmp_path: Path
+) -> None:
+    """A mistake that a late stage would meet is told at once, with its place."""
+    bad = tmp_path / "model.yml"
+    bad.write_text(config.read_text().replace(argument, wrong))
+    request = asked(bad, tmp_path / "out")
+    for start in (foresee, build):
+        with pytest.raises(CatalogError, match=rf"{re.escape(str(bad))}:\d+:\d+: .*_args"):
+            start(request)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_validation_says_fail_until_it_passes(
+    copy: BuildRequest, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 1 and a verdict of fail, which is never taken for done; fair limits make it pass."""
+    strict = tmp_path / "model.yml"
+    strict.write_text(config.read_text().replace("pha_max_abs: 2e-05", "pha_max_abs: 0"))
+    arguments = ["build", "-o", str(copy.output), "--frames", "1", "-q", "--config"]
+    verdict = copy.layout.validation
+    assert main([*arguments, str(strict)]) == 1
+    said = capsys.readouterr().err
+    assert "pha_max_abs is" in said
+    assert "report.html shows what differs" in said
+    assert json.loads(verdict.read_text())["verdict"] == "fail"
+    written = verdict.read_bytes()
+    assert main([*arguments, str(strict), "--dry-run"]) == 0
+    assert "would run  validate" in capsys.readouterr().out
+    assert verdict.read_bytes() == written
+    report = copy.layout.report
+    assert report.is_file()
+    assert copy.layout.report_text.read_text().startswith(f"# \u274c FAIL: {NAME}")
+    assert main([*arguments, str(config)]) == 0
+    assert json.loads(verdict.read_text())["verdict"] == "pass"
+    assert copy.layout.report_text.read_text().startswith(f"# \u2705 PASS: {NAME}")
+
+
+def test_a_pass_does_not_outlive_the_files_it_speaks_of(copy: BuildRequest) -> None:
+    """It and its report go when a file is made anew unvalidated, or can't even be compared."""
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})
+    model = core.read_model(copy.layout.ir("FP32"))
+    model.outputs[0].get_tensor().set_names({"alpha"})
+    openvino.save_model(model, copy.layout.ir("FP32"), compress_to_fp16=False)
+    verdict = copy.layout.validation.read_bytes()
+    with pytest.raises(ValidationError, match="alpha"):
+        build(replace(copy, stages=("validate",)))
+    assert not any(path.exists() for path in copy.layout.verdicts)
+    copy.layout.validation.write_bytes(verdict)
+    result = build(replace(copy, stages=("convert",)))
+    assert ran(result) == ["convert-FP32"]
+    assert not any(path.exists() for path in copy.layout.verdicts)
+
+
+def test_a_fail_is_a_fail_where_no_report_can_be_made(
+    copy: BuildRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes wrong with the report is said, and does not hide the verdict."""
+
+    def unable(*_: object) -> None:
+        raise ReportError("no paper")
+
+    monkeypatch.setattr("toolchain.pipeline.report.report", unable)
+    first, *others = copy.model.tolerances
+    limits = replace(first.limits, pha_max_abs=0.0)
+    model = replace(copy.model, tolerances=(replace(first, limits=limits), *others))
+    notes = Notes()
+    with pytest.raises(ValidationError, match="pha_max_abs is"):
+        build(replace(copy, model=model), notes)
+    assert notes.said[-1] == "No report could be made: no paper"
+
+
+class Notes(Silence):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_report_alone_is_of_what_was_validated(copy: BuildRequest) -> None:
+    """It needs no other stage, takes the precisions of the verdict, and changes with its records.
+
+    After a build it is up to date.
+    """
+    alone = replace(copy, stages=("report",), precisions=("FP32",), composites=1)
+    assert not foreseen_build(alone).anything_ran
+    record = json.dumps({"schema": 1, "rows": [{"model": "FP16", "median_ms": 84.25}]})
+    copy.layout.latency.write_text(record)
+    result = foreseen_build(alone)
+    assert ran(result) == ["report"]
+    assert result.verdict is not None
+    assert "84.2" in copy.layout.report_text.read_text()
+    assert ran(foreseen_build(replace(copy, composites=1))) == []
+    copy.layout.validation.unlink()
+    with pytest.raises(ToolchainError, match=r"validation\.json: is not there, and report needs"):
+        build(alone)
+
+
+def test_a_bad_checkpoint_leaves_what_was_there(copy: BuildRequest, tmp_path: Path) -> None:
+    """A file that is none of this network is refused before anything is replaced."""
+    before = contents(copy.layout.folder, PROMISED)
+    bad = tmp_path / "bad.pth"
+    bad.write_bytes(b"not a checkpoint at all")
+    source = replace(copy.model.files[0].sources[0], path=bad)  # type: ignore[call-arg, arg-type]
+    file = replace(copy.model.files[0], sources=(source,))
+    model = replace(copy.model, files=(file,))
+    weights = choose(model, "upstream", copy.output)
+    copy.checkpoint.rename(tmp_path / "kept.pth")
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        build(replace(copy, model=model, weights=weights, accept=file.name))
+    (tmp_path / "kept.pth").rename(copy.checkpoint)
+    assert contents(copy.layout.folder, PROMISED) == before
+    assert not foreseen_build(copy).anything_ran
+
+
+def test_a_bad_checkpoint_of_one_s_own_does_not_take_a_good_one_s_place(
+    copy: BuildRequest, tmp_path: Path
+) -> None:
+    """A path is held against the network before it is copied; the error names that path."""
+    own = tmp_path / "own.pth"
+    shutil.copy(copy.checkpoint, own)
+    request = replace(copy, stages=("download",))
+    mine = replace(request, weights=choose(copy.model, str(own), copy.output))
+    assert ran(build(mine)) == ["download"]
+    good = mine.checkpoint.read_bytes()
+    own.write_bytes(b"spoilt")
+    with pytest.raises(CheckpointError) as error:
+        build(replace(request, weights=choose(copy.model, str(own), copy.output)))
+    assert str(own) in error.value.message
+    assert mine.checkpoint.read_bytes() == good
