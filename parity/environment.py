@@ -17,6 +17,7 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 TELEMETRY = "openvino-telemetry"  # its tools go without it where it can't be imported
 OLD = ("openvino==2024.6.0", "numpy<2.2")  # what that OpenVINO asks for
+REPLACED = ("openvino", "numpy")
 AT_ONCE = 4  # runs that nobody times; some of them only wait
 NOWHERE = "http://127.0.0.1:9"
 
@@ -124,7 +125,10 @@ def older_openvino(folder: Path) -> Path:
         _make(folder, ["--no-deps", *OLD])
         (place,) = folder.absolute().glob("**/site-packages")
         here = next(path for path in sys.path if path.endswith("site-packages"))
-        (place / "rest.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+        # One by one: OpenVINO would add a newer one's folder further down the path to its own.
+        for path in Path(here).iterdir():
+            if not path.name.startswith(REPLACED) and not (place / path.name).exists():
+                (place / path.name).symlink_to(path)
         (folder / ".ready").touch()
     return python_of(folder)
 

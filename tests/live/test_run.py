@@ -30,6 +30,7 @@ from tests.support.clips import (
 )
 from toolchain.errors import FrameError, ToolchainError, UsageError, WorkspaceError
 from toolchain.live.run import RunRequest, run
+from toolchain.live.sinks import is_folder
 
 COUNT = 20
 
@@ -264,6 +265,15 @@ def test_arguments_that_cannot_be_are_said_before_anything_runs(
     assert words in caught.value.message.replace(f"{tmp_path}/", "")
     assert caught.value.hint or "split" in words
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("mattes", True), ("version_1.2", True), ("2024.6.0-mattes", True), ("out.gif", False)],
+)
+def test_a_dot_in_a_name_makes_no_format(name: str, folder: bool, tmp_path: Path) -> None:
+    """Folders are often named by a version; what looks like a format is taken for one."""
+    assert is_folder(tmp_path / name) == folder
 
 
 def test_an_unreadable_frame_in_a_folder(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from toolchain.live.sources import Shot, Source
 from toolchain.runtimes.base import Pixels
 from toolchain.workspace.atomic import write_bytes
 
+FORMAT = re.compile(r"\.[a-z][a-z0-9]*", re.IGNORECASE)
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 CLEAR_VIDEOS = (".webm", ".mov", ".mkv")  # which hold an alpha channel in VP9 or ProRes
 PICTURES = (".png", ".webp", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
@@ -55,8 +57,8 @@ def holds_alpha(target: Path) -> bool:
 
 
 def is_folder(target: Path) -> bool:
-    """Whether `target` names a folder of pictures."""
-    return target.is_dir() or not target.suffix
+    """Whether `target` names a folder of pictures; what follows a dot may be a version's number."""
+    return target.is_dir() or not FORMAT.fullmatch(target.suffix)
 
 
 def check(target: Path, source: Source, *, transparent: bool, split: bool) -> None:
