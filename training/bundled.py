@@ -43,7 +43,7 @@ HELD_OUT_BATCHES = 6
 FORECAST = 4  # the decoder's channel that forecasts alpha's error
 # Added to the forecast in the end: the order in which patches are chosen stays, but where it was
 # cut off at 0 they would not be refined at all.
-RAISED = 0.01
+RAISED = 0.05
 
 
 @dataclass(frozen=True)
@@ -207,15 +207,17 @@ def _batch(pool: Pool, random: Randomness, part: Part, phase: Phase, zoom: float
     return draw(pool, random, phase.count, phase.size, zoom, pixel)
 
 
-def _batches(plan: Plan, part: Part, pool: Pool, step: int, done: int) -> Iterator[Batch | Frames]:
+def _batches(plan: Plan, number: int, pool: Pool, step: int, done: int) -> Iterator[Batch | Frames]:
     """Those of a part after its first `done`, at the recipe's step `step`."""
+    part = plan.recipe.parts[number]
     schedule = islice(part.schedule(), done, None)
     if part.learns != "both":
         for phase, zoom, _ in schedule:
             yield _batch(pool, Randomness(plan.seed, step, plan.device), part, phase, zoom)
             step += 1
         return
-    stream = Stream(plan.seed, pool, part.phases[0].size, done, plan.device)
+    earlier = sum(other.learns == "both" for other in plan.recipe.parts[:number])
+    stream = Stream(plan.seed + earlier, pool, part.phases[0].size, done, plan.device)
     with closing(stream):
         for phase, _, _ in schedule:
             yield stream.batch(done, phase.count)
@@ -235,7 +237,7 @@ def train(plan: Plan, talk: Listener) -> Training:
                 pool = _pool(plan, number, talk)
                 if not done:
                     training.begin()
-                batches = _batches(plan, part, pool, training.step, done)
+                batches = _batches(plan, number, pool, training.step, done)
                 schedule = islice(part.schedule(), done, None)
                 for (phase, zoom, rate), batch in zip(schedule, batches, strict=True):
                     training.learn(batch, rate, part, done)

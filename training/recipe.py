@@ -152,5 +152,14 @@ BUNDLED = Recipe(
             least_forecast=0.004,
             least_variance=LEAST_VARIANCE,
         ),
+        # Large shapes of one colour were still taken for veils at times.
+        Part(
+            (Phase(900, 4, (720, 1280), (1.0,)),),
+            Pictures(200, 100, (1280, 720), people=0.3, things=0.05, drawn=0.6),
+            learns="both",
+            peak_rate=3e-4,
+            least_forecast=0.004,
+            least_variance=LEAST_VARIANCE,
+        ),
     )
 )
