@@ -36,7 +36,7 @@ from training.steps import DOWNSAMPLED, base_loss, refiner_loss, whole_loss
 from training.stream import Frames, Stream, held_out
 
 TARGET = Path("toolchain/data/background-matting-mobilenetv2-bundled.safetensors")
-RECORD_EVERY = 200
+RECORD_EVERY = 400
 AVERAGED = 0.998  # weight of what is averaged so far, a step
 HELD_OUT_STEP = 10_000_000  # from here on the random numbers of the batches that are only measured
 HELD_OUT_BATCHES = 6
@@ -185,7 +185,7 @@ def _optimiser(network: MattingNetwork) -> torch.optim.Adam:
         {"params": [value for name, value in named if name.startswith("refiner.") == refiner]}
         for refiner in (False, True)
     ]
-    return torch.optim.Adam(groups, betas=(0.9, 0.99))
+    return torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
 
 
 def _start(network: MattingNetwork) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from multiprocessing.pool import ApplyResult
 
@@ -86,8 +87,9 @@ class Stream:
         return torch.from_numpy(self._asked.popleft().get())
 
 
+@cache
 def held_out(count: int, size: tuple[int, int]) -> list[Frames]:
-    """Composites that no stream makes."""
+    """Composites that no stream makes; kept for the next time."""
     frames = (torch.from_numpy(_composite(0, number, size))[None] for number in range(count))
     return [Frames(frame[:, :6], frame[:, 6:7], frame[:, 7:]) for frame in frames]
 
