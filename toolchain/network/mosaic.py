@@ -8,12 +8,14 @@ patches with their halo they would cost four fifths of that, and every window's 
 
 On the mosaic, conv3 and conv4 are computed at half size, four phases at once (the pixels of one
 2x2 block as channels): the nearest-neighbour enlargement between conv2 and conv3 then costs
-nothing, and 48 output channels fill vectors that 12 do not.  The sums are those of the published
-form, in another order.
+nothing, and 48 output channels fill vectors that 12 do not.  conv3's blocks begin one pixel
+before the patch, so that two taps each way are all that either convolution needs.  The sums are
+those of the published form, in another order.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -122,9 +124,9 @@ class MosaicRefiner(nn.Module):
         x = self.conv1(functional.pad(x, (HALF_HALO,) * 4)).relu()
         x = self.conv2(x).relu()
         row, column = self._tiled(at.row), self._tiled(at.column)
-        x = self.conv3_half(self._half_tiles(x, row, column))
-        x = (x + self.conv3_full(self._full_tiles(frames, row, column))).relu()
-        return self._merged(full, self.conv4(x), at)
+        x = self.conv3_half(_longer(self._half_tiles(x, row, column), 1))
+        x = (x + self.conv3_full(_longer(self._full_tiles(frames, row, column), 2))).relu()
+        return self._merged(full, self.conv4(_longer(x, 1)), at)
 
     def _tiled(self, position: Tensor) -> Tensor:
         """One position for each tile, rows x 1 x columns x 1; tiles without a patch repeat 0."""
@@ -132,13 +134,15 @@ class MosaicRefiner(nn.Module):
         return functional.pad(position, (0, spare)).reshape(self.rows, 1, self.columns, 1)
 
     def _half_tiles(self, x: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """Windows of conv2's output (one pixel wider than the half-size frame on each side)."""
-        channels, wide = x.shape[1], x.shape[3]
-        side = self.side[:HALF_SIDE]
-        down = 2 * row + side.reshape(1, -1, 1, 1)
-        across = 2 * column + side
-        pixels = x.permute(0, 2, 3, 1).reshape(-1, channels)
-        tiles = pixels.index_select(0, (down * wide + across).reshape(-1))
+        """Windows of conv2's output (one pixel wider than the half-size frame on each side).
+
+        Taken two pixels at a time, where they lie side by side.
+        """
+        channels, pairs = x.shape[1], x.shape[3] // 2
+        down = 2 * row + self.side[:HALF_SIDE].reshape(1, -1, 1, 1)
+        across = column + self.side[: HALF_SIDE // 2]
+        pixels = x.permute(0, 2, 3, 1).reshape(-1, 2 * channels)
+        tiles = pixels.index_select(0, (down * pairs + across).reshape(-1))
         shape = (1, self.rows * HALF_SIDE, self.columns * HALF_SIDE, channels)
         return tiles.reshape(shape).permute(0, 3, 1, 2)
 
@@ -156,11 +160,11 @@ class MosaicRefiner(nn.Module):
         return torch.cat(tiles, 1) * inside.reshape(shape)
 
     def _merged(self, full: Tensor, phases: Tensor, at: Chosen) -> Tensor:
-        """Write the middle of each tile, as rows of four pixels, over `full`."""
+        """Write the first 2x2 blocks of each tile, as rows of four pixels, over `full`."""
         channels = full.shape[1]
         tiles = phases.reshape(channels, 2, 2, self.rows, HALF_SIDE, self.columns, HALF_SIDE)
-        middle = tiles[:, :, :, :, 1:-1, :, 1:-1]  # channel, y, x phase, row, y, column, x
-        lines = middle.permute(0, 4, 1, 3, 5, 6, 2).reshape(channels, CELL, -1, CELL)
+        patch = tiles[:, :, :, :, : CELL // 2, :, : CELL // 2]  # channel, y, x phase, row, y, column, x
+        lines = patch.permute(0, 4, 1, 3, 5, 6, 2).reshape(channels, CELL, -1, CELL)
         lines = lines[:, :, : self.patches].reshape(-1, CELL)
         plane = torch.arange(channels, dtype=torch.int32).reshape(-1, 1, 1) * self.height
         down = plane + self.side[:CELL].reshape(1, -1, 1) + CELL * at.row
@@ -175,40 +179,44 @@ def _within(position: Tensor, size: int) -> Tensor:
     return ((position >= 0) & (position < size)).float()
 
 
+def _longer(x: Tensor, pixels: int) -> Tensor:
+    """Pixels added after the last, so that the last tile has as many results as the others."""
+    return functional.pad(x, (0, pixels, 0, pixels))
+
+
 def _in_phases(refiner: Refiner) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
     """conv3 and conv4 at half size; output channels are (channel, y phase, x phase).
 
-    Full-size pixel 2i + a, tap d of 0..2, is pixel 2i + a + d - 1: of half-size pixel
-    i + floor((a + d - 1) / 2) the phase (a + d - 1) mod 2.  conv3's enlarged inputs are the same
-    in all phases; its inputs at full size are read by one convolution of stride 2.
+    A patch has pixels 0..3, of half-size pixels 0 and 1.  Block b of conv3, phase a, is pixel
+    2b - 1 + a; its tap d of 0..2 reads pixel 2b - 2 + a + d, enlarged from half-size pixel
+    b - 1 + (a + d) // 2: of the tile, which begins at half-size pixel -1, pixel b or b + 1; at full
+    size, where it begins at pixel -2, pixel 2b + a + d.  Block m of conv4, phase a, is pixel
+    2m + a; its tap d reads pixel 2m + a + d - 1: block m + (a + d) // 2, phase (a + d) mod 2.
     """
     conv3, conv4 = refiner.conv3, refiner.conv4
     wide, features = conv4.in_channels, refiner.conv2.out_channels
     assert conv3.bias is not None
     assert conv4.bias is not None
-    half = torch.zeros(wide, 2, 2, features, 3, 3, dtype=torch.float64)
+    half = torch.zeros(wide, 2, 2, features, 2, 2, dtype=torch.float64)
     full = torch.zeros(wide, 2, 2, conv3.in_channels - features, 4, 4, dtype=torch.float64)
-    last = torch.zeros(conv4.out_channels, 2, 2, wide, 2, 2, 3, 3, dtype=torch.float64)
+    last = torch.zeros(conv4.out_channels, 2, 2, wide, 2, 2, 2, 2, dtype=torch.float64)
     weight3, weight4 = conv3.weight.double(), conv4.weight.double()
-    for y in range(2):
-        for x in range(2):
-            full[:, y, x, :, y : y + 3, x : x + 3] = weight3[:, features:]
-            for down in range(3):
-                for across in range(3):
-                    i, j = (y + down - 1) // 2 + 1, (x + across - 1) // 2 + 1
-                    half[:, y, x, :, i, j] += weight3[:, :features, down, across]
-                    phase = ((y + down - 1) % 2, (x + across - 1) % 2)
-                    last[:, y, x, :, phase[0], phase[1], i, j] += weight4[:, :, down, across]
+    for y, x, down, across in itertools.product(range(2), range(2), range(3), range(3)):
+        i, j = (y + down) // 2, (x + across) // 2
+        half[:, y, x, :, i, j] += weight3[:, :features, down, across]
+        full[:, y, x, :, y + down, x + across] = weight3[:, features:, down, across]
+        phase = (y + down) % 2, (x + across) % 2
+        last[:, y, x, :, phase[0], phase[1], i, j] = weight4[:, :, down, across]
     return (
-        _convolution(half.reshape(4 * wide, features, 3, 3), None),
+        _convolution(half.reshape(4 * wide, features, 2, 2), None),
         _convolution(full.reshape(4 * wide, -1, 4, 4), conv3.bias, stride=2),
-        _convolution(last.reshape(-1, 4 * wide, 3, 3), conv4.bias),
+        _convolution(last.reshape(-1, 4 * wide, 2, 2), conv4.bias),
     )
 
 
 def _convolution(weight: Tensor, bias: Tensor | None, stride: int = 1) -> nn.Conv2d:
     outputs, inputs, kernel, _ = weight.shape
-    made = nn.Conv2d(inputs, outputs, kernel, stride, padding=1, bias=bias is not None)
+    made = nn.Conv2d(inputs, outputs, kernel, stride, bias=bias is not None)
     made.weight = nn.Parameter(weight.float(), requires_grad=False)
     if bias is not None:
         made.bias = nn.Parameter(bias.repeat_interleave(4).float(), requires_grad=False)
