@@ -12,7 +12,25 @@ CHANNELS = (256, 128, 64, 48)
 SHORTCUTS = (32, 24, 16, 6)
 
 
-class Decoder(nn.Module):
+class _Steps(nn.Module):
+    """All but the last convolution."""
+
+    conv1: nn.Module
+    bn1: nn.Module
+    conv2: nn.Module
+    bn2: nn.Module
+    conv3: nn.Module
+    bn3: nn.Module
+    relu: nn.Module
+
+    def _before_last(self, x: Tensor, shortcuts: Features) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(_join(x, shortcuts.x8))))
+        x = self.relu(self.bn2(self.conv2(_join(x, shortcuts.x4))))
+        x = self.relu(self.bn3(self.conv3(_join(x, shortcuts.x2))))
+        return _join(x, shortcuts.x1)
+
+
+class Decoder(_Steps):
     """ASPP output and shortcuts -> B x `outputs` x H x W, nothing after the last convolution."""
 
     def __init__(self, outputs: int) -> None:
@@ -29,13 +47,45 @@ class Decoder(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor, shortcuts: Features) -> Tensor:
-        x = self.relu(self.bn1(self.conv1(_join(x, shortcuts.x8))))
-        x = self.relu(self.bn2(self.conv2(_join(x, shortcuts.x4))))
-        x = self.relu(self.bn3(self.conv3(_join(x, shortcuts.x2))))
-        y: Tensor = self.conv4(_join(x, shortcuts.x1))
+        y: Tensor = self.conv4(self._before_last(x, shortcuts))
         return y
+
+
+class PartedDecoder(_Steps):
+    """`decoder`'s layers, the last one as two: its first `first` outputs and the others.
+
+    Where a graph parts what one convolution gave, runtimes copy it, and change its layout.
+    """
+
+    def __init__(self, decoder: Decoder, first: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = decoder.conv1, decoder.bn1
+        self.conv2, self.bn2 = decoder.conv2, decoder.bn2
+        self.conv3, self.bn3 = decoder.conv3, decoder.bn3
+        self.relu = decoder.relu
+        self.conv4 = nn.ModuleDict(
+            {
+                "first": _some(decoder.conv4, slice(first)),
+                "others": _some(decoder.conv4, slice(first, None)),
+            }
+        )
+
+    def forward(self, x: Tensor, shortcuts: Features) -> tuple[Tensor, Tensor]:
+        """The first outputs and the others, nothing after the convolutions."""
+        joined = self._before_last(x, shortcuts)
+        return self.conv4["first"](joined), self.conv4["others"](joined)
 
 
 def _join(x: Tensor, shortcut: Tensor) -> Tensor:
     size = (shortcut.shape[2], shortcut.shape[3])
     return torch.cat([bilinear(x, size), shortcut], dim=1)
+
+
+def _some(whole: nn.Conv2d, outputs: slice) -> nn.Conv2d:
+    """The convolution that gives only these `outputs` of `whole`."""
+    assert whole.bias is not None
+    weight, bias = whole.weight.detach()[outputs], whole.bias.detach()[outputs]
+    made = nn.Conv2d(whole.in_channels, len(weight), 3, padding=1)
+    made.weight = nn.Parameter(weight.clone(), requires_grad=False)
+    made.bias = nn.Parameter(bias.clone(), requires_grad=False)
+    return made

@@ -6,6 +6,7 @@ compute several times faster: a resize of few channels is bound by layout change
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -18,22 +19,31 @@ BLOCK = 16  # columns that one row of the horizontal product enlarges
 
 
 class Shrink(nn.Module):
-    """B x `channels` x H x W -> H / `factor` x W / `factor`, `factor` even: the mean of the four
-    pixels around each centre, by one strided convolution."""
+    """1 x C x H x `width` -> 1 x C x H / `factor` x `width` / `factor`, `factor` even.
+
+    The mean of the four pixels around each centre, by a strided convolution over blocks of a
+    row's pixels: so planes are read as they lie, and channels never meet.
+    """
 
     weight: Tensor
 
-    def __init__(self, channels: int, factor: int) -> None:
+    def __init__(self, factor: int, width: int) -> None:
         super().__init__()
         self.factor = factor
-        middle = slice(factor // 2 - 1, factor // 2 + 1)
-        weight = torch.zeros(channels, channels, factor, factor)
-        for channel in range(channels):
-            weight[channel, channel, middle, middle] = 0.25
+        made = math.gcd(width // factor, max(1, 2 * BLOCK // factor))  # pixels of one block
+        weight = torch.zeros(made, factor * made, factor, 1)
+        middle = (factor // 2 - 1, factor // 2)
+        for pixel, y, x in itertools.product(range(made), middle, middle):
+            weight[pixel, factor * pixel + x, y] = 0.25
         self.register_buffer("weight", weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.conv2d(x, self.weight, stride=self.factor)
+        _, channels, height, width = x.shape
+        block = self.weight.shape[1]
+        blocks = x.reshape(channels, height, width // block, block).permute(0, 3, 1, 2)
+        made = functional.conv2d(blocks, self.weight, stride=(self.factor, 1))
+        shape = (1, channels, height // self.factor, width // self.factor)
+        return made.permute(0, 2, 3, 1).reshape(shape)
 
 
 class Enlarge(nn.Module):

@@ -14,6 +14,7 @@ from toolchain.network.decoder import Decoder
 from toolchain.network.refiner import CELL, Refiner, Selection
 from toolchain.network.resize import bilinear
 
+SEEN = 1 + 3 + 1  # pha, fgr residual, err
 HIDDEN = 32
 
 
@@ -42,26 +43,17 @@ class Base(NamedTuple):
     hid: Tensor  # B x 32, >= 0
 
 
-class BaseNetwork(nn.Module):
-    """Backbone, ASPP and decoder: what works on the downsampled frame."""
-
-    def __init__(self, backbone: MobileNetV2Encoder, aspp: ASPP, decoder: Decoder) -> None:
-        super().__init__()
-        self.backbone, self.aspp, self.decoder = backbone, aspp, decoder
-
-    def base(self, src_bgr_sm: Tensor) -> Base:
-        """The base network on both frames, B x 6 x h x w, RGB 0..1."""
-        features = self.backbone(src_bgr_sm)
-        y = self.decoder(self.aspp(features.x16), features)
-        return Base(
-            pha=y[:, :1].clamp(0.0, 1.0),
-            fgr=y[:, 1:4],
-            err=y[:, 4:5].clamp(0.0, 1.0),
-            hid=y[:, 5:].relu(),
-        )
+def base(seen: Tensor, hidden: Tensor) -> Base:
+    """From what the decoder gives: its first `SEEN` outputs, and the others."""
+    return Base(
+        pha=seen[:, :1].clamp(0.0, 1.0),
+        fgr=seen[:, 1:4],
+        err=seen[:, 4:5].clamp(0.0, 1.0),
+        hid=hidden.relu(),
+    )
 
 
-class MattingNetwork(BaseNetwork):
+class MattingNetwork(nn.Module):
     """BackgroundMattingV2 with a MobileNetV2 backbone ("MattingRefine"), 382 state-dict entries.
 
     `backbone_scale`: size of the base network's input relative to the frame, 0 < scale <= 1.
@@ -76,11 +68,19 @@ class MattingNetwork(BaseNetwork):
         *,
         static: bool = False,
     ) -> None:
-        super().__init__(MobileNetV2Encoder(), ASPP(), Decoder(1 + 3 + 1 + HIDDEN))
+        super().__init__()
+        self.backbone, self.aspp = MobileNetV2Encoder(), ASPP()
+        self.decoder = Decoder(SEEN + HIDDEN)
         self.backbone_scale = backbone_scale
         self.selection = selection or Selection()
         self.static = static
         self.refiner = Refiner(HIDDEN)
+
+    def base(self, src_bgr_sm: Tensor) -> Base:
+        """The base network on both frames, B x 6 x h x w, RGB 0..1."""
+        features = self.backbone(src_bgr_sm)
+        y = self.decoder(self.aspp(features.x16), features)
+        return base(y[:, :SEEN], y[:, SEEN:])
 
     def forward(self, src: Tensor, bgr: Tensor) -> Outputs:
         """`src`, `bgr`: B x 3 x H x W, float32, RGB 0..1, H and W divisible by 4."""

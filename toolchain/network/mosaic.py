@@ -9,8 +9,9 @@ patches with their halo they would cost four fifths of that, and every window's 
 On the mosaic, conv3 and conv4 are computed at half size, four phases at once (the pixels of one
 2x2 block as channels): the nearest-neighbour enlargement between conv2 and conv3 then costs
 nothing, and 48 output channels fill vectors that 12 do not.  conv3's blocks begin one pixel
-before the patch, so that two taps each way are all that either convolution needs.  The sums are
-those of the published form, in another order.
+before the patch, so that two taps each way are all that either convolution needs.  conv1 sees what
+the base network tells it before it is enlarged, where that is by two.  The sums are those of the
+published form, in another order.
 """
 
 from __future__ import annotations
@@ -23,18 +24,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from toolchain.network.enlarged import EnlargedConvolution
 from toolchain.network.fixed import Enlarge, Shrink
-from toolchain.network.matting import BaseNetwork, MattingNetwork, Outputs, outputs
+from toolchain.network.decoder import PartedDecoder
+from toolchain.network.matting import SEEN, Base, MattingNetwork, Outputs, base, outputs
 from toolchain.network.refiner import CELL, FULL_HALO, HALF_HALO, Refiner
 from toolchain.network.resize import bilinear
 
 HALF_SIDE = CELL // 2 + 2  # half-size pixels of a tile: what conv3 and conv4 see of conv2's output
 FULL_SIDE = 2 * HALF_SIDE  # full-size pixels of a tile
+FRAMES = 6  # channels of both frames
 WORTH_IT = 4  # at least so many cells for each patch, or the mosaic is no smaller than the frame
 
 
 class Chosen(NamedTuple):
-    """`row`, `column` of each patch's cell, int32, k; `valid`: 1 where err > 0, float32, k."""
+    """`row`, `column` of each patch's cell, int32, k; `valid`: 1 where err > 0, float32, k.
+
+    What is not valid stands for the first one again.
+    """
 
     row: Tensor
     column: Tensor
@@ -48,36 +55,39 @@ def worth_it(network: MattingNetwork, width: int, height: int) -> bool:
     return selection.mode == "sampling" and WORTH_IT * selection.pixels // CELL**2 <= cells
 
 
-class MosaicMatting(BaseNetwork):
+class MosaicMatting(nn.Module):
     """`network` (BatchNorm folded) for frames of one size; outputs as `MattingNetwork` gives."""
 
     def __init__(self, network: MattingNetwork, width: int, height: int) -> None:
-        super().__init__(network.backbone, network.aspp, network.decoder)
+        super().__init__()
+        self.backbone, self.aspp = network.backbone, network.aspp
+        self.decoder = PartedDecoder(network.decoder, SEEN)
         self.size = (height, width)
         scale = network.backbone_scale
         self.small = (int(height * scale), int(width * scale))
         self.patches = network.selection.pixels // CELL**2
-        self.refiner = MosaicRefiner(network.refiner, self.patches, width, height)
+        self.refiner = MosaicRefiner(network.refiner, self.patches, width, height, self.small)
         factor = round(1 / scale)
-        self.whole = (factor * self.small[0], factor * self.small[1]) == self.size
-        self.halved = Shrink(3, 2)
-        if self.whole and factor % 2 == 0:
-            self.shrunk: nn.Module | None = Shrink(3, factor)
-        else:
-            self.shrunk = None
-        self.enlarged = Enlarge(*self.small, factor) if self.whole else None
+        whole = (factor * self.small[0], factor * self.small[1]) == self.size
+        self.halved = Shrink(2, width)
+        self.shrunk = Shrink(factor, width) if whole and factor % 2 == 0 else None
+        self.enlarged = Enlarge(*self.small, factor) if whole else None
 
     def forward(self, src: Tensor, bgr: Tensor) -> Outputs:
         """`src`, `bgr`: 1 x 3 x H x W, float32, RGB 0..1."""
         frames = (src, bgr)
         small = torch.cat([self._shrunk(frame) for frame in frames], 1)
         half = torch.cat([self.halved(frame) for frame in frames], 1)
-        base = self.base(small)
-        coarse = torch.cat([base.pha, base.fgr], 1)
-        chosen, ref = self._choose(base.err)
+        told = self._base(small)
+        coarse = torch.cat([told.pha, told.fgr], 1)
+        chosen, ref = self._choose(told.err)
         full = self.enlarged(coarse) if self.enlarged is not None else bilinear(coarse, self.size)
-        out = self.refiner(frames, half, torch.cat([base.hid, coarse], 1), full, chosen)
-        return outputs(src, small, base, ref, out, out)
+        out = self.refiner(frames, half, torch.cat([told.hid, coarse], 1), full, chosen)
+        return outputs(src, small, told, ref, out, out)
+
+    def _base(self, src_bgr_sm: Tensor) -> Base:
+        features = self.backbone(src_bgr_sm)
+        return base(*self.decoder(self.aspp(features.x16), features))
 
     def _shrunk(self, frame: Tensor) -> Tensor:
         return self.shrunk(frame) if self.shrunk is not None else bilinear(frame, self.small)
@@ -91,9 +101,10 @@ class MosaicMatting(BaseNetwork):
         ref = torch.zeros_like(flat).scatter(0, best.indices, positive)
         ref = ref.reshape(1, 1, rows, columns)
         cell = best.indices.to(torch.int32)
-        row = torch.div(cell, columns, rounding_mode="floor")
         # Read back from the map, so that the map is a part of every graph and can be looked at.
         valid = ref.reshape(-1).index_select(0, cell)
+        cell = torch.where(valid > 0, cell, cell[:1])
+        row = torch.div(cell, columns, rounding_mode="floor")
         return Chosen(row, cell - row * columns, valid), ref
 
 
@@ -102,12 +113,16 @@ class MosaicRefiner(nn.Module):
 
     side: Tensor
 
-    def __init__(self, refiner: Refiner, patches: int, width: int, height: int) -> None:
+    def __init__(
+        self, refiner: Refiner, patches: int, width: int, height: int, small: tuple[int, int]
+    ) -> None:
         super().__init__()
         self.width, self.height, self.patches = width, height, patches
         self.columns = max(1, math.isqrt(2 * patches))
         self.rows = -(-patches // self.columns)
-        self.conv1, self.conv2 = refiner.conv1, refiner.conv2
+        twice = (2 * small[0], 2 * small[1]) == (height // 2, width // 2)
+        self.conv1 = _Apart(refiner.conv1, *small) if twice else _Joined(refiner.conv1)
+        self.conv2 = refiner.conv2
         self.conv3_half, self.conv3_full, self.conv4 = _in_phases(refiner)
         self.register_buffer("side", torch.arange(FULL_SIDE, dtype=torch.int32))
 
@@ -119,9 +134,7 @@ class MosaicRefiner(nn.Module):
         `half`: both frames at half size, 1 x 6; `hidden`: hid, pha, fgr residual of the base
         network, 1 x 36 x h x w; `full`: pha, fgr residual, 1 x 4 x H x W, where nothing is refined.
         """
-        size = (half.shape[2], half.shape[3])
-        x = torch.cat([bilinear(hidden, size), half], 1)
-        x = self.conv1(functional.pad(x, (HALF_HALO,) * 4)).relu()
+        x = self.conv1(hidden, half).relu()
         x = self.conv2(x).relu()
         row, column = self._tiled(at.row), self._tiled(at.column)
         x = self.conv3_half(_longer(self._half_tiles(x, row, column), 1))
@@ -170,9 +183,50 @@ class MosaicRefiner(nn.Module):
         down = plane + self.side[:CELL].reshape(1, -1, 1) + CELL * at.row
         where = (down * (self.width // CELL) + at.column).reshape(-1)
         target = full.reshape(-1, CELL)
-        refined = at.valid.expand(channels, CELL, -1).reshape(-1, 1) > 0
-        lines = torch.where(refined, lines, target.index_select(0, where))
-        return target.index_copy(0, where.long(), lines).reshape(full.shape)
+        return target.index_copy(0, where.long(), self._or_first(lines, target, where, at.valid)).reshape(full.shape)
+
+    def _or_first(self, lines: Tensor, target: Tensor, where: Tensor, valid: Tensor) -> Tensor:
+        """`lines`, those of patches that are not valid as those of the first patch.
+
+        Which they stand for; if not even that one is valid, then as they are in `target`.  Reading
+        the lines there for all patches would take as long as a large convolution.
+        """
+        lines = lines.reshape(-1, self.patches, CELL)
+        there = target.index_select(0, where.reshape(-1, self.patches)[:, 0]).unsqueeze(1)
+        valid = valid.reshape(1, -1, 1) > 0
+        first = torch.where(valid[:, :1], lines[:, :1], there)
+        return torch.where(valid, lines, first).reshape(-1, CELL)
+
+
+class _Joined(nn.Module):
+    """conv1 on what the base network tells, enlarged, beside both frames at half size."""
+
+    def __init__(self, conv1: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv1
+
+    def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
+        x = torch.cat([bilinear(hidden, (half.shape[2], half.shape[3])), half], 1)
+        y: Tensor = self.conv(functional.pad(x, (HALF_HALO,) * 4))
+        return y
+
+
+class _Apart(nn.Module):
+    """The same for hidden of a quarter of the frame's size, and the frames, one by one."""
+
+    def __init__(self, conv1: nn.Conv2d, height: int, width: int) -> None:
+        super().__init__()
+        features = conv1.out_channels
+        assert conv1.bias is not None
+        weight = conv1.weight.detach()
+        self.hidden = EnlargedConvolution(weight[:, :-FRAMES], height, width)
+        self.frames = nn.Conv2d(FRAMES, features, 3, padding=HALF_HALO)
+        self.frames.weight = nn.Parameter(weight[:, -FRAMES:].clone(), requires_grad=False)
+        self.frames.bias = nn.Parameter(conv1.bias.detach(), requires_grad=False)
+
+    def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
+        y: Tensor = self.frames(half) + self.hidden(hidden)
+        return y
 
 
 def _within(position: Tensor, size: int) -> Tensor:

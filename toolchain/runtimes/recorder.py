@@ -20,8 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from toolchain.catalog.arguments import ExportSettings
 from toolchain.measures.matching import Step
 from toolchain.network.checkpoint import load_network
+from toolchain.network.decoder import PartedDecoder
 from toolchain.network.folding import fold
-from toolchain.network.matting import MattingNetwork
+from toolchain.network.matting import SEEN, MattingNetwork
 from toolchain.network.mosaic import MosaicMatting, worth_it
 from toolchain.network.refiner import Selection
 from toolchain.runtimes.base import Pixels, planes
@@ -118,7 +119,8 @@ def _as_exported(checkpoint: Path, settings: ExportSettings) -> nn.Module:
     if not worth_it(network, settings.width, settings.height):
         return network
     mosaic = MosaicMatting(fold(load()), settings.width, settings.height)
-    mosaic.backbone, mosaic.aspp, mosaic.decoder = network.backbone, network.aspp, network.decoder
+    mosaic.backbone, mosaic.aspp = network.backbone, network.aspp
+    mosaic.decoder = PartedDecoder(network.decoder, SEEN)
     return mosaic.eval()
 
 
