@@ -104,10 +104,15 @@ class MattingNetwork(nn.Module):
 def outputs(
     src: Tensor, src_bgr_sm: Tensor, base: Base, ref: Tensor, out: Tensor, refined: Tensor
 ) -> Outputs:
-    """All results; `out`: pha and fgr residual, B x 4 x H x W, of the whole frame."""
+    """All results; `out`: pha and fgr residual, B x 4 x H x W, of the whole frame.
+
+    Colour by colour, so that a graph that takes BGR reads its frame where it lies.
+    """
+    pha, *residual = out.split(1, dim=1)
+    colours = zip(residual, src.split(1, dim=1), strict=True)
     return Outputs(
-        pha=out[:, :1].clamp(0.0, 1.0),
-        fgr=(out[:, 1:] + src).clamp(0.0, 1.0),
+        pha=pha.clamp(0.0, 1.0),
+        fgr=torch.cat([(one + other).clamp(0.0, 1.0) for one, other in colours], dim=1),
         pha_sm=base.pha,
         fgr_sm=(base.fgr + src_bgr_sm[:, :3]).clamp(0.0, 1.0),
         err_sm=base.err,

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from toolchain.catalog.arguments import ConversionSettings
 from toolchain.errors import ConversionError, ToolchainError
 from toolchain.stages.convert.graph import with_outputs, with_preprocessing
+from toolchain.stages.convert.sinking import sink_preprocessing
 from toolchain.workspace.atomic import os_errors, publish_pair
 
 Precision = Literal["FP32", "FP16"]
@@ -87,6 +88,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
         settings, pixels = request.settings, request.input_format == "u8-nhwc"
         model = with_outputs(model, settings, request.onnx, made_by)
         model = with_preprocessing(model, settings, request.onnx, pixels=pixels)
+        sink_preprocessing(model)
         promised = [port.get_names() for port in model.outputs]
     except RuntimeError as error:
         raise ConversionError(
