@@ -37,6 +37,8 @@ class EnlargedConvolution(nn.Module):
     O x I x 3 x 3.
     """
 
+    first_last_row: Tensor
+    first_last_column: Tensor
     at_ends: Tensor
     at_sides: Tensor
 
@@ -48,6 +50,8 @@ class EnlargedConvolution(nn.Module):
         self.even, self.odd = (_phases(exact, phase) for phase in range(2))
         self.ends = _convolution(_border(exact), (0, MARGIN + 1))
         self.sides = _convolution(_border(exact.transpose(2, 3)).transpose(2, 3), (1, 0))
+        self.register_buffer("first_last_row", torch.tensor([0, height - 1]))
+        self.register_buffer("first_last_column", torch.tensor([0, width - 1]))
         # Results lie in pairs of columns, `width` + 2 in a row.
         pairs = torch.arange(width + MARGIN)
         rows = torch.arange(2 * (height + MARGIN))
@@ -70,16 +74,16 @@ class EnlargedConvolution(nn.Module):
 
     def _along_ends(self, x: Tensor) -> Tensor:
         """What the first and the last row add: lines x pairs of columns, features of a pair."""
-        height, width = self.size
-        ends = torch.cat([x[:, :, :1], x[:, :, height - 1 :]], 2)
+        _, width = self.size
+        ends = x.index_select(2, self.first_last_row)
         lines = self.ends(bilinear(ends, (2, 2 * width)))
         lines = lines.reshape(2 * LINES, self.features, width + MARGIN, 2)
         return lines.permute(0, 2, 3, 1).reshape(-1, 2 * self.features)
 
     def _along_sides(self, x: Tensor) -> Tensor:
         """What the first and the last column add: rows x pairs of columns, features of a pair."""
-        height, width = self.size
-        sides = torch.cat([x[:, :, :, :1], x[:, :, :, width - 1 :]], 3)
+        height, _ = self.size
+        sides = x.index_select(3, self.first_last_column)
         rows = 2 * (height + MARGIN)
         lines = self.sides(bilinear(functional.pad(sides, (0, 0, 1, 1)), (rows, 2)))
         lines = lines.reshape(LINES, 2 * self.features, rows)

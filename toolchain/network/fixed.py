@@ -49,40 +49,40 @@ class Shrink(nn.Module):
 class Enlarge(nn.Module):
     """1 x C x `height` x `width` -> `factor` times the size: one product down, one across.
 
-    Blocks of rows, then of columns, with one neighbour on each side, times one small matrix.
+    Blocks of rows, and of columns, with one neighbour on each side, times one small matrix.
     """
 
     down: Tensor
     across: Tensor
+    rows: Tensor
+    columns: Tensor
 
     def __init__(self, height: int, width: int, factor: int) -> None:
         super().__init__()
         self.factor = factor
-        self.register_buffer("down", _enlarging(math.gcd(height, BLOCK), factor).T.contiguous())
-        self.register_buffer("across", _enlarging(math.gcd(width, BLOCK), factor))
+        tall, wide = math.gcd(height, BLOCK), math.gcd(width, BLOCK)
+        self.register_buffer("down", _enlarging(tall, factor).T.contiguous())
+        self.register_buffer("across", _enlarging(wide, factor))
+        self.register_buffer("rows", _with_neighbours(height, tall))
+        self.register_buffer("columns", _with_neighbours(width, wide))
 
     def forward(self, x: Tensor) -> Tensor:
         _, channels, height, width = x.shape
-        rows = _with_neighbours(x[0], 1, self.down.shape[1] - 2)
-        tall = torch.matmul(self.down, rows).reshape(channels, height * self.factor, width)
-        columns = _with_neighbours(tall, 2, self.across.shape[0] - 2)
-        wide = torch.matmul(columns, self.across)
+        blocks = x[0].index_select(2, self.columns).index_select(1, self.rows)
+        blocks = blocks.reshape(channels, -1, self.down.shape[1], len(self.columns))
+        tall = torch.matmul(self.down, blocks)
+        tall = tall.reshape(channels, height * self.factor, -1, self.across.shape[0])
+        wide = torch.matmul(tall, self.across)
         return wide.reshape(1, channels, height * self.factor, width * self.factor)
 
 
-def _with_neighbours(x: Tensor, axis: int, block: int) -> Tensor:
-    """Split `axis` of a C x H x W tensor into blocks, each with the pixel before and after it.
+def _with_neighbours(size: int, block: int) -> Tensor:
+    """The pixels of each block of a line, the one before and the one after it.
 
     Beyond the border the edge pixel is repeated, as half-pixel centres have it.
     """
-    size = x.shape[axis]
-    blocks = x.reshape(*x.shape[:axis], size // block, block, *x.shape[axis + 1 :])
-    first, last = x.narrow(axis, 0, 1), x.narrow(axis, size - 1, 1)
-    ends = blocks.select(axis + 1, block - 1).narrow(axis, 0, size // block - 1)
-    starts = blocks.select(axis + 1, 0).narrow(axis, 1, size // block - 1)
-    before = torch.cat([first, ends], axis).unsqueeze(axis + 1)
-    after = torch.cat([starts, last], axis).unsqueeze(axis + 1)
-    return torch.cat([before, blocks, after], axis + 1)
+    around = torch.arange(-1, block + 1)
+    return (torch.arange(0, size, block).reshape(-1, 1) + around).clamp(0, size - 1).reshape(-1)
 
 
 def _enlarging(block: int, factor: int) -> Tensor:

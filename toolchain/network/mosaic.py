@@ -163,14 +163,14 @@ class MosaicRefiner(nn.Module):
         """Windows of both frames, zero beyond the border."""
         down = CELL * row + (self.side - FULL_HALO).reshape(1, -1, 1, 1)
         across = CELL * column + (self.side - FULL_HALO)
-        inside = _within(down, self.height) * _within(across, self.width)
-        at = down.clamp(0, self.height - 1) * self.width + across.clamp(0, self.width - 1)
+        near_down, near_across = down.clamp(0, self.height - 1), across.clamp(0, self.width - 1)
+        inside = (near_down == down) & (near_across == across)
+        at = (near_down * self.width + near_across).reshape(-1)
         shape = (1, -1, self.rows * FULL_SIDE, self.columns * FULL_SIDE)
         tiles = [
-            frame.reshape(frame.shape[1], -1).index_select(1, at.reshape(-1)).reshape(shape)
-            for frame in frames
+            frame.reshape(frame.shape[1], -1).index_select(1, at).reshape(shape) for frame in frames
         ]
-        return torch.cat(tiles, 1) * inside.reshape(shape)
+        return torch.cat(tiles, 1) * inside.float().reshape(shape)
 
     def _merged(self, full: Tensor, phases: Tensor, at: Chosen) -> Tensor:
         """Write the first 2x2 blocks of each tile, as rows of four pixels, over `full`."""
@@ -227,10 +227,6 @@ class _Apart(nn.Module):
     def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
         y: Tensor = self.frames(half) + self.hidden(hidden)
         return y
-
-
-def _within(position: Tensor, size: int) -> Tensor:
-    return ((position >= 0) & (position < size)).float()
 
 
 def _longer(x: Tensor, pixels: int) -> Tensor:

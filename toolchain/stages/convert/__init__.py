@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from toolchain.catalog.arguments import ConversionSettings
 from toolchain.errors import ConversionError, ToolchainError
+from toolchain.stages.convert.clamps import join_bounds
 from toolchain.stages.convert.graph import with_outputs, with_preprocessing
 from toolchain.stages.convert.sinking import sink_preprocessing
 from toolchain.workspace.atomic import os_errors, publish_pair
@@ -89,6 +90,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
         model = with_outputs(model, settings, request.onnx, made_by)
         model = with_preprocessing(model, settings, request.onnx, pixels=pixels)
         sink_preprocessing(model)
+        join_bounds(model)
         promised = [port.get_names() for port in model.outputs]
     except RuntimeError as error:
         raise ConversionError(
