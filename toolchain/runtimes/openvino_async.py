@@ -182,39 +182,18 @@ def _with_bytes_out(model: Any) -> Any:
 def _with_bytes_in(model: Any) -> Any:
     """With uint8 NHWC RGB inputs.
 
-    Bytes are moved before they are made floats, and the IR's own reversal of the channels is taken
-    out rather than undone: on the last axis it costs more than a large convolution.
+    Bytes are laid out as planes and put in BGR order before they are made floats: where three
+    channels lie side by side, reversing them costs more than a large convolution.
     """
-    direct = [_without_reversal(port) for port in model.inputs]
     steps = PrePostProcessor(model)
     for index, port in enumerate(model.inputs):
         info, kind = steps.input(index), port.get_element_type()
         info.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-        if kind == openvino.Type.u8:  # an IR for bytes takes them as they lie
+        info.preprocess().convert_layout(openvino.Layout("NCHW")).reverse_channels()
+        if kind == openvino.Type.u8:  # an IR for bytes lays them out itself, so they go back
             info.model().set_layout(openvino.Layout("NHWC"))
+            info.preprocess().convert_layout(openvino.Layout("NHWC"))
         else:
             info.model().set_layout(openvino.Layout("NCHW"))
-            info.preprocess().convert_layout(openvino.Layout("NCHW")).convert_element_type(kind)
-        if not direct[index]:
-            info.preprocess().reverse_channels()
+            info.preprocess().convert_element_type(kind)
     return steps.build()
-
-
-def _without_reversal(port: Any) -> bool:
-    """Take the reversal of 3 channels out that follows an input; False where there is none."""
-    while True:
-        users = list(port.get_target_inputs())
-        if len(users) != 1:
-            return False
-        node = users[0].get_node()
-        if node.get_type_name() == "Gather":
-            break
-        if node.get_type_name() not in ("Convert", "Transpose"):
-            return False
-        port = node.output(0)
-    order = node.input_value(1).get_node()
-    if order.get_type_name() != "Constant" or list(order.get_data().flatten()) != [2, 1, 0]:
-        return False
-    for user in node.output(0).get_target_inputs():
-        user.replace_source_output(node.input_value(0))
-    return True
