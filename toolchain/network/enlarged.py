@@ -76,7 +76,7 @@ class EnlargedConvolution(nn.Module):
         """What the first and the last row add: lines x pairs of columns, features of a pair."""
         _, width = self.size
         ends = x.index_select(2, self.first_last_row)
-        lines = self.ends(bilinear(ends, (2, 2 * width)))
+        lines: Tensor = self.ends(bilinear(ends, (2, 2 * width)))
         lines = lines.reshape(2 * LINES, self.features, width + MARGIN, 2)
         return lines.permute(0, 2, 3, 1).reshape(-1, 2 * self.features)
 
@@ -85,7 +85,7 @@ class EnlargedConvolution(nn.Module):
         height, _ = self.size
         sides = x.index_select(3, self.first_last_column)
         rows = 2 * (height + MARGIN)
-        lines = self.sides(bilinear(functional.pad(sides, (0, 0, 1, 1)), (rows, 2)))
+        lines: Tensor = self.sides(bilinear(functional.pad(sides, (0, 0, 1, 1)), (rows, 2)))
         lines = lines.reshape(LINES, 2 * self.features, rows)
         return lines.permute(2, 0, 1).reshape(-1, 2 * self.features)
 
@@ -114,7 +114,7 @@ def _border(weight: Tensor) -> Tensor:
 
 
 def _convolution(weight: Tensor, padding: int | tuple[int, int]) -> nn.Conv2d:
-    outputs, inputs, *kernel = weight.shape
-    made = nn.Conv2d(inputs, outputs, tuple(kernel), padding=padding, bias=False)
+    outputs, inputs, down, across = weight.shape
+    made = nn.Conv2d(inputs, outputs, (down, across), padding=padding, bias=False)
     made.weight = nn.Parameter(weight.float(), requires_grad=False)
     return made

@@ -108,8 +108,8 @@ def outputs(
 
     Colour by colour, so that a graph that takes BGR reads its frame where it lies.
     """
-    pha, *residual = out.split(1, dim=1)
-    colours = zip(residual, src.split(1, dim=1), strict=True)
+    pha, *residual = out.chunk(4, dim=1)
+    colours = zip(residual, src.chunk(3, dim=1), strict=True)
     return Outputs(
         pha=pha.clamp(0.0, 1.0),
         fgr=torch.cat([(one + other).clamp(0.0, 1.0) for one, other in colours], dim=1),

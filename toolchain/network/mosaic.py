@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from toolchain.network.decoder import PartedDecoder
 from toolchain.network.enlarged import EnlargedConvolution
 from toolchain.network.fixed import Enlarge, Shrink
-from toolchain.network.decoder import PartedDecoder
 from toolchain.network.matting import SEEN, Base, MattingNetwork, Outputs, base, outputs
 from toolchain.network.refiner import CELL, FULL_HALO, HALF_HALO, Refiner
 from toolchain.network.resize import bilinear
@@ -174,28 +174,28 @@ class MosaicRefiner(nn.Module):
 
     def _merged(self, full: Tensor, phases: Tensor, at: Chosen) -> Tensor:
         """Write the first 2x2 blocks of each tile, as rows of four pixels, over `full`."""
-        channels = full.shape[1]
+        channels, blocks = full.shape[1], CELL // 2
         tiles = phases.reshape(channels, 2, 2, self.rows, HALF_SIDE, self.columns, HALF_SIDE)
-        patch = tiles[:, :, :, :, : CELL // 2, :, : CELL // 2]  # channel, y, x phase, row, y, column, x
-        lines = patch.permute(0, 4, 1, 3, 5, 6, 2).reshape(channels, CELL, -1, CELL)
-        lines = lines[:, :, : self.patches].reshape(-1, CELL)
+        patches = tiles[..., :blocks, :, :blocks]  # channel, y, x phase, row, y, column, x
+        lines = patches.permute(0, 4, 1, 3, 5, 6, 2).reshape(channels, CELL, -1, CELL)
+        lines = lines[:, :, : self.patches].reshape(-1, self.patches, CELL)
         plane = torch.arange(channels, dtype=torch.int32).reshape(-1, 1, 1) * self.height
         down = plane + self.side[:CELL].reshape(1, -1, 1) + CELL * at.row
-        where = (down * (self.width // CELL) + at.column).reshape(-1)
+        where = (down * (self.width // CELL) + at.column).reshape(-1, self.patches)
         target = full.reshape(-1, CELL)
-        return target.index_copy(0, where.long(), self._or_first(lines, target, where, at.valid)).reshape(full.shape)
+        lines = _or_first(lines, target.index_select(0, where[:, 0]), at.valid)
+        return target.index_copy(0, where.reshape(-1).long(), lines).reshape(full.shape)
 
-    def _or_first(self, lines: Tensor, target: Tensor, where: Tensor, valid: Tensor) -> Tensor:
-        """`lines`, those of patches that are not valid as those of the first patch.
 
-        Which they stand for; if not even that one is valid, then as they are in `target`.  Reading
-        the lines there for all patches would take as long as a large convolution.
-        """
-        lines = lines.reshape(-1, self.patches, CELL)
-        there = target.index_select(0, where.reshape(-1, self.patches)[:, 0]).unsqueeze(1)
-        valid = valid.reshape(1, -1, 1) > 0
-        first = torch.where(valid[:, :1], lines[:, :1], there)
-        return torch.where(valid, lines, first).reshape(-1, CELL)
+def _or_first(lines: Tensor, there: Tensor, valid: Tensor) -> Tensor:
+    """The lines of all patches, those of the first one for patches that are not valid.
+
+    Which stand for it; if not even that one is valid, what is `there` in its place.  Reading what
+    is there for every patch would take as long as a large convolution.
+    """
+    valid = valid.reshape(1, -1, 1) > 0
+    first = torch.where(valid[:, :1], lines[:, :1], there.unsqueeze(1))
+    return torch.where(valid, lines, first).reshape(-1, CELL)
 
 
 class _Joined(nn.Module):

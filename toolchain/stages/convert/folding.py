@@ -20,7 +20,9 @@ def fold_into_weights(model: Any, heads: Sequence[Head]) -> None:
     plane for all channels.
     """
     made = {
-        _key(done.made): (done.raw, head) for head in heads for done in head.applied_to
+        _key(done.made): (done.raw, head)
+        for head in heads
+        for done in head.applied_to
         if done.axis == CHANNELS
     }
     for node in model.get_ordered_ops():
@@ -30,13 +32,13 @@ def fold_into_weights(model: Any, heads: Sequence[Head]) -> None:
         convolutions = _only_convolved(node.output(0))
         if None in parts or not convolutions:
             continue
+        _forget_names(node.output(0))
         order: list[int] = []
         factors: list[np.ndarray] = []
         for index, (raw, head) in enumerate(part for part in parts if part is not None):
             node.input(index).replace_source_output(raw)
             order += [len(factors) * len(head.order) + place for place in head.order]
             factors.append(head.factors)
-        node.output(0).set_names(set())
         for convolution in convolutions:
             _fold(convolution, order, np.concatenate(factors))
 
@@ -45,21 +47,37 @@ def _only_convolved(value: Any) -> list[Any]:
     """The convolutions that read `value`, if nothing else does, with constant weights."""
     found = []
     for user in value.get_target_inputs():
-        node = user.get_node()
-        other = node.input_value(1 - user.get_index()) if len(node.inputs()) > 1 else None
-        if node.get_type_name() == "Convolution" and user.get_index() == 0:
-            if other.get_node().get_type_name() != "Constant":
-                return []
-            found.append(node)
-        elif node.get_type_name() == "Multiply" and other.get_shape()[CHANNELS] == 1:
+        node, kind = user.get_node(), user.get_node().get_type_name()
+        further = []
+        if kind == "Convolution" and user.get_index() == 0 and _is_constant(node.input_value(1)):
+            further = [node]
+        elif kind == "Multiply" and _is_mask(node.input_value(1 - user.get_index()), value):
             further = _only_convolved(node.output(0))
-            if not further:
-                return []
-            node.output(0).set_names(set())
-            found += further
-        else:
+        if not further:
             return []
+        found += further
     return found
+
+
+def _is_constant(value: Any) -> bool:
+    return bool(value.get_node().get_type_name() == "Constant")
+
+
+def _is_mask(factor: Any, value: Any) -> bool:
+    """Whether all channels of `value` are multiplied alike."""
+    shapes = factor.get_partial_shape(), value.get_partial_shape()
+    if any(shape.is_dynamic for shape in shapes):
+        return False
+    mask, masked = (list(shape.to_shape()) for shape in shapes)
+    return len(mask) == len(masked) and mask[CHANNELS] == 1
+
+
+def _forget_names(value: Any) -> None:
+    """What is called so is no longer there: up to the convolutions, values are as given."""
+    value.set_names(set())
+    for user in value.get_target_inputs():
+        if user.get_node().get_type_name() == "Multiply":
+            _forget_names(user.get_node().output(0))
 
 
 def _fold(convolution: Any, order: list[int], factors: np.ndarray) -> None:

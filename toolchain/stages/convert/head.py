@@ -39,10 +39,11 @@ class Head:
     def of(cls, port: Any) -> Head | None:
         """What is done to the input `port`; None if channels are not reversed there."""
         node = _reversal(port)
-        axis = None if node is None else axis_of(node)
-        if axis is None:
+        if node is None:
             return None
-        order = values_of(node.input_value(1))
+        axis, order = axis_of(node), values_of(node.input_value(1))
+        if axis is None or order is None:
+            return None
         output, factors = node.output(0), np.ones(len(order))
         users = list(output.get_target_inputs())
         if len(users) == 1 and _is_scale(users[0]):

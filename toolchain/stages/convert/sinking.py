@@ -69,31 +69,52 @@ def _exchange(parts: list[Any], head: Head) -> None:
 
 def _axis_after(user: Any, axis: int) -> int | None:
     """Where the channels lie after the node of `user`; None if it does not keep them apart."""
-    node, kind = user.get_node(), user.get_node().get_type_name()
-    if user.get_index() != 0:
+    node = user.get_node()
+    rule = RULES.get(node.get_type_name())
+    if rule is None or user.get_index() != 0 or not _is_static(node):
         return None
-    if kind == "Reshape":
-        before, after = list(node.input_value(0).get_shape()), list(node.get_output_shape(0))
-        return next(
-            (
-                place
-                for place, size in enumerate(after)
-                if size == before[axis] and math.prod(after[:place]) == math.prod(before[:axis])
-            ),
-            None,
-        )
-    if kind == "Transpose":
-        order = values_of(node.input_value(1))
-        return None if order is None else order.index(axis)
-    if kind == "Convolution":
-        return axis if axis == 0 else None
-    if kind in SPLITS:
-        along = values_of(node.input_value(1))
-        single = all(list(part.get_shape())[axis] == 1 for part in node.outputs())
-        return axis if along == [axis] and single else None
-    if kind == "Gather":
-        along = axis_of(node)
-        if along is None or along == axis:
-            return None
-        return axis if along > axis else axis + len(node.input_value(1).get_shape()) - 1
+    return rule(node, axis)
+
+
+def _is_static(node: Any) -> bool:
+    values = [*node.input_values(), *node.outputs()]
+    return not any(value.get_partial_shape().is_dynamic for value in values)
+
+
+def _after_reshape(node: Any, axis: int) -> int | None:
+    before, after = list(node.input_value(0).get_shape()), list(node.get_output_shape(0))
+    for place, size in enumerate(after):
+        if size == before[axis] and math.prod(after[:place]) == math.prod(before[:axis]):
+            return place
     return None
+
+
+def _after_transpose(node: Any, axis: int) -> int | None:
+    order = values_of(node.input_value(1))
+    return None if order is None else order.index(axis)
+
+
+def _after_convolution(_node: Any, axis: int) -> int | None:
+    return axis if axis == 0 else None
+
+
+def _after_split(node: Any, axis: int) -> int | None:
+    single = all(list(part.get_shape())[axis] == 1 for part in node.outputs())
+    return axis if single and values_of(node.input_value(1)) == [axis] else None
+
+
+def _after_gather(node: Any, axis: int) -> int | None:
+    along = axis_of(node)
+    if along is None or along == axis:
+        return None
+    return axis if along > axis else axis + len(node.input_value(1).get_shape()) - 1
+
+
+RULES = {
+    "Reshape": _after_reshape,
+    "Transpose": _after_transpose,
+    "Convolution": _after_convolution,
+    "Split": _after_split,
+    "VariadicSplit": _after_split,
+    "Gather": _after_gather,
+}
