@@ -150,14 +150,15 @@ def test_shifted_patches_are_recognised_with_their_shift(
     """Windows cut beside their place, at half size, at full size or both, are found and told."""
 
     def move(model: Any) -> None:
-        pads = next(a for a in node(model, "refiner.conv1/Conv").attribute if a.name == "pads")
-        pads.ints[:] = half
-        if settings is SIZE:  # positions of pixels in a tile, down and across
+        if settings is SIZE:  # conv1's results moved; positions of pixels in a tile, both ways
+            move_results(model, "refiner/Relu", [3 - half[0], 3 - half[1]])
             for name in ("refiner/Add_4", "refiner/Add_5"):
                 constant = initializer(model, node(model, name).input[1])
                 moved = numpy_helper.to_array(constant) + np.int32(full)
                 constant.CopyFrom(numpy_helper.from_array(moved, constant.name))
         else:
+            pads = next(a for a in node(model, "refiner.conv1/Conv").attribute if a.name == "pads")
+            pads.ints[:] = half
             constant = initializer(model, node(model, "frame/Pad").input[1])
             moved = np.array([0, 0, 2 - full, 2 - full, 0, 0, 2 + full, 2 + full])
             constant.CopyFrom(numpy_helper.from_array(moved, constant.name))
@@ -166,6 +167,21 @@ def test_shifted_patches_are_recognised_with_their_shift(
     rows = explained(as_onnx(build, tmp_path, move), "ONNX")
     assert convinced(rows) == ["shifted patch"]
     assert said in rows[0]["found"]
+
+
+def move_results(model: Any, name: str, by: list[int]) -> None:
+    """What that node gives, cut `by` pixels (down, right) beside its place.
+
+    Beyond the border goes on what is there: the results of nothing but zeros.
+    """
+    (given,) = node(model, name).output
+    pads = np.array([0, 0, *(-step for step in by), 0, 0, *by], np.int64)
+    model.graph.initializer.append(numpy_helper.from_array(pads, "moved_by"))
+    place = list(model.graph.node).index(node(model, name)) + 1
+    for reader in model.graph.node:
+        reader.input[:] = ["moved" if item == given else item for item in reader.input]
+    made = helper.make_node("Pad", [given, "moved_by"], ["moved"], "moved", mode="edge")
+    model.graph.node.insert(place, made)
 
 
 def initializer(model: Any, name: str) -> Any:

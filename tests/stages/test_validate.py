@@ -93,7 +93,7 @@ def test_each_stage_is_measured_in_every_form(built: ValidateRequest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stage"), [("decoder.conv4.weight", "base"), ("refiner.conv4.weight", "refiner")]
+    ("name", "stage"), [("decoder.conv4.first.weight", "base"), ("refiner.conv4.weight", "refiner")]
 )
 def test_the_first_stage_that_differs_is_the_one_that_was_changed(
     name: str, stage: str, built: ValidateRequest, tmp_path: Path

@@ -40,6 +40,7 @@ OPERATORS = {
     "aten::mean": "ReduceMean",
     "aten::expand": "Expand",
     "aten::slice": "Slice",
+    "aten::split": "Split",
     "aten::constant_pad_nd": "Pad",
     "aten::upsample_bilinear2d": "Resize",
     "aten::upsample_nearest2d": "Resize",
@@ -144,7 +145,7 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name == TOPK and self._places is not None:
             places = self._places.reshape(result[1].shape)
             result = (args[0].gather(-1, places), places)
-        out = result[0] if isinstance(result, tuple | list) else result
+        out = result[0] if isinstance(result, tuple | list) else result  # the first one's name
         if name == BATCHNORM:
             self._keep(out)
         operator = OPERATORS.get(name.rstrip("_"))
