@@ -8,10 +8,10 @@ sees the same ones.
 from __future__ import annotations
 
 from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
-from multiprocessing.pool import ApplyResult
 
 import numpy as np
 import torch
@@ -48,16 +48,15 @@ class Stream:
         self, seed: int, pool: Pool, size: tuple[int, int], step: int, device: str
     ) -> None:
         self._seed, self._pool, self._size, self._device = seed, pool, size, device
-        self._workers = get_context("spawn").Pool(PROCESSES)
+        self._workers = ProcessPoolExecutor(PROCESSES, get_context("spawn"))
         self._next = max(0, _made(step) - WINDOW)
-        self._asked: deque[ApplyResult[Picture]] = deque()
+        self._asked: deque[Future[Picture]] = deque()
         self._unasked = self._next
         self._window: deque[Tensor] = deque(maxlen=WINDOW)
 
     def close(self) -> None:
-        """End the workers."""
-        self._workers.terminate()
-        self._workers.join()
+        """Let the workers finish what they are at, and end them."""
+        self._workers.shutdown(cancel_futures=True)
 
     def batch(self, step: int, count: int) -> Frames:
         """`count` frames of those that lie ready at `step`, some mirrored."""
@@ -76,15 +75,13 @@ class Stream:
     def _frame(self, number: int) -> Tensor:
         while self._unasked < number + AHEAD * FROM_POOL // (FROM_POOL - 1):
             if not _from_pool(self._unasked):
-                asked = self._workers.apply_async(
-                    _composite, (self._seed, self._unasked, self._size)
-                )
+                asked = self._workers.submit(_composite, self._seed, self._unasked, self._size)
                 self._asked.append(asked)
             self._unasked += 1
         if _from_pool(number):
             random = Randomness(self._seed, FIRST_SEED + number, self._device)
             return _bytes(draw(self._pool, random, 1, self._size, 1.0, 1.0))
-        return torch.from_numpy(self._asked.popleft().get())
+        return torch.from_numpy(self._asked.popleft().result())
 
 
 @cache

@@ -39,7 +39,7 @@ def build_small(checkpoint: Path, folder: Path, settings: ExportSettings = SIZE)
     irs = []
     for precision in PRECISIONS:
         xml = folder / precision / "m.xml"
-        convert(ConvertRequest(onnx_file, xml, precision, SETTINGS, (), (), KEPT))
+        convert(ConvertRequest(onnx_file, xml, precision, SETTINGS, (), (), KEPT, sunk=True))
         irs.append((precision, xml))
     return ValidateRequest(
         name="m",

@@ -29,7 +29,9 @@ def build_small(checkpoint: Path, folder: Path) -> Path:
     export(ExportRequest(checkpoint, folder / "m.onnx", SIZE, ()))
     for precision in ("FP32", "FP16"):
         xml = folder / precision / "m.xml"
-        convert(ConvertRequest(folder / "m.onnx", xml, precision, SETTINGS, (), (), KEPT))  # type: ignore[arg-type]
+        convert(
+            ConvertRequest(folder / "m.onnx", xml, precision, SETTINGS, (), (), KEPT, sunk=True)
+        )  # type: ignore[arg-type]
     return folder
 
 

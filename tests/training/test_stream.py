@@ -76,7 +76,9 @@ def test_what_is_measured_is_never_trained_on(pool: Pool) -> None:
 
 def test_patches_are_refined_as_the_network_does_it() -> None:
     """Cut out of bytes, alpha and foreground are those of the published form."""
+    torch.manual_seed(3)
     network = MattingNetwork().eval()
+    network.decoder.conv4.bias.data[4] += 0.5  # err: some of it above zero, whatever was drawn
     given = frames()
     both = given.both / 255
     with torch.inference_mode():

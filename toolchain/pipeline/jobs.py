@@ -80,6 +80,7 @@ def _convert_job(request: BuildRequest, precision: Precision, facts: Facts) -> J
         request.model.model_info,
         KEPT,
         request.input_format,
+        sunk=True,
     )
     return conversion_job(work, f"convert-{precision}", layout)
 
@@ -97,6 +98,7 @@ def conversion_job(work: ConvertRequest, entry: str, layout: Layout) -> Job:
             "model_info": repr(work.model_info),
             "kept": repr(work.kept),
             "input_format": work.input_format,
+            "sunk": work.sunk,
         },
         tools=("openvino", "onnx"),
         outputs=(work.xml, work.xml.with_suffix(".bin")),

@@ -1,7 +1,8 @@
 """Convert: an ONNX file into an IR that takes frames as cameras give them.
 
-Inputs `src`, `bgr`: BGR, 0..255, float32 NCHW or uint8 NHWC; the reversal of the channels, the
-division by 255 and the change of type and layout are nodes at the head of the graph.  Outputs
+Inputs `src`, `bgr`: BGR, 0..255, float32 NCHW or uint8 NHWC; the change of type and layout is at
+the head of the graph; so are the reversal of the channels and the division by 255, unless they
+are to sink as far as they commute with what follows, partly into weights (`sinking`).  Outputs
 `pha`, `fgr` in that order, as exported: `fgr` stays RGB 0..1, since reversing input channels does
 not touch outputs.
 """
@@ -19,9 +20,7 @@ from typing import Any, Literal
 
 from toolchain.catalog.arguments import ConversionSettings
 from toolchain.errors import ConversionError, ToolchainError
-from toolchain.stages.convert.clamps import join_bounds
 from toolchain.stages.convert.graph import with_outputs, with_preprocessing
-from toolchain.stages.convert.sinking import sink_preprocessing
 from toolchain.workspace.atomic import os_errors, publish_pair
 
 Precision = Literal["FP32", "FP16"]
@@ -51,6 +50,8 @@ class ConvertRequest:
     `facts`: pairs for rt_info's section "matting".  `model_info`: model.yml's own pairs.
     `kept`: what stays in float32 in an FP16 IR; by default nothing, as with the incumbent.
     `input_format`: of pictures; "u8-nhwc" asks for inputs whose layout is NCHW in the ONNX.
+    `sunk`: whether reversal and scaling move down to where less data passes, which rounds
+    otherwise; without it the outputs are those of OpenVINO's own conversion, bit for bit.
     """
 
     onnx: Path
@@ -61,6 +62,7 @@ class ConvertRequest:
     model_info: tuple[tuple[str, object], ...] = ()
     kept: Kept = Kept()
     input_format: InputFormat = "f32-nchw"
+    sunk: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,9 @@ def convert(request: ConvertRequest) -> ConvertResult:
     """
     import openvino
 
+    from toolchain.stages.convert.clamps import join_bounds
+    from toolchain.stages.convert.sinking import sink_preprocessing
+
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # files must be free to be replaced
     try:
@@ -89,7 +94,8 @@ def convert(request: ConvertRequest) -> ConvertResult:
         settings, pixels = request.settings, request.input_format == "u8-nhwc"
         model = with_outputs(model, settings, request.onnx, made_by)
         model = with_preprocessing(model, settings, request.onnx, pixels=pixels)
-        sink_preprocessing(model)
+        if settings.reverse_input_channels and request.sunk:
+            sink_preprocessing(model)
         join_bounds(model)
         promised = [port.get_names() for port in model.outputs]
     except RuntimeError as error:
