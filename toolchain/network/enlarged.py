@@ -26,8 +26,8 @@ BETWEEN = torch.tensor(
     dtype=torch.float64,
 )
 # By side (first, last), line of results, tap: what an edge pixel adds.
-BORDER = torch.tensor([[0, 0, -1], [0, -1, 1], [-1, 1, 0], [1, 0, 0]], dtype=torch.float64) / 4
-BORDER = torch.stack([BORDER, BORDER.flip(0, 1)])
+FIRST = torch.tensor([[0.0, 0, -1], [0, -1, 1], [-1, 1, 0], [1, 0, 0]]) / 4
+BORDER = torch.stack([FIRST, FIRST.flip(0, 1)])
 
 
 class EnlargedConvolution(nn.Module):
@@ -37,6 +37,7 @@ class EnlargedConvolution(nn.Module):
     O x I x 3 x 3.
     """
 
+    border: Tensor
     first_last_row: Tensor
     first_last_column: Tensor
     at_ends: Tensor
@@ -48,8 +49,10 @@ class EnlargedConvolution(nn.Module):
         self.features = len(weight)
         exact = weight.double()
         self.even, self.odd = (_phases(exact, phase) for phase in range(2))
-        self.ends = _convolution(_border(exact), (0, MARGIN + 1))
-        self.sides = _convolution(_border(exact.transpose(2, 3)).transpose(2, 3), (1, 0))
+        # Each tap across the border by itself, tap by tap in the channels.
+        self.ends = _convolution(torch.cat(exact.chunk(3, dim=2)), (0, MARGIN + 1))
+        self.sides = _convolution(torch.cat(exact.chunk(3, dim=3)), (1, 0))
+        self.register_buffer("border", BORDER)
         self.register_buffer("first_last_row", torch.tensor([0, height - 1]))
         self.register_buffer("first_last_column", torch.tensor([0, width - 1]))
         # Results lie in pairs of columns, `width` + 2 in a row.
@@ -75,17 +78,21 @@ class EnlargedConvolution(nn.Module):
     def _along_ends(self, x: Tensor) -> Tensor:
         """What the first and the last row add: lines x pairs of columns, features of a pair."""
         _, width = self.size
-        ends = x.index_select(2, self.first_last_row)
-        lines: Tensor = self.ends(bilinear(ends, (2, 2 * width)))
+        ends = bilinear(x.index_select(2, self.first_last_row), (2, 2 * width))
+        taps: Tensor = self.ends(ends)
+        taps = taps.reshape(3, self.features, 2, -1).permute(2, 0, 1, 3).reshape(2, 3, -1)
+        lines = torch.matmul(self.border, taps)
         lines = lines.reshape(2 * LINES, self.features, width + MARGIN, 2)
         return lines.permute(0, 2, 3, 1).reshape(-1, 2 * self.features)
 
     def _along_sides(self, x: Tensor) -> Tensor:
         """What the first and the last column add: rows x pairs of columns, features of a pair."""
         height, _ = self.size
-        sides = x.index_select(3, self.first_last_column)
         rows = 2 * (height + MARGIN)
-        lines: Tensor = self.sides(bilinear(functional.pad(sides, (0, 0, 1, 1)), (rows, 2)))
+        sides = functional.pad(x.index_select(3, self.first_last_column), (0, 0, 1, 1))
+        taps: Tensor = self.sides(bilinear(sides, (rows, 2)))
+        taps = taps.reshape(3, -1, 2).permute(2, 0, 1)
+        lines = torch.matmul(self.border, taps)
         lines = lines.reshape(LINES, 2 * self.features, rows)
         return lines.permute(2, 0, 1).reshape(-1, 2 * self.features)
 
@@ -102,15 +109,6 @@ def _phases(weight: Tensor, phase: int) -> nn.Conv2d:
         for column in range(2)
     ]
     return _convolution(torch.cat(columns), MARGIN)
-
-
-def _border(weight: Tensor) -> Tensor:
-    """Kernels of what the first and the last line add; channels are (side, line, feature)."""
-    features, inputs, _, across = weight.shape
-    made = torch.zeros(2, LINES, features, inputs, 2, across, dtype=torch.float64)
-    for side in range(2):
-        made[side, :, :, :, side] = torch.einsum("lt,oitu->loiu", BORDER[side], weight)
-    return made.reshape(-1, inputs, 2, across)
 
 
 def _convolution(weight: Tensor, padding: int | tuple[int, int]) -> nn.Conv2d:

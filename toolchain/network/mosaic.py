@@ -98,7 +98,8 @@ class MosaicMatting(nn.Module):
         flat = bilinear(err, (rows, columns)).reshape(rows * columns)
         best = flat.topk(self.patches)
         positive = (best.values > 0).to(err.dtype)
-        ref = torch.zeros_like(flat).scatter(0, best.indices, positive)
+        nowhere = flat.clamp(max=0.0)  # zeros; as a constant they would fill the file
+        ref = nowhere.scatter(0, best.indices, positive)
         ref = ref.reshape(1, 1, rows, columns)
         cell = best.indices.to(torch.int32)
         # Read back from the map, so that the map is a part of every graph and can be looked at.
