@@ -121,8 +121,7 @@ class MosaicRefiner(nn.Module):
         self.width, self.height, self.patches = width, height, patches
         self.columns = max(1, math.isqrt(2 * patches))
         self.rows = -(-patches // self.columns)
-        twice = (2 * small[0], 2 * small[1]) == (height // 2, width // 2)
-        self.conv1 = _Apart(refiner.conv1, *small) if twice else _Joined(refiner.conv1)
+        self.conv1 = _FirstConvolution(refiner.conv1, small, (height // 2, width // 2))
         self.conv2 = refiner.conv2
         self.conv3_half, self.conv3_full, self.conv4 = _in_phases(refiner)
         self.register_buffer("side", torch.arange(FULL_SIDE, dtype=torch.int32))
@@ -199,31 +198,38 @@ def _or_first(lines: Tensor, there: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid, lines, first).reshape(-1, CELL)
 
 
-class _Joined(nn.Module):
-    """conv1 on what the base network tells, enlarged, beside both frames at half size."""
+class _Resized(nn.Module):
+    """A convolution of a picture enlarged by any factor, with zeros around it."""
 
-    def __init__(self, conv1: nn.Conv2d) -> None:
+    def __init__(self, weight: Tensor, height: int, width: int) -> None:
         super().__init__()
-        self.conv = conv1
+        self.size = (height, width)
+        self.conv = nn.Conv2d(weight.shape[1], len(weight), 3, padding=HALF_HALO, bias=False)
+        self.conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
 
-    def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
-        x = torch.cat([bilinear(hidden, (half.shape[2], half.shape[3])), half], 1)
-        y: Tensor = self.conv(functional.pad(x, (HALF_HALO,) * 4))
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(bilinear(x, self.size))
         return y
 
 
-class _Apart(nn.Module):
-    """The same for hidden of a quarter of the frame's size, and the frames, one by one."""
+class _FirstConvolution(nn.Module):
+    """conv1, on what the base network tells and on both frames at half size one by one.
 
-    def __init__(self, conv1: nn.Conv2d, height: int, width: int) -> None:
+    Joined they would be copied, and laid out anew.  `small`: the size of what is told.
+    """
+
+    def __init__(self, conv1: nn.Conv2d, small: tuple[int, int], half: tuple[int, int]) -> None:
         super().__init__()
-        features = conv1.out_channels
         assert conv1.bias is not None
-        weight = conv1.weight.detach()
-        self.hidden = EnlargedConvolution(weight[:, :-FRAMES], height, width)
-        self.frames = nn.Conv2d(FRAMES, features, 3, padding=HALF_HALO)
+        weight, bias = conv1.weight.detach(), conv1.bias.detach()
+        hidden = weight[:, :-FRAMES]
+        if (2 * small[0], 2 * small[1]) == half:
+            self.hidden: nn.Module = EnlargedConvolution(hidden, *small)
+        else:
+            self.hidden = _Resized(hidden, *half)
+        self.frames = nn.Conv2d(FRAMES, conv1.out_channels, 3, padding=HALF_HALO)
         self.frames.weight = nn.Parameter(weight[:, -FRAMES:].clone(), requires_grad=False)
-        self.frames.bias = nn.Parameter(conv1.bias.detach(), requires_grad=False)
+        self.frames.bias = nn.Parameter(bias, requires_grad=False)
 
     def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
         y: Tensor = self.frames(half) + self.hidden(hidden)
