@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from toolchain.network.backbone import Features
+from toolchain.network.fixed import convolution
 from toolchain.network.resize import bilinear
 
 CHANNELS = (256, 128, 64, 48)
@@ -84,8 +85,4 @@ def _join(x: Tensor, shortcut: Tensor) -> Tensor:
 def _some(whole: nn.Conv2d, outputs: slice) -> nn.Conv2d:
     """The convolution that gives only these `outputs` of `whole`."""
     assert whole.bias is not None
-    weight, bias = whole.weight.detach()[outputs], whole.bias.detach()[outputs]
-    made = nn.Conv2d(whole.in_channels, len(weight), 3, padding=1)
-    made.weight = nn.Parameter(weight.clone(), requires_grad=False)
-    made.bias = nn.Parameter(bias.clone(), requires_grad=False)
-    return made
+    return convolution(whole.weight[outputs], whole.bias[outputs], padding=1)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from toolchain.network.fixed import convolution
 from toolchain.network.resize import bilinear
 
 MARGIN = 2  # lines of results beyond the enlarged picture, on each side
@@ -50,8 +51,8 @@ class EnlargedConvolution(nn.Module):
         exact = weight.double()
         self.even, self.odd = (_phases(exact, phase) for phase in range(2))
         # Each tap across the border by itself, tap by tap in the channels.
-        self.ends = _convolution(torch.cat(exact.chunk(3, dim=2)), (0, MARGIN + 1))
-        self.sides = _convolution(torch.cat(exact.chunk(3, dim=3)), (1, 0))
+        self.ends = convolution(torch.cat(exact.chunk(3, dim=2)), padding=(0, MARGIN + 1))
+        self.sides = convolution(torch.cat(exact.chunk(3, dim=3)), padding=(1, 0))
         self.register_buffer("border", BORDER)
         self.register_buffer("first_last_row", torch.tensor([0, height - 1]))
         self.register_buffer("first_last_column", torch.tensor([0, width - 1]))
@@ -108,11 +109,4 @@ def _phases(weight: Tensor, phase: int) -> nn.Conv2d:
         torch.einsum("oitu,tr,uc->oirc", weight, down, BETWEEN[column : column + 3])
         for column in range(2)
     ]
-    return _convolution(torch.cat(columns), MARGIN)
-
-
-def _convolution(weight: Tensor, padding: int | tuple[int, int]) -> nn.Conv2d:
-    outputs, inputs, down, across = weight.shape
-    made = nn.Conv2d(inputs, outputs, (down, across), padding=padding, bias=False)
-    made.weight = nn.Parameter(weight.float(), requires_grad=False)
-    return made
+    return convolution(torch.cat(columns), padding=MARGIN)

@@ -18,6 +18,22 @@ from toolchain.network.resize import bilinear
 BLOCK = 16  # columns that one row of the horizontal product enlarges
 
 
+def convolution(
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+) -> nn.Conv2d:
+    """A convolution of given values, O x I x kh x kw and O, that are not trained."""
+    outputs, inputs, down, across = weight.shape
+    made = nn.Conv2d(inputs, outputs, (down, across), stride, padding, bias=bias is not None)
+    made.weight = nn.Parameter(weight.detach().float().clone(), requires_grad=False)
+    if bias is not None:
+        made.bias = nn.Parameter(bias.detach().float().clone(), requires_grad=False)
+    return made
+
+
 class Shrink(nn.Module):
     """1 x C x H x `width` -> 1 x C x H / `factor` x `width` / `factor`, `factor` even.
 

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from toolchain.network.decoder import PartedDecoder
 from toolchain.network.enlarged import EnlargedConvolution
-from toolchain.network.fixed import Enlarge, Shrink
+from toolchain.network.fixed import Enlarge, Shrink, convolution
 from toolchain.network.matting import SEEN, Base, MattingNetwork, Outputs, base, outputs
 from toolchain.network.refiner import CELL, FULL_HALO, HALF_HALO, Refiner
 from toolchain.network.resize import bilinear
@@ -204,8 +204,7 @@ class _Resized(nn.Module):
     def __init__(self, weight: Tensor, height: int, width: int) -> None:
         super().__init__()
         self.size = (height, width)
-        self.conv = nn.Conv2d(weight.shape[1], len(weight), 3, padding=HALF_HALO, bias=False)
-        self.conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
+        self.conv = convolution(weight, padding=HALF_HALO)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(bilinear(x, self.size))
@@ -220,16 +219,13 @@ class _FirstConvolution(nn.Module):
 
     def __init__(self, conv1: nn.Conv2d, small: tuple[int, int], half: tuple[int, int]) -> None:
         super().__init__()
-        assert conv1.bias is not None
-        weight, bias = conv1.weight.detach(), conv1.bias.detach()
+        weight = conv1.weight.detach()
         hidden = weight[:, :-FRAMES]
         if (2 * small[0], 2 * small[1]) == half:
             self.hidden: nn.Module = EnlargedConvolution(hidden, *small)
         else:
             self.hidden = _Resized(hidden, *half)
-        self.frames = nn.Conv2d(FRAMES, conv1.out_channels, 3, padding=HALF_HALO)
-        self.frames.weight = nn.Parameter(weight[:, -FRAMES:].clone(), requires_grad=False)
-        self.frames.bias = nn.Parameter(bias, requires_grad=False)
+        self.frames = convolution(weight[:, -FRAMES:], conv1.bias, padding=HALF_HALO)
 
     def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
         y: Tensor = self.frames(half) + self.hidden(hidden)
@@ -265,16 +261,7 @@ def _in_phases(refiner: Refiner) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
         phase = (y + down) % 2, (x + across) % 2
         last[:, y, x, :, phase[0], phase[1], i, j] = weight4[:, :, down, across]
     return (
-        _convolution(half.reshape(4 * wide, features, 2, 2), None),
-        _convolution(full.reshape(4 * wide, -1, 4, 4), conv3.bias, stride=2),
-        _convolution(last.reshape(-1, 4 * wide, 2, 2), conv4.bias),
+        convolution(half.reshape(4 * wide, features, 2, 2)),
+        convolution(full.reshape(4 * wide, -1, 4, 4), conv3.bias.repeat_interleave(4), stride=2),
+        convolution(last.reshape(-1, 4 * wide, 2, 2), conv4.bias.repeat_interleave(4)),
     )
-
-
-def _convolution(weight: Tensor, bias: Tensor | None, stride: int = 1) -> nn.Conv2d:
-    outputs, inputs, kernel, _ = weight.shape
-    made = nn.Conv2d(inputs, outputs, kernel, stride, bias=bias is not None)
-    made.weight = nn.Parameter(weight.float(), requires_grad=False)
-    if bias is not None:
-        made.bias = nn.Parameter(bias.repeat_interleave(4).float(), requires_grad=False)
-    return made
