@@ -12,7 +12,7 @@ from pathlib import Path
 from parity.environment import AT_ONCE, Ran, Tools
 from parity.findings import Finding, compared
 from parity.models import Served, archive, tree, write_composite, write_model
-from tests.download.serving import File, Server, page, running
+from tests.support.web_server import File, Server, page, running
 
 TOOL = "omz_downloader"
 DATA = os.urandom(2_500_000)

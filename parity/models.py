@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.download.serving import Answer, File, Server
+from tests.support.web_server import Answer, File, Server
 
 TAR_MODES = {"tar": "w", "gztar": "w:gz", "bztar": "w:bz2", "xztar": "w:xz"}
 HEAD = {"description": "d", "task_type": "detection", "license": "https://example.org/license"}

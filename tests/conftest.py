@@ -10,6 +10,7 @@ import pytest
 # Test processes run side by side: threads of their own would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+pytest_plugins = ["tests.support.downloads"]
 SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
 
 
@@ -110,7 +111,7 @@ def reported(validated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     import shutil
 
-    from toolchain.cli.matting import main
+    from toolchain.cli.main import main
 
     place = tmp_path_factory.mktemp("reported")
     shutil.copytree(validated.parents[2], place, dirs_exist_ok=True)
@@ -122,7 +123,7 @@ def reported(validated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bundle(reported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archive of that build, version 1.2; not to be changed."""
-    from toolchain.cli.matting import main
+    from toolchain.cli.main import main
 
     place, target = reported.parents[2], tmp_path_factory.mktemp("bundle")
     options = ["--config", str(place / "model.yml"), "-o", str(place / "out"), "-q"]

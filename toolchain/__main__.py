@@ -2,6 +2,6 @@
 
 import sys
 
-from toolchain.cli.matting import main
+from toolchain.cli.main import main
 
 sys.exit(main())

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from toolchain.cli.console import listener
-from toolchain.network.matting import MattingNetwork
+from toolchain.network.matting_refine import MattingNetwork
 from toolchain.progress import Listener
 from toolchain.workspace.atomic import writing
 from training.batches import Batch, draw

@@ -24,8 +24,8 @@ from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.cli.console import listener
 from toolchain.frames.frame import Frame
-from toolchain.measures.keying import plain_key
-from toolchain.measures.matting import MattingScore, score
+from toolchain.metrics.keying import plain_key
+from toolchain.metrics.matte_errors import MattingScore, score
 from toolchain.network.checkpoint import load_network, safetensors_metadata
 from toolchain.network.resize import bilinear
 from toolchain.pipeline.build import build

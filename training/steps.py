@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from toolchain.network.matting import Base, MattingNetwork
+from toolchain.network.matting_refine import Base, MattingNetwork
 from toolchain.network.refiner import CELL, Selection
 from toolchain.network.resize import bilinear
 from training.batches import Batch

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.datasets import cut_off, write_published
-from toolchain.cli import matting
+from toolchain.cli import main as matting
 from toolchain.cli.console import PlainLines
-from toolchain.cli.matting import main
+from toolchain.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 NAME = "small-matting"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builds import broken_onnx, perturb
-from toolchain.cli.matting import main
+from toolchain.cli.main import main
 
 NAME = "small-matting"
 PART = ["--frames", "1", "--precisions", "FP32"]

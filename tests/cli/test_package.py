@@ -12,8 +12,8 @@ import pytest
 from tests.support.bundles import FILES, flipped, write_folder, write_small
 from tests.support.keys import write_keys
 from toolchain import __version__
-from toolchain.cli import matting
-from toolchain.cli.matting import main
+from toolchain.cli import main as matting
+from toolchain.cli.main import main
 
 NAME = "small-matting"
 Capture = pytest.CaptureFixture[str]

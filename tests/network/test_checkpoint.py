@@ -18,7 +18,7 @@ from torch import Tensor
 from tests.support.weights import plausible_state
 from toolchain.errors import CheckpointError, UnsafeCheckpointError
 from toolchain.network.checkpoint import detect_format, load_state_dict
-from toolchain.network.matting import MattingNetwork
+from toolchain.network.matting_refine import MattingNetwork
 from toolchain.stages.checkpoint import CheckpointRequest, check
 
 State = dict[str, Tensor]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.support.weights import picture, plausible_state
 from toolchain.network.folding import fold
-from toolchain.network.matting import MattingNetwork, Outputs
+from toolchain.network.matting_refine import MattingNetwork, Outputs
 from toolchain.network.mosaic import MosaicMatting, worth_it
 from toolchain.network.refiner import Selection
 

@@ -13,7 +13,7 @@ import pytest
 
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
-from toolchain.pages.html import SOURCES
+from toolchain.report.html import SOURCES
 
 ROOT = Path(__file__).parents[2]
 MIT = "BackgroundMattingV2-MIT.txt"
@@ -40,7 +40,7 @@ def test_model_yml_weights_card_and_licences_travel_inside(wheel: Path) -> None:
         "toolchain/data/published.json",
         *(f"toolchain/data/licences/{name}" for name in ("Apache-2.0.txt", MIT)),
         *(f"toolchain/data/report/{name}" for name in SOURCES),
-        "toolchain/cli/matting.py",
+        "toolchain/cli/main.py",
     } <= names
     licences = {Path(name).name for name in names if "/licenses/" in name}
     assert licences == {"LICENSE", MIT}
@@ -73,4 +73,4 @@ def test_the_installed_wheel_works_in_an_empty_folder(wheel: Path, tmp_path: Pat
     run("toolchain", "download", "--weights", "bundled", "--quiet")
     (made,) = (empty / "build" / "public").glob("*/*.safetensors")
     assert made.stat().st_size > 1_000_000
-    assert "background-matting-mobilenetv2" in run("toolchain.cli.omz_info_dumper", "--all")
+    assert "background-matting-mobilenetv2" in run("toolchain.omz.info_dumper", "--all")

@@ -67,7 +67,7 @@ def test_a_second_build_writes_nothing(copy: BuildRequest) -> None:
 def test_a_second_build_loads_nothing_heavy(copy: BuildRequest) -> None:
     """What is done is known without PyTorch, OpenVINO and the like."""
     code = (
-        "import json, sys; from toolchain.cli.matting import main; code = main(sys.argv[1:]);"
+        "import json, sys; from toolchain.cli.main import main; code = main(sys.argv[1:]);"
         "heavy = {'torch', 'openvino', 'onnx', 'onnxruntime', 'scipy', 'numpy', 'PIL', 'jinja2'};"
         "heavy = sorted(heavy & set(sys.modules));"
         "print(json.dumps([code, heavy]))"

@@ -19,7 +19,7 @@ from tests.support.building import (
     foreseen_build,
     ran,
 )
-from toolchain.cli.matting import main
+from toolchain.cli.main import main
 from toolchain.errors import (
     CatalogError,
     CheckpointError,

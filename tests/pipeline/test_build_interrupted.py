@@ -37,7 +37,7 @@ MOMENTS = (
 # Stops for good before or after the rename that publishes a file, and says so.
 STOPPING = """
 import os, sys, time
-from toolchain.cli.matting import main
+from toolchain.cli.main import main
 from toolchain.workspace import atomic
 when, name, real = sys.argv[1], sys.argv[2].replace("/", os.sep), atomic.publish
 def stop():

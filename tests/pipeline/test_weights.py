@@ -14,11 +14,11 @@ import onnx
 import openvino
 import pytest
 
-from tests.download.serving import File, Server, page, running
+from tests.support.web_server import File, Server, page, running
 from tests.support.weights import save_checkpoint
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Model
-from toolchain.cli.matting import main
+from toolchain.cli.main import main
 from toolchain.errors import CheckpointError, DownloadError, IntegrityError, UsageError
 from toolchain.pipeline.build import build
 from toolchain.pipeline.request import BuildRequest

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.bundle.examine import examine
-from toolchain.bundle.layouts import LAYOUTS
-from toolchain.cli import matting
+from toolchain.cli import main as matting
+from toolchain.package.examine import examine
+from toolchain.package.layouts import LAYOUTS
 from toolchain.stages.unpack import UnpackRequest, unpack
 
 ROOT = Path(__file__).parents[2]

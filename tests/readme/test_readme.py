@@ -17,8 +17,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from toolchain.cli import matting, omz_converter, omz_downloader, omz_info_dumper, omz_quantizer
+from toolchain.cli import main as matting
 from toolchain.frames.generated import composite
+from toolchain.omz import converter as omz_converter
+from toolchain.omz import downloader as omz_downloader
+from toolchain.omz import info_dumper as omz_info_dumper
+from toolchain.omz import quantizer as omz_quantizer
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ from tests.support.evaluating import SIZE, build_small, frames_of, small_request
 from tests.support.second import by_the_paper, by_the_text, pixel_by_pixel
 from toolchain.errors import EvaluationError
 from toolchain.frames.datasets import generated, open_dataset
-from toolchain.measures.scoring import METRICS
+from toolchain.metrics.scoring import METRICS
 from toolchain.runtimes.queued import Prediction
 from toolchain.stages.evaluate import EvaluateRequest, Way, evaluate
 from toolchain.stages.evaluate import shard as sharding

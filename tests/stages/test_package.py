@@ -24,13 +24,13 @@ from PIL import Image
 
 from tests.support.bundles import contents, flipped
 from tests.support.records import evaluation
-from toolchain.bundle.examine import examine
-from toolchain.bundle.layouts import precisions_of
 from toolchain.catalog.licences import licences
 from toolchain.catalog.published import published_accuracy
 from toolchain.catalog.reader import read_model
 from toolchain.errors import PackageError
 from toolchain.network.profile import profile
+from toolchain.package.examine import examine
+from toolchain.package.layouts import precisions_of
 from toolchain.stages.package import PackageRequest, package
 from toolchain.stages.unpack import UnpackRequest, unpack
 from toolchain.workspace.atomic import write_json
@@ -124,7 +124,7 @@ def _can_start_python(owner: dict[str, int]) -> bool:
 PACKAGING = """
 import os, sys
 os.umask(int(sys.argv[1], 8))
-from toolchain.cli.matting import main
+from toolchain.cli.main import main
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -16,10 +16,10 @@ from openvino import opset8
 from PIL import Image
 
 from tests.support.bundles import contents, write_small
-from toolchain.bundle.archive import write_archive
-from toolchain.bundle.layouts import LAYOUTS, Layout
-from toolchain.bundle.manifest import Manifest, entry_of, parsed
 from toolchain.errors import BundleError, UsageError, ValidationError, WorkspaceError
+from toolchain.package.archive import write_archive
+from toolchain.package.layouts import LAYOUTS, Layout
+from toolchain.package.manifest import Manifest, entry_of, parsed
 from toolchain.stages.unpack import UnpackRequest, unpack
 from toolchain.stages.verify import VerifyRequest, verify
 

@@ -8,8 +8,8 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from toolchain.bundle.archive import write_archive
-from toolchain.bundle.manifest import FILE, Manifest, entry_of
+from toolchain.package.archive import write_archive
+from toolchain.package.manifest import FILE, Manifest, entry_of
 
 FILES = {
     "README.md": b"# a card\n",

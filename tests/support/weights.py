@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from toolchain.network.matting import MattingNetwork
+from toolchain.network.matting_refine import MattingNetwork
 
 WIDTH, HEIGHT = 320, 192  # small enough to be quick; 20 x 12 pixels reach the deepest layer
 

@@ -10,9 +10,9 @@ import torch
 
 from tests.conftest import SAMPLES
 from toolchain.frames.frame import Frame
-from toolchain.measures.matting import MattingScore, score
+from toolchain.metrics.matte_errors import MattingScore, score
 from toolchain.network.checkpoint import load_network
-from toolchain.network.matting import MattingNetwork
+from toolchain.network.matting_refine import MattingNetwork
 from toolchain.network.resize import bilinear
 from training.bundled import TARGET
 from training.held_out import HeldOutSet, generated, real

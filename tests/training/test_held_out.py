@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from toolchain.frames.frame import Frame
-from toolchain.measures.keying import plain_key
+from toolchain.metrics.keying import plain_key
 from training.held_out import SIZE, generated, real
 from training.keys import KeyTuner
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from toolchain.bundle.examine import examine
-from toolchain.bundle.manifest import SIGNATURE
+from toolchain.package.examine import examine
+from toolchain.package.manifest import SIGNATURE
 
 ROOT = Path(__file__).parents[2]
 STEPS = ROOT / ".ci" / "steps"

@@ -99,7 +99,7 @@ def run(options: argparse.Namespace, request: BuildRequest) -> int:
 
 def table(content: Mapping[str, Any]) -> list[str]:
     """A row a model with the bounds of its means below, then the published rows, marked."""
-    from toolchain.measures.scoring import LABELS, METRICS
+    from toolchain.metrics.scoring import LABELS, METRICS
     from toolchain.stages.evaluate.tables import number
 
     lines = [_row(["model", "hint", "ran in", *(LABELS[metric] for metric in METRICS)])]

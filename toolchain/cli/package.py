@@ -120,9 +120,9 @@ def _print_plan(options: argparse.Namespace, request: BuildRequest) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from toolchain.bundle.examine import require_whole
     from toolchain.cli.console import listener
     from toolchain.errors import BundleError, UsageError
+    from toolchain.package.examine import require_whole
     from toolchain.stages.verify import VerifyRequest, verify
 
     if options.device and not options.run:

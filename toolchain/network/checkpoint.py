@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from toolchain.errors import CheckpointError, UnsafeCheckpointError
-from toolchain.network.matting import MattingNetwork
+from toolchain.network.matting_refine import MattingNetwork
 from toolchain.network.refiner import Selection
 
 Format = Literal["torch", "torchscript", "safetensors"]

@@ -27,7 +27,7 @@ from torch.nn import functional
 from toolchain.network.decoder import PartedDecoder
 from toolchain.network.enlarged import EnlargedConvolution
 from toolchain.network.fixed import Enlarge, Shrink, convolution
-from toolchain.network.matting import SEEN, Base, MattingNetwork, Outputs, base, outputs
+from toolchain.network.matting_refine import SEEN, Base, MattingNetwork, Outputs, base, outputs
 from toolchain.network.refiner import CELL, FULL_HALO, HALF_HALO, Refiner
 from toolchain.network.resize import bilinear
 

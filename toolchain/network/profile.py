@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toolchain.network.matting import MattingNetwork
+from toolchain.network.matting_refine import MattingNetwork
 from toolchain.network.refiner import CELL, FULL_HALO, HALF_HALO
 
 

@@ -6,9 +6,9 @@ import json
 import re
 from pathlib import Path
 
-from toolchain.pages.html import sources_digest
 from toolchain.pipeline.job import Job
 from toolchain.pipeline.request import BuildRequest
+from toolchain.report.html import sources_digest
 from toolchain.stages.report import ReportRequest, report
 
 MOST_COMPOSITES = 3  # of those validated are shown by a build

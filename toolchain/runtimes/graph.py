@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from toolchain.measures.matching import Step
+from toolchain.metrics.matching import Step
 
 NETWORK = "frame"  # the scope that the export names where no module made a node
 DECIDING = ("TopK", "Greater", "Less", "Equal", "GreaterOrEqual", "LessOrEqual", "ArgMax")

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.frames.frame import Frame
-from toolchain.measures.layerwise import LayerDifference, difference, is_over
-from toolchain.measures.matching import match
+from toolchain.metrics.layerwise import LayerDifference, difference, is_over
+from toolchain.metrics.matching import match
 from toolchain.runtimes.graph import Ranking, Tensor
 from toolchain.runtimes.intermediates import Intermediates
 from toolchain.runtimes.recorder import Recorder

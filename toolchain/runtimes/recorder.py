@@ -18,11 +18,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from toolchain.catalog.arguments import ExportSettings
-from toolchain.measures.matching import Step
+from toolchain.metrics.matching import Step
 from toolchain.network.checkpoint import load_network
 from toolchain.network.decoder import PartedDecoder
 from toolchain.network.folding import fold
-from toolchain.network.matting import SEEN, MattingNetwork
+from toolchain.network.matting_refine import SEEN, MattingNetwork
 from toolchain.network.mosaic import MosaicMatting, worth_it
 from toolchain.network.refiner import Selection
 from toolchain.runtimes.base import Pixels, planes

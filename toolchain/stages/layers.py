@@ -158,7 +158,7 @@ def _batches(tensors: Iterable[Tensor], memory: int) -> Iterator[list[str]]:
 def _bisect(
     graph: Sequence[Tensor], original: Inside, forms: Sequence[Form], talk: Listener
 ) -> None:
-    from toolchain.measures.bisection import first_bad
+    from toolchain.metrics.bisection import first_bad
 
     with talk.task("Bisecting layers", len(forms), "forms") as task:
         for done, form in enumerate(forms, 1):
@@ -223,7 +223,7 @@ def _from_published(request: LayersRequest, original: Inside) -> dict[str, float
     """How far the exported form, run in PyTorch, is from the network patch by patch."""
     import numpy as np
 
-    from toolchain.measures.differences import outside
+    from toolchain.metrics.differences import outside
     from toolchain.runtimes.base import unpack
     from toolchain.runtimes.pytorch import PyTorchRuntime
 

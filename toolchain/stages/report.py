@@ -18,8 +18,8 @@ from toolchain.workspace.digests import file_digest
 
 if TYPE_CHECKING:
     from toolchain.frames.frame import Frame
-    from toolchain.pages.gallery import Gallery, Way
-    from toolchain.pages.page import FramePictures, Pictures
+    from toolchain.report.gallery import Gallery, Way
+    from toolchain.report.page import FramePictures, Pictures
     from toolchain.runtimes.base import Inference, Runtime
 
 SCHEMA = 1
@@ -71,11 +71,11 @@ def report(request: ReportRequest, listener: Listener | None = None) -> ReportRe
     or files other than those validated, FrameError for bad captures, ValidationError for a model
     that can't be run, WorkspaceError if a page can't be written.
     """
-    from toolchain.pages.html import html
-    from toolchain.pages.markdown import markdown
-    from toolchain.pages.page import page
-    from toolchain.pages.words import Fact
     from toolchain.pictures.heat import gradient, ticks
+    from toolchain.report.html import html
+    from toolchain.report.markdown import markdown
+    from toolchain.report.page import page
+    from toolchain.report.words import Fact
 
     validation = _record(request.validation)
     _hold_against(validation, request)
@@ -159,10 +159,10 @@ def _of_same_weights(
 def _pictures(
     request: ReportRequest, validation: Mapping[str, Any], notes: list[str], listener: Listener
 ) -> Pictures:
-    from toolchain.pages.gallery import Gallery
-    from toolchain.pages.page import Pictures
     from toolchain.pictures.encode import WIDEST
-    from toolchain.runtimes.aside import aside
+    from toolchain.report.gallery import Gallery
+    from toolchain.report.page import Pictures
+    from toolchain.runtimes.background_worker import aside
     from toolchain.runtimes.pytorch import PyTorchRuntime
 
     settings = ExportSettings(**validation["settings"])
@@ -212,8 +212,8 @@ def _frames(
 
 
 def _way(run: Mapping[str, Any]) -> Way:
-    from toolchain.pages.gallery import Way
-    from toolchain.pages.runs import run_id, run_label
+    from toolchain.report.gallery import Way
+    from toolchain.report.runs import run_id, run_label
 
     limits = run["limits"] or {}
     alpha, foreground = (limits.get(f"{name}_max_abs") for name in OUTPUTS)
@@ -221,7 +221,7 @@ def _way(run: Mapping[str, Any]) -> Way:
 
 
 def _runtime(request: ReportRequest, run: Mapping[str, Any]) -> Runtime:
-    from toolchain.pages.runs import device_of
+    from toolchain.report.runs import device_of
     from toolchain.runtimes.onnx_runtime import OnnxRuntime
     from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 

@@ -7,12 +7,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.bundle.examine import examine, require_whole
-from toolchain.bundle.extract import extract
-from toolchain.bundle.layouts import Layout, laid_out
-from toolchain.bundle.manifest import FILE, SIGNATURE, Manifest
-from toolchain.bundle.signing import require_key, sign, signature_of, verify
 from toolchain.errors import BundleError, WorkspaceError
+from toolchain.package.examine import examine, require_whole
+from toolchain.package.extract import extract
+from toolchain.package.layouts import Layout, laid_out
+from toolchain.package.manifest import FILE, SIGNATURE, Manifest
+from toolchain.package.signing import require_key, sign, signature_of, verify
 from toolchain.progress import Listener, Silence
 from toolchain.workspace.atomic import TEMPORARY_SUFFIX, os_errors
 

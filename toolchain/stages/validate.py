@@ -23,8 +23,8 @@ from toolchain.workspace.machine import machine
 
 if TYPE_CHECKING:
     from toolchain.frames.frame import Frame
-    from toolchain.measures.comparison import Comparison, Measured, Scores
-    from toolchain.measures.matting import Matte
+    from toolchain.metrics.comparison import Comparison, Measured, Scores
+    from toolchain.metrics.matte_errors import Matte
     from toolchain.runtimes.base import Inference, Runtime
     from toolchain.runtimes.pytorch import PyTorchRuntime
 
@@ -90,9 +90,9 @@ def validate(request: ValidateRequest, listener: Listener | None = None) -> Vali
     run or does not have the promised inputs and outputs, WorkspaceError if the verdict can't be
     written.  A verdict that was there before is replaced only by the new one.
     """
-    from toolchain.measures.comparison import Scores
-    from toolchain.measures.matting import Matte
-    from toolchain.runtimes.aside import aside
+    from toolchain.metrics.comparison import Scores
+    from toolchain.metrics.matte_errors import Matte
+    from toolchain.runtimes.background_worker import aside
     from toolchain.runtimes.pytorch import PyTorchRuntime
 
     original = PyTorchRuntime(request.checkpoint, request.settings)
@@ -158,7 +158,7 @@ class _Candidate:
 
 
 def _candidates(request: ValidateRequest) -> Iterator[_Candidate]:
-    from toolchain.measures.comparison import Comparison
+    from toolchain.metrics.comparison import Comparison
     from toolchain.runtimes.onnx_runtime import OnnxRuntime
     from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 
@@ -178,7 +178,7 @@ def _candidates(request: ValidateRequest) -> Iterator[_Candidate]:
 
 
 def _truth(frame: Frame) -> Matte | None:
-    from toolchain.measures.matting import Matte
+    from toolchain.metrics.matte_errors import Matte
 
     if frame.alpha is None or frame.foreground is None:
         return None
@@ -223,10 +223,10 @@ def _explain(
     request: ValidateRequest, original: PyTorchRuntime, candidate: _Candidate, frame: Frame
 ) -> list[dict[str, Any]]:
     """Try what often goes wrong; a hypothesis convinces if with it the run would have passed."""
-    from toolchain.measures.comparison import Comparison, Scores
-    from toolchain.measures.explanations import explanation, in_order
-    from toolchain.measures.matting import Matte
-    from toolchain.runtimes.hypotheses import Suspect, experiments
+    from toolchain.metrics.comparison import Comparison, Scores
+    from toolchain.metrics.explanations import explanation, in_order
+    from toolchain.metrics.matte_errors import Matte
+    from toolchain.runtimes.diagnostics import Suspect, experiments
 
     limits = candidate.limits
     if limits is None:  # nothing to bring the outputs within
@@ -256,8 +256,8 @@ def _own_rounding(request: ValidateRequest, original: Runtime, frame: Frame) -> 
 
     If this is near a limit, no float32 runtime can keep that limit with these weights.
     """
-    from toolchain.measures.comparison import ORDINARY_LIMIT, OUTPUTS
-    from toolchain.measures.differences import Differences, outside
+    from toolchain.metrics.comparison import ORDINARY_LIMIT, OUTPUTS
+    from toolchain.metrics.differences import Differences, outside
     from toolchain.runtimes.pytorch import PyTorchRuntime
 
     exact = PyTorchRuntime(request.checkpoint, request.settings, double=True)
@@ -304,7 +304,7 @@ def _write(
 
 
 def _run_as_json(run: Run) -> dict[str, Any]:
-    from toolchain.measures.verdict import limited_figures
+    from toolchain.metrics.verdict import limited_figures
 
     limits = None
     if run.limits is not None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolchain.bundle.examine import Findings, examine, require_whole
-from toolchain.bundle.extract import extract
-from toolchain.bundle.manifest import Manifest
-from toolchain.bundle.signing import require_signing, signature_of
-from toolchain.bundle.signing import verify as verify_signature
 from toolchain.errors import BundleError
+from toolchain.package.examine import Findings, examine, require_whole
+from toolchain.package.extract import extract
+from toolchain.package.manifest import Manifest
+from toolchain.package.signing import require_signing, signature_of
+from toolchain.package.signing import verify as verify_signature
 from toolchain.progress import Listener, Silence
 
 PORTS = ("src", "bgr")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from toolchain.frames.dataset import Dataset
-from toolchain.measures.scoring import METRICS
+from toolchain.metrics.scoring import METRICS
 from toolchain.stages.evaluate.request import EvaluateRequest, Way
 from toolchain.stages.evaluate.shard import TOOLS, Scored, Scorer
 from toolchain.workspace.digests import file_digest

@@ -114,9 +114,9 @@ def _read(way: Way, root: Path | None, task: Task) -> _Ready | Settled[Scored | 
 
 
 def _score(way: Way, task: Task, ready: _Ready, found: Prediction) -> Scored | Bad:
-    from toolchain.measures.matting import Matte
-    from toolchain.measures.resizing import resized
-    from toolchain.measures.scoring import is_finite, scores
+    from toolchain.metrics.matte_errors import Matte
+    from toolchain.metrics.resizing import resized
+    from toolchain.metrics.scoring import is_finite, scores
 
     sample = ready.sample
     if not is_finite(Matte(found.pha, found.fgr)):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from toolchain.frames.dataset import Dataset, Fault
-from toolchain.measures.bootstrap import interval, sentence, unit_of
-from toolchain.measures.scoring import METRICS, SCALES
-from toolchain.measures.totals import ByClip
+from toolchain.metrics.bootstrap import interval, sentence, unit_of
+from toolchain.metrics.scoring import METRICS, SCALES
+from toolchain.metrics.totals import ByClip
 from toolchain.stages.evaluate.records import Records
 from toolchain.stages.evaluate.request import ORIGINAL, EvaluateRequest, Way
 from toolchain.stages.evaluate.shard import TOOLS

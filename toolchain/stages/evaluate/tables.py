@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from toolchain.measures.scoring import LABELS, METRICS
+from toolchain.metrics.scoring import LABELS, METRICS
 
 CLIPS_SHOWN = 60  # in Markdown; the CSV has all
 Json = Mapping[str, Any]

@@ -7,14 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from toolchain.bundle.archive import (
+from toolchain.package.archive import (
     SIGNATURE_SUFFIX,
     Source,
     archive_name,
     write_archive,
 )
-from toolchain.bundle.manifest import FILE, Entry, Manifest, entry_of
-from toolchain.bundle.signing import require_key, sign
+from toolchain.package.manifest import FILE, Entry, Manifest, entry_of
+from toolchain.package.signing import require_key, sign
 from toolchain.progress import Listener, Silence
 from toolchain.stages.package.accepted import Accepted, accepted
 from toolchain.stages.package.contents import Item, build_files

@@ -14,7 +14,7 @@ from toolchain.stages.package.request import PackageRequest
 
 if TYPE_CHECKING:
     from toolchain.network.profile import Profile
-    from toolchain.pages.table import Table
+    from toolchain.report.table import Table
 
 HUB_TASK = "image-segmentation"  # the nearest of the Hub's tasks
 TAGS = ("background-matting", "alpha-matting", "openvino", "onnx", "video")
@@ -112,9 +112,9 @@ def _front_matter(request: PackageRequest, build: Accepted) -> Iterator[str]:
 
 
 def _body(request: PackageRequest, build: Accepted) -> Iterator[str]:
-    from toolchain.pages import figures, runs
-    from toolchain.pages.markdown import safe, table_lines
-    from toolchain.pages.words import DEMONSTRATION
+    from toolchain.report import figures, runs
+    from toolchain.report.markdown import safe, table_lines
+    from toolchain.report.words import DEMONSTRATION
 
     name, facts = request.layout.name, build.facts
     yield from (f"# {safe(name)} {safe(request.version)}", "")
@@ -147,7 +147,7 @@ def _body(request: PackageRequest, build: Accepted) -> Iterator[str]:
 
 
 def _section(table: Table) -> Iterator[str]:
-    from toolchain.pages.markdown import safe, table_lines
+    from toolchain.report.markdown import safe, table_lines
 
     yield from (f"## {safe(table.title)}", "", *table_lines(table), "")
 
@@ -191,7 +191,7 @@ def _complexity(build: Accepted) -> Iterator[str]:
 
 def _snippet(request: PackageRequest, build: Accepted) -> Iterator[str]:
     """How to run the first IR of the preferred precision on the sample."""
-    from toolchain.bundle.layouts import PREFERRED
+    from toolchain.package.layouts import PREFERRED
 
     precision = next((p for p in PREFERRED if p in build.precisions), build.precisions[0])
     xml = f"{precision}/{request.layout.name}.xml"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.bundle.archive import Source
 from toolchain.catalog.licences import licences
+from toolchain.package.archive import Source
 from toolchain.stages.package.accepted import Accepted
 from toolchain.stages.package.request import PackageRequest
 

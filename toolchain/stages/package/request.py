@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.bundle.manifest import Manifest
 from toolchain.catalog.records import Model
+from toolchain.package.manifest import Manifest
 from toolchain.workspace.layout import Layout
 
 

@@ -6,8 +6,8 @@ import json
 import uuid
 from typing import Any
 
-from toolchain.bundle.manifest import Entry
 from toolchain.catalog.licences import licences
+from toolchain.package.manifest import Entry
 from toolchain.stages.package.accepted import Accepted
 from toolchain.stages.package.request import PackageRequest
 

@@ -83,7 +83,7 @@ def quantize(request: QuantizeRequest, listener: Listener | None = None) -> Quan
 def _record(
     request: QuantizeRequest, result: QuantizeResult, work: Calibrated, gate: Gate
 ) -> dict[str, Any]:
-    from toolchain.measures.verdict import limited_figures
+    from toolchain.metrics.verdict import limited_figures
 
     return {
         "schema": 1,

@@ -25,7 +25,7 @@ class Gate:
     """
 
     def __init__(self, request: QuantizeRequest, size: tuple[int, int]) -> None:
-        from toolchain.measures.verdict import limited_figures, on_truth
+        from toolchain.metrics.verdict import limited_figures, on_truth
 
         found = [item for item in request.tolerances if item.form == FORM]
         self.limits: dict[Hint, Limits] = {item.hint: on_truth(item.limits) for item in found}
@@ -47,7 +47,7 @@ class Gate:
 
     def figures(self, xml: Path, reach: Callable[[float], None]) -> Figures:
         """How much worse `xml` is at each hint; `reach` is told the inferences done."""
-        from toolchain.measures.verdict import worse
+        from toolchain.metrics.verdict import worse
 
         done = 0
         if self._before is None:
@@ -61,7 +61,7 @@ class Gate:
 
     def failures(self, figures: Mapping[str, Mapping[str, float]]) -> list[str]:
         """Every limit that is not kept, one line each."""
-        from toolchain.measures.verdict import judge
+        from toolchain.metrics.verdict import judge
 
         return [
             f"at {hint}: {failure}"
@@ -71,7 +71,7 @@ class Gate:
 
     def strain(self, figures: Mapping[str, Mapping[str, float]]) -> float:
         """The largest figure as a share of its limit; at most 1 where all are kept."""
-        from toolchain.measures.verdict import limited_figures
+        from toolchain.metrics.verdict import limited_figures
 
         return max(
             figures[hint][name] / limit if limit else float("inf")
@@ -82,7 +82,7 @@ class Gate:
     def _mean(
         self, xml: Path, hint: Hint, reach: Callable[[float], None], done: int
     ) -> dict[str, float]:
-        from toolchain.measures.matting import Matte, compare
+        from toolchain.metrics.matte_errors import Matte, compare
         from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 
         runtime = OpenVinoRuntime(xml, hint)

@@ -1,0 +1,232 @@
+"""FP16-INT8 as a part of a build, and what omz_quantizer does with a converted model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import openvino
+import pytest
+
+from toolchain.catalog.reader import read_model
+from toolchain.cli.main import main
+from toolchain.errors import FrameError, QuantizationError
+from toolchain.frames.generated import composite
+from toolchain.omz import quantizer as omz_quantizer
+from toolchain.pipeline.build import BuildResult, build, foresee
+from toolchain.pipeline.request import BuildRequest, Quantization
+from toolchain.pipeline.weights import choose
+
+NAME = "small-matting"
+INT8 = f"FP16-INT8/{NAME}.xml"
+LIMITS = "tolerances:\n" + "".join(
+    f"  - {{form: {form}, hint: {hint}, alpha_mad_worse: 900, reason: for tests}}\n"
+    for form, hint in (
+        ("ONNX", "f32"),
+        ("FP32", "f32"),
+        ("FP32", "default"),
+        ("FP16", "f32"),
+        ("FP16", "default"),
+        ("FP16-INT8", "f32"),
+        ("FP16-INT8", "default"),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def config(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("limited") / "model.yml"
+    path.write_text(small_config.read_text() + LIMITS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def built(config: Path, tmp_path_factory: pytest.TempPathFactory) -> BuildResult:
+    """A build of all three precisions; not to be changed."""
+    model, output = read_model(config), tmp_path_factory.mktemp("built") / "out"
+    request = BuildRequest(
+        model,
+        choose(model, "upstream", output),
+        output,
+        precisions=("FP32", "FP16", "FP16-INT8"),
+        composites=1,
+        quantization=Quantization(calibration=2),
+    )
+    return build(request)
+
+
+@pytest.fixture
+def copy(built: BuildResult, tmp_path: Path) -> BuildRequest:
+    """The same build in a folder of this test's own."""
+    shutil.copytree(built.request.output, tmp_path / "out")
+    return replace(built.request, output=tmp_path / "out")
+
+
+def ran(result: BuildResult) -> list[str]:
+    return [outcome.entry for outcome in result.outcomes if outcome.ran]
+
+
+def test_a_build_makes_it_and_the_verdict_has_its_rows(built: BuildResult) -> None:
+    """After the conversions, before the validation; measured at both hints like the others."""
+    assert ran(built) == [
+        "download",
+        "export",
+        "convert-FP32",
+        "convert-FP16",
+        "quantize-FP16-INT8",
+        "validate",
+        "report",
+    ]
+    folder = built.request.layout.folder
+    assert {path.name for path in (folder / "FP16-INT8").iterdir()} == {
+        f"{NAME}.xml",
+        f"{NAME}.bin",
+        "quantization.json",
+    }
+    verdict = json.loads((folder / "validation.json").read_text())
+    rows = [(run["form"], run["hint"]) for run in verdict["runs"]][-2:]
+    assert rows == [("FP16-INT8", "f32"), ("FP16-INT8", "default")]
+    assert INT8 in verdict["files"]
+    assert "alpha_grad_worse_share" in verdict["runs"][-1]["figures"]
+
+
+def test_it_is_skipped_while_nothing_changed_and_made_when_something_did(
+    built: BuildResult, copy: BuildRequest
+) -> None:
+    """A lost file comes back with the same bytes; other layers to spare make another IR."""
+    assert not any(item.action == "run" for item in foresee(copy))
+    assert not build(copy).anything_ran
+    lost = copy.layout.ir("FP16-INT8").with_suffix(".bin")
+    lost.unlink()
+    assert ran(build(copy)) == ["quantize-FP16-INT8", "validate", "report"]
+    same = built.request.layout.ir("FP16-INT8").with_suffix(".bin")
+    assert lost.read_bytes() == same.read_bytes()
+    spare = replace(copy.quantization, spared=("refiner",))
+    assert [
+        item.entry for item in foresee(replace(copy, quantization=spare)) if item.action == "run"
+    ] == [
+        "quantize-FP16-INT8",
+        "validate",
+        "report",
+    ]
+
+
+def test_the_command_finds_it_made_and_says_so_in_json(
+    built: BuildResult, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """stdout is JSON and nothing else, for a run and for a dry run."""
+    arguments = ["quantize", "--config", str(config), "-o", str(built.request.output)]
+    arguments += ["--calibration", "2", "--frames", "1", "--json"]
+    assert main(arguments) == 0
+    (stage,) = json.loads(capsys.readouterr().out)["stages"]
+    assert (stage["stage"], stage["ran"]) == ("quantize-FP16-INT8", False)
+    assert main([*arguments, "--dry-run"]) == 0
+    (seen,) = json.loads(capsys.readouterr().out)
+    assert seen["action"] == "keep"
+
+
+def test_asked_for_alone_it_has_what_it_is_made_from(
+    copy: BuildRequest, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """FP16 and FP32 are made for it; without them `matting quantize` says what it lacks."""
+    alone = replace(copy, precisions=("FP16-INT8",), stages=("convert", "quantize"))
+    assert [item.entry for item in foresee(alone)] == [
+        "convert-FP32",
+        "convert-FP16",
+        "quantize-FP16-INT8",
+    ]
+    shutil.rmtree(copy.layout.folder / "FP16")
+    arguments = ["quantize", "--config", str(config), "-o", str(copy.output), "-q"]
+    assert main(arguments) == 1
+    assert "is not there" in capsys.readouterr().err
+
+
+def test_what_it_lacks_is_told_before_anything_is_fetched(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No folder of frames, or no NNCF: known at once, and nothing is written."""
+    model, output = read_model(config), tmp_path / "out"
+    weights = choose(model, "upstream", output)
+    missing = Quantization(dataset=tmp_path / "none")
+    request = BuildRequest(model, weights, output, precisions=("FP16-INT8",), quantization=missing)
+    with pytest.raises(FrameError, match="not a folder"):
+        build(request)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(QuantizationError, match="not installed"):
+        build(request)
+    assert not output.exists()
+
+
+def omz(config: Path, copy: BuildRequest, *more: str) -> int:
+    return omz_quantizer.main(
+        ["--config", str(config), "--name", NAME, "--model_dir", str(copy.output), *more]
+    )
+
+
+def test_omz_quantizer_makes_each_precision(
+    copy: BuildRequest, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dry run touches nothing; then both results lie where the incumbent put them."""
+    data = tmp_path / "data"
+    data.mkdir()
+    from PIL import Image
+
+    for name in ("src", "bgr"):
+        Image.fromarray(getattr(composite(3, 320, 192), name)).save(data / f"{name}.png")
+    arguments = ["--dataset_dir", str(data), "-o", str(tmp_path / "q"), "--target_device", "cpu"]
+    assert omz(config, copy, *arguments, "--dry_run") == 0
+    said = capsys.readouterr().out
+    assert said.count("(DRY RUN) Quantizing") == 2
+    assert f"{NAME} from FP16 to FP16-INT8: would write" in said
+    assert not (tmp_path / "q").exists()
+    assert omz(config, copy, *arguments) == 0
+    said = capsys.readouterr().out
+    assert f"========== Quantizing {NAME} from FP32 to FP32-INT8\n" in said
+    core = openvino.Core()
+    for precision in ("FP16-INT8", "FP32-INT8"):
+        xml = tmp_path / "q" / "public" / NAME / precision / f"{NAME}.xml"
+        kinds = {node.get_type_name() for node in core.read_model(xml).get_ops()}
+        assert "FakeQuantize" in kinds
+    assert omz(config, copy, *arguments, "-p", "python3") == 0
+    assert capsys.readouterr().out.count("[ up to date ]") == 2
+
+
+def test_omz_quantizer_skips_what_it_can_not_feed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another task is skipped, said, and no failure."""
+    other = tmp_path / "model.yml"
+    other.write_text(
+        "name: other\ndescription: d\ntask_type: detection\n"
+        "framework: dldt\nlicense: MIT\nfiles: []\n"
+    )
+    assert omz_quantizer.main(["--config", str(other), "--all"]) == 0
+    said = capsys.readouterr().out
+    assert said == "========== Skipping other (quantization not supported)\n\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--precisions", "FP16"], 1, "Unknown precisions specified: FP16."),
+        (["--target_device", "TPU"], 1, "Unknown target device specified: TPU."),
+        (["--model_dir", "nowhere", "--precisions", "FP16-INT8"], 1, "omz_converter --name"),
+        (["--unknown"], 2, "unrecognized"),
+    ],
+)
+def test_omz_quantizer_says_what_is_wrong(
+    arguments: list[str], code: int, said: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit codes as the incumbent's; one sentence each."""
+    given: list[Any] = ["--config", str(config), "--all", *arguments]
+    try:
+        found = omz_quantizer.main(given)
+    except SystemExit as ended:
+        found = int(ended.code or 0)
+    assert found == code
+    out, err = capsys.readouterr()
+    assert said in err
+    assert out == "" or out.endswith(f"FAILED:\n{NAME}\n")

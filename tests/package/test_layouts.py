@@ -1,0 +1,84 @@
+"""Layouts: every file has one place, and what was not chosen is not half there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolchain.package.layouts import LAYOUTS, Layout, laid_out, precisions_of
+from toolchain.package.manifest import Entry, Manifest, entry_of, parsed
+
+FORMS = ("FP16", "FP32", "FP16-INT8")
+OTHERS = ("README.md", "LICENSE", "model.yml", "sample/src.png", "sample/bgr.png")
+
+
+def plain(forms: tuple[str, ...], name: str) -> Manifest:
+    """A manifest as packaging makes it, of these precisions."""
+    roles = {f"{name}.onnx": "onnx", **dict.fromkeys(OTHERS, "other")}
+    for form in forms:
+        roles |= {f"{form}/{name}{suffix}": "ir" for suffix in (".xml", ".bin")}
+        roles |= {f"sample/{form}/{port}.png": "sample-output" for port in ("pha", "fgr")}
+    files: list[Entry] = [entry_of(path, path.encode(), role) for path, role in roles.items()]
+    expected = [
+        {
+            "precision": form,
+            "ir": f"{form}/{name}.xml",
+            "outputs": {port: f"sample/{form}/{port}.png" for port in ("pha", "fgr")},
+        }
+        for form in forms
+    ]
+    inputs = {port: f"sample/{port}.png" for port in ("src", "bgr")}
+    facts = {
+        "config": "model.yml",
+        "parameters": {"ports": {f"{form}/{name}.xml": [] for form in forms}},
+        "sample": {"inputs": inputs, "expected": expected},
+    }
+    return Manifest(name, "1", "plain", tuple(sorted(files, key=lambda e: e.path)), facts)
+
+
+@settings(deadline=None)
+@given(
+    forms=st.lists(st.sampled_from(FORMS), min_size=1, unique=True),
+    name=st.sampled_from(("m", "FP16", "model", "a.b-c")),
+    layout=st.sampled_from(LAYOUTS),
+)
+def test_every_file_has_one_place_and_keeps_its_content(
+    forms: list[str], name: str, layout: Layout
+) -> None:
+    """The new manifest is a good one, of the same bytes, and names only files that are there."""
+    manifest = plain(tuple(forms), name)
+    out = laid_out(manifest, layout)
+    assert parsed(out.manifest.dumped(), "here") == out.manifest
+    placed = out.manifest.by_path()
+    assert placed.keys() == out.sources.keys()
+    known = manifest.by_path()
+    for path, source in out.sources.items():
+        if isinstance(source, str):
+            assert replace(placed[path], path=source) == known[source]
+    kept = [source for source in out.sources.values() if isinstance(source, str)]
+    assert len(kept) == len(set(kept))
+    assert layout == "ovms" or set(kept) == set(known)
+    sample = out.manifest.facts["sample"]
+    named = [*sample["inputs"].values(), out.manifest.facts["config"]]
+    for row in sample["expected"]:
+        named += [row["ir"], *row["outputs"].values()]
+    assert set(named) | out.manifest.facts["parameters"]["ports"].keys() <= placed.keys()
+
+
+@given(st.lists(st.sampled_from(FORMS), min_size=1, unique=True))
+def test_fp16_is_served_if_it_is_there(forms: list[str]) -> None:
+    """Else FP32, else what there is; of the others nothing lies in the server's repository."""
+    out = laid_out(plain(tuple(forms), "m"), "ovms")
+    served = next(form for form in (*FORMS[:2], forms[0]) if form in forms)
+    assert out.sources["m/1/m.xml"] == f"{served}/m.xml"
+    assert [row["precision"] for row in out.manifest.facts["sample"]["expected"]] == [served]
+    outputs = {path for path in out.sources if path.startswith("about/sample/")}
+    assert outputs == {
+        "about/sample/src.png",
+        "about/sample/bgr.png",
+        f"about/sample/{served}/pha.png",
+        f"about/sample/{served}/fgr.png",
+    }
+    assert set(precisions_of(plain(tuple(forms), "m"))) == set(forms)

@@ -1,0 +1,104 @@
+"""A frame's pictures and figures are those of the outputs, whatever these hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from tests.support.browser import decoded
+from toolchain.frames.generated import composite
+from toolchain.pictures.heat import NOT_A_NUMBER
+from toolchain.report.gallery import Gallery, Way
+
+WIDTH, HEIGHT = 64, 48
+FRAME = composite(2029, WIDTH, HEIGHT)
+
+
+@dataclass
+class Output:
+    """What a way of running gave."""
+
+    pha: np.ndarray
+    fgr: np.ndarray
+    ref: np.ndarray
+
+
+def output(seed: int = 1) -> Output:
+    random = np.random.default_rng(seed)
+    return Output(
+        random.random((HEIGHT, WIDTH), np.float32),
+        random.random((HEIGHT, WIDTH, 3), np.float32),
+        random.random((HEIGHT // 4, WIDTH // 4)) > 0.5,
+    )
+
+
+def way() -> Way:
+    return Way("fp32-f32", "FP32", (2e-5, None))
+
+
+def test_the_largest_difference_is_where_it_is() -> None:
+    """Its place is told as shares of the frame, its size in the row of figures."""
+    original, other, ran = output(), output(), way()
+    other.pha[30, 50] = (original.pha[30, 50] + 0.5) % 1
+    gallery = Gallery(FRAME, "generated", original)
+    gallery.add(ran, other)
+    shown = gallery.finished()
+    (shot,) = shown.shots
+    assert (int(shot.worst[0] * WIDTH), int(shot.worst[1] * HEIGHT)) == (50, 30)
+    largest = abs(float(other.pha[30, 50]) - float(original.pha[30, 50]))
+    texts = [cell.text for cell in shown.table.rows[1]]
+    assert texts[:4] == [
+        "FP32",
+        f"{largest:.1e}",
+        f"{largest / original.pha.size:.1e}",
+        f"{1 / original.pha.size:.4%}",
+    ]
+    heat = decoded(shot.heat, "RGB").astype(int).sum(axis=2)
+    assert np.unravel_index(heat.argmax(), heat.shape) == (30, 50)
+    assert len(np.unique(heat)) == 2
+
+
+def test_differently_chosen_patches_are_no_numeric_error() -> None:
+    """They are left out of the spread, as out of the limits, and counted in the frame's row."""
+    original, other, ran = output(), output(), way()
+    other.ref[3, 5] ^= True
+    other.pha[12:16, 20:24] = 1 - original.pha[12:16, 20:24]
+    gallery = Gallery(FRAME, "generated", original)
+    gallery.add(ran, other)
+    alpha, foreground = ran.spread().series
+    assert alpha.shares[0] == foreground.shares[0] == 1
+    assert (
+        alpha.said
+        == "alpha: no value differs by more than 1/255, the largest difference is 0.0e+00"
+    )
+    assert (alpha.limit, foreground.limit) == (2e-5, None)
+    assert gallery.finished().table.rows[1][5].text == f"{1 / other.ref.size:.3%}"
+
+
+def test_what_is_no_number_is_shown_as_such() -> None:
+    """NaN has its own colour and place, and no figure hides it."""
+    original, other, ran = output(), output(), way()
+    other.pha[7, 9] = np.nan
+    gallery = Gallery(FRAME, "generated", original)
+    gallery.add(ran, other)
+    (shot,) = gallery.finished().shots
+    assert decoded(shot.heat, "RGB")[7, 9].tolist() == list(NOT_A_NUMBER)
+    assert (int(shot.worst[0] * WIDTH), int(shot.worst[1] * HEIGHT)) == (9, 7)
+    assert ran.spread().series[0].shares[-1] > 0
+
+
+@pytest.mark.parametrize("widest", [64, 32, 20])
+def test_pictures_are_no_wider_than_asked_for(widest: int) -> None:
+    """All of one frame have one size, and the truth and the plate come along."""
+    gallery = Gallery(FRAME, "generated", output(), widest)
+    gallery.add(way(), output(2))
+    shown = gallery.finished()
+    (shot,) = shown.shots
+    assert shown.truth is not None
+    size = (shown.height, shown.width)
+    assert shown.width <= widest
+    for picture in (shown.src, shown.plate, shown.truth, shown.alpha, shown.cutout, shot.alpha):
+        assert decoded(picture, "RGB").shape[:2] == size
+    assert decoded(shot.heat, "RGB").shape[:2] == size

@@ -1,0 +1,62 @@
+"""Fixtures of the download tests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.web_server import Server, running
+from toolchain.catalog.records import Digest, FileSource, HttpSource, ModelFile, Source
+from toolchain.stages.download import DownloadRequest
+from toolchain.transfer.transport import Transport
+
+QUICK = Transport(
+    first_delay=0.001, longest_delay=0.002, longest_wait=0.05, connect_timeout=2, read_timeout=0.5
+)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A web server on loopback."""
+    with running() as started:
+        yield started
+
+
+class Maker:
+    """Makes requests for one file called `name` in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = "weights.bin"
+        self.target = folder / self.name
+        self.partial = folder / f".{self.name}.partial"
+
+    def file(
+        self, data: bytes | None, *sources: str | Source, size: bool = True, digest: bool = True
+    ) -> ModelFile:
+        """The file whose published content is `data`; text is an http source."""
+        given = tuple(HttpSource(item) if isinstance(item, str) else item for item in sources)
+        known = Digest("sha384", hashlib.sha384(data).hexdigest()) if data is not None else None
+        published = len(data) if data is not None else None
+        return ModelFile(self.name, published if size else None, known if digest else None, given)
+
+    def request(self, *files: ModelFile, attempts: int = 4, **more) -> DownloadRequest:
+        """A request that does not wait long for anything."""
+        transport = replace(QUICK, **more.pop("transport", {}))
+        return DownloadRequest(
+            files=files, folder=self.folder, attempts=attempts, transport=transport, **more
+        )
+
+    def source(self, path: Path) -> FileSource:
+        """A file on this machine as a source."""
+        return FileSource(path)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Maker:
+    """Requests for one file in a folder of its own."""
+    return Maker(tmp_path / "results")

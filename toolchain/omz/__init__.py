@@ -1,0 +1,1 @@
+"""Compatibility with Open Model Zoo: its command lines, layout and conversion arguments."""

@@ -1,0 +1,143 @@
+"""Accuracy beside the published table, latency, and where everything comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolchain.catalog.published import Published
+from toolchain.report.runs import HINTS, run_label
+from toolchain.report.table import NONE, Cell, Table, figure
+
+Json = Mapping[str, Any]
+METRICS = {
+    "alpha_mad": "alpha MAD, \u00d71000",
+    "alpha_mse": "alpha MSE, \u00d71000",
+    "alpha_grad": "alpha GRAD, /1000",
+    "foreground_mse": "foreground MSE, \u00d71000",
+    "alpha_sad": "alpha SAD, /1000",
+    "alpha_conn": "alpha Conn, /1000",
+}
+PUBLISHED = ("alpha_mad", "alpha_mse", "alpha_grad", "foreground_mse")
+
+
+def accuracy(validation: Json, evaluation: Json | None, published: Published) -> Table:
+    """The published table's rows for every model, and the published figures at the end.
+
+    From `evaluation` where there is one, else from the validation's frames of known truth.
+    """
+    if evaluation is None:
+        columns = _validated(validation)
+        where = "here, on generated frames"
+        notes = ["Lower is better; the mean over whole frames, those of the validation."]
+    else:
+        columns = _evaluated(evaluation)
+        data = evaluation["dataset"]
+        where = f"here, on {data['name']}: {data['frames']} frames"
+        notes = ["Lower is better; in brackets the bootstrap interval of the mean."]
+        notes += [f"{name}: {text}" for name, text in (evaluation.get("scales") or {}).items()]
+        notes += [evaluation["interval"]] if evaluation.get("interval") else []
+    notes.append(
+        f"Published: {published.data}. Those figures show what a conversion may lose, not what the "
+        "ones measured here should be."
+    )
+    known = {name for _, cells in columns for name in cells}
+    rows = [
+        (
+            Cell(text),
+            *(cells.get(name, NONE) for _, cells in columns),
+            _as_published(published.original.get(name)),
+            _as_published(published.converted.get(name)),
+        )
+        for name, text in METRICS.items()
+        if name in PUBLISHED or name in known
+    ]
+    return Table(
+        "Accuracy",
+        ("Metric", *(label for label, _ in columns), "Original", "Converted"),
+        tuple(rows),
+        tuple(notes),
+        (("", 1), (where, len(columns)), ("published, on another data set", 2)),
+    )
+
+
+def _as_published(value: float | None) -> Cell:
+    return NONE if value is None else Cell(str(value))
+
+
+def _validated(validation: Json) -> list[tuple[str, dict[str, Cell]]]:
+    rows = [("Original", validation["original"]["truth"])]
+    rows += [(run_label(run), run["truth"]) for run in validation["runs"]]
+    return [
+        (label, {name: figure(value, ".3f") for name, value in (truth or {}).items()})
+        for label, truth in rows
+    ]
+
+
+def _evaluated(evaluation: Json) -> list[tuple[str, dict[str, Cell]]]:
+    columns = []
+    for model in evaluation["models"]:
+        label = "Original"
+        if model["model"] != "original":
+            hint = model.get("hint") or ""
+            form = str(model["model"]).replace("onnx", "ONNX")
+            run = {"form": form, "hint": hint, "executed": model.get("executed") or hint}
+            label = run_label(run) if hint else form
+        columns.append((label, {name: _interval(item) for name, item in model["total"].items()}))
+    return columns
+
+
+def _interval(item: Json) -> Cell:
+    mean, low, high = (item.get(key) for key in ("mean", "low", "high"))
+    if mean is None:
+        return NONE
+    return Cell(
+        f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ({low:.2f}\u2013{high:.2f})"
+    )
+
+
+def latency(record: Json) -> Table:
+    """One row a way of running that the benchmark timed."""
+    rows = tuple(
+        (
+            Cell(str(row["model"])),
+            Cell(str(row.get("device", ""))),
+            Cell(HINTS.get(row.get("hint", ""), str(row.get("hint", "")))),
+            Cell(str(row.get("precision", ""))),
+            figure(row.get("median_ms"), ".1f"),
+            figure(row.get("p90_ms"), ".1f"),
+            figure(row.get("fps"), ".1f"),
+        )
+        for row in record["rows"]
+    )
+    head = ("Model", "Device", "Hint", "Precision", "Median, ms", "90 % within, ms", "Frames/s")
+    return Table("Latency", head, rows, words=4)
+
+
+def versions(validation: Json) -> Table:
+    """Tools and machine."""
+    facts, machine = validation["facts"], validation["machine"]
+    pairs = [("toolchain", facts.get("toolchain"))]
+    pairs += list(validation["tools"].items())
+    pairs += [(f"machine: {name}", value) for name, value in machine.items()]
+    rows = tuple((Cell(name), Cell(str(value))) for name, value in pairs if value is not None)
+    return Table("Made with", ("What", "Version"), rows, words=2)
+
+
+def digests(validation: Json) -> Table:
+    """The files that the verdict speaks of."""
+    rows = tuple((Cell(name), Cell(digest)) for name, digest in validation["files"].items())
+    return Table("Files", ("File", "Digest"), rows, ("In the folder of this report.",), words=2)
+
+
+def settings(validation: Json) -> str:
+    """How the network was exported, in a line."""
+    found = validation["settings"]
+    size = f"{found['width']}\u00d7{found['height']}"
+    how = {
+        "sampling": f"the {found['sample_pixels']} most doubtful pixels refined",
+        "thresholding": f"patches refined where the expected error is over {found['threshold']}",
+        "full": "every patch refined",
+    }
+    mode = how.get(found["mode"], found["mode"])
+    return f"{size}, base network at {found['backbone_scale']:g} of that size, {mode}"

@@ -1,0 +1,174 @@
+"""One frame through every way of running, as pictures and a row of figures each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.frames.frame import Frame
+from toolchain.metrics.differences import Differences, outside
+from toolchain.metrics.matte_errors import Matte, MattingScore, compare
+from toolchain.pictures.encode import WIDEST, cutout, grey, photo, reduction
+from toolchain.pictures.heat import heat
+from toolchain.pictures.histogram import Counts
+from toolchain.pictures.patches import patch_map
+from toolchain.report.page import FramePictures, Series, Shot, Spread
+from toolchain.report.table import NONE, Cell, Table, figure
+
+Floats = npt.NDArray[np.float32]
+STEP = 1 / 255  # of an 8-bit picture: less than that nobody sees
+SEEN = 0.01  # the foreground counts where the original's alpha is above
+HEAD = (
+    "Model",
+    "max",
+    "mean",
+    "over 1/255",
+    "max",
+    "Patches chosen differently",
+    "MAD, \u00d71000",
+    "GRAD, /1000",
+)
+GROUPS = (("", 1), ("Alpha", 3), ("Foreground", 1), ("", 1), ("Against the truth", 2))
+
+
+class Output(Protocol):
+    """What one way of running gave: alpha H x W; foreground H x W x 3, RGB; H/4 x W/4 patches."""
+
+    @property
+    def pha(self) -> Floats:
+        """0..1."""
+
+    @property
+    def fgr(self) -> Floats:
+        """0..1."""
+
+    @property
+    def ref(self) -> npt.NDArray[np.bool_]:
+        """True where a patch was refined."""
+
+
+@dataclass
+class Way:
+    """A way of running and the differences seen so far, by output."""
+
+    run: str
+    label: str
+    limits: tuple[float | None, float | None]
+    counts: tuple[Counts, Counts] = field(default_factory=lambda: (Counts(), Counts()))
+    sums: tuple[Differences, Differences] = field(
+        default_factory=lambda: (Differences(STEP), Differences(STEP))
+    )
+
+    def spread(self) -> Spread:
+        """The differences over all frames, outside differently chosen patches."""
+        series = []
+        names = ("alpha", "foreground")
+        for name, limit, counts, sums in zip(
+            names, self.limits, self.counts, self.sums, strict=True
+        ):
+            total = sums.total()
+            said = f"{name}: {total.over:.4%} of the values differ by more than 1/255"
+            if total.over == 0:
+                said = f"{name}: no value differs by more than 1/255"
+            said += f", the largest difference is {total.max_abs:.1e}"
+            series.append(Series(name, counts.total().shares, limit, said))
+        return Spread(self.run, self.label, tuple(series))
+
+
+class Gallery:
+    """Grows with each way of running; keeps pictures, not outputs."""
+
+    def __init__(self, frame: Frame, kind: str, original: Output, widest: int = WIDEST) -> None:
+        self._frame, self._kind, self._original = frame, kind, original
+        self._matte = Matte(original.pha, original.fgr)
+        self._truth = None
+        if frame.alpha is not None and frame.foreground is not None:
+            self._truth = Matte(frame.alpha, frame.foreground)
+        self._widest = widest  # pixels
+        self._factor = reduction(frame.src.shape[1], widest)
+        self._shots: list[Shot] = []
+        self._rows = [(Cell("Original"), *([NONE] * 5), *self._score(self._matte))]
+
+    def add(self, way: Way, found: Output) -> None:
+        """Show what `way` made of the frame, and add its differences to `way`."""
+        original, factor = self._original, self._factor
+        alpha = _difference(found.pha, original.pha)
+        foreground = _difference(found.fgr, original.fgr)
+        different = found.ref != original.ref
+        where = outside(different)
+        for counts, sums, difference, pair in zip(
+            way.counts,
+            way.sums,
+            (alpha, foreground),
+            ((original.pha, found.pha), (original.fgr, found.fgr)),
+            strict=True,
+        ):
+            counts.add(difference, where)
+            sums.add(*pair, where)
+        seen = np.where(original.pha > SEEN, foreground.max(axis=2), np.float32(0))
+        height, width = alpha.shape
+        y, x = np.unravel_index(int(np.argmax(np.nan_to_num(alpha, nan=2.0))), alpha.shape)
+        self._shots.append(
+            Shot(
+                run=way.run,
+                label=way.label,
+                alpha=grey(found.pha, factor),
+                cutout=cutout(found.pha, found.fgr, factor),
+                heat=heat(alpha, self._widest),
+                heat_foreground=heat(seen, self._widest // 2),
+                patches=patch_map(self._frame.src, original.ref, found.ref),
+                worst=(round((int(x) + 0.5) / width, 4), round((int(y) + 0.5) / height, 4)),
+            )
+        )
+        total = Differences(STEP)
+        total.add(original.pha, found.pha)
+        figures = total.total()
+        self._rows.append(
+            (
+                Cell(way.label),
+                figure(figures.max_abs),
+                figure(figures.mean_abs),
+                figure(figures.over, ".4%"),
+                figure(float(np.nan_to_num(foreground, nan=np.inf).max())),
+                figure(float(different.mean()), ".3%"),
+                *self._score(Matte(found.pha, found.fgr)),
+            )
+        )
+
+    def finished(self) -> FramePictures:
+        """The frame as the report shows it."""
+        frame, factor, original = self._frame, self._factor, self._original
+        height, width = (-(-side // factor) for side in original.pha.shape)
+        return FramePictures(
+            name=frame.name,
+            kind=self._kind,
+            width=width,
+            height=height,
+            src=photo(frame.src, factor),
+            plate=photo(frame.bgr, factor),
+            truth=None if frame.alpha is None else grey(frame.alpha, factor),
+            alpha=grey(original.pha, factor),
+            cutout=cutout(original.pha, original.fgr, factor),
+            shots=tuple(self._shots),
+            table=Table(
+                f"Figures of {frame.name}",
+                HEAD,
+                tuple(self._rows),
+                ("Whole frame, differently chosen patches included.",),
+                GROUPS,
+            ),
+        )
+
+    def _score(self, matte: Matte) -> tuple[Cell, Cell]:
+        if self._truth is None:
+            return NONE, NONE
+        found: MattingScore = compare(matte, self._truth)
+        return figure(found.alpha_mad, ".3f"), figure(found.alpha_grad, ".3f")
+
+
+def _difference(one: Floats, other: Floats) -> Floats:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(one - other), np.float32)

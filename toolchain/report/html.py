@@ -1,0 +1,84 @@
+"""A page as one self-contained HTML file: styles, script and pictures inside, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolchain.report.chart import chart
+from toolchain.report.words import DEMONSTRATION, power_of_ten
+
+if TYPE_CHECKING:
+    from toolchain.report.page import Page
+
+FOLDER = Path(__file__).parents[1] / "data" / "report"
+SOURCES = ("report.html", "macros.html", "report.css", "report.js")
+
+
+def html(page: Page, gradient: list[tuple[float, str]], ticks: list[tuple[float, int]]) -> str:
+    """The report.  Heat maps' scale: `gradient`, place and colour; `ticks`, place and power of ten.
+
+    The Content-Security-Policy allows the page's own style and script by their digests, pictures
+    from `data:` addresses, and nothing else.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    style, script = (_source(name) for name in ("report.css", "report.js"))
+    return environment.get_template("report.html").render(
+        page=page,
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        policy="; ".join(
+            (
+                "default-src 'none'",
+                "img-src data:",
+                f"style-src '{_digest(style)}'",
+                f"script-src '{_digest(script)}'",
+                "base-uri 'none'",
+                "form-action 'none'",
+            )
+        ),
+        data=Markup(_data(page)),  # noqa: S704 - escaped there
+        charts=[chart(spread) for spread in page.pictures.spreads],
+        gradient=gradient,
+        ticks=[(place, power_of_ten(power)) for place, power in ticks],
+        demonstration=DEMONSTRATION,
+    )
+
+
+def sources_digest() -> str:
+    """sha256 over the template, style and script: what else the bytes of a report come from."""
+    hasher = hashlib.sha256()
+    for name in SOURCES:
+        hasher.update(name.encode() + b"\0" + (FOLDER / name).read_bytes() + b"\0")
+    return hasher.hexdigest()
+
+
+def _source(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _data(page: Page) -> str:
+    """What the script needs to know, as JSON that can't end its element."""
+    known = {
+        "chosen": page.chosen,
+        "labels": dict(page.runs),
+        "worst": [{shot.run: shot.worst for shot in frame.shots} for frame in page.pictures.frames],
+    }
+    return json.dumps(known, ensure_ascii=True).replace("<", "\\u003c")

@@ -1,0 +1,91 @@
+"""A page as Markdown, for CI summaries: everything but the pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from toolchain.report.table import Table
+from toolchain.report.words import DEMONSTRATION
+
+if TYPE_CHECKING:
+    from toolchain.report.page import Page
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")  # what would be taken for markup, also by GitHub
+
+
+def markdown(page: Page) -> str:
+    """The report: verdict first, then the tables; long ones folded."""
+    return "\n".join(_lines(page)).rstrip("\n") + "\n"
+
+
+def _lines(page: Page) -> Iterator[str]:
+    yield from _verdict(page)
+    if page.failures:
+        yield from _failures(page)
+    for table in (page.accuracy, page.agreement, page.latency):
+        if table is not None:
+            yield from (f"## {safe(table.title)}", "", *table_lines(table), "")
+    for table in (*(frame.table for frame in page.pictures.frames), page.stages, page.limits):
+        if table is not None:
+            yield from _folded(table)
+    yield from ("## Where it comes from", "")
+    yield from (f"- {safe(name)}: {safe(text)}" for name, text in page.provenance)
+    yield ""
+    for table in (page.digests, page.versions):
+        yield from _folded(table)
+    yield "Pictures, histograms and the slider are in `report.html` beside this file."
+
+
+def _verdict(page: Page) -> Iterator[str]:
+    mark = "\u2705 PASS" if page.passed else "\u274c FAIL"
+    yield f"# {mark}: {safe(page.name)}"
+    yield from ("", safe(page.headline), "")
+    if page.demonstration:
+        yield from (f"> **Demonstration weights.** {safe(DEMONSTRATION)}", "")
+    yield from (f"Weights: {safe(page.weights)}.", "")
+    for note in page.notes:
+        yield from (f"> {safe(note)}", "")
+
+
+def _failures(page: Page) -> Iterator[str]:
+    yield from ("## What failed", "")
+    for label, reasons, explanations in page.failures:
+        yield from (f"**{safe(label)}**", "")
+        yield from (f"- {safe(reason)}" for reason in reasons)
+        yield ""
+        if explanations is not None:
+            yield from (*table_lines(explanations), "")
+    if page.rounding:
+        yield from (safe(page.rounding), "")
+
+
+def _folded(table: Table) -> Iterator[str]:
+    yield from (f"<details><summary>{safe(table.title)}</summary>", "", *table_lines(table), "")
+    yield from ("</details>", "")
+
+
+def table_lines(table: Table) -> Iterator[str]:
+    """A table in GitHub's form, its notes below."""
+    heads = list(table.head)
+    if table.groups:
+        groups = [name for name, count in table.groups for _ in range(count)]
+        heads = [
+            f"{head}<br>{group}" if group else head
+            for head, group in zip(map(safe, heads), map(safe, groups), strict=True)
+        ]
+    else:
+        heads = [safe(head) for head in heads]
+    yield f"| {' | '.join(heads)} |"
+    yield "|" + " --- |" * len(heads)
+    for row in table.rows:
+        cells = (f"**{safe(c.text)}**" if c.mood == "fail" else safe(c.text) for c in row)
+        yield f"| {' | '.join(cells)} |"
+    for note in table.notes:
+        yield from ("", f"<sub>{safe(note)}</sub>")
+
+
+def safe(text: str) -> str:
+    """Text that stands for itself: no markup, one line."""
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))

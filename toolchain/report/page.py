@@ -1,0 +1,189 @@
+"""Everything that a report shows, gathered from the records of a build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from toolchain.catalog.published import Published
+from toolchain.report import figures, runs
+from toolchain.report.table import Table
+from toolchain.report.words import Fact, scientific
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One frame through one way of running.  Pictures are `data:` addresses.
+
+    `worst`: where alpha differs most, x and y as shares of width and height.
+    """
+
+    run: str
+    label: str
+    alpha: str
+    cutout: str
+    heat: str
+    heat_foreground: str
+    patches: str
+    worst: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class FramePictures:
+    """One frame: `width`, `height` of its pictures, what the original made of it, each run's.
+
+    `truth`: the true matte, None where it is not known.
+    """
+
+    name: str
+    kind: str
+    width: int
+    height: int
+    src: str
+    plate: str
+    truth: str | None
+    alpha: str
+    cutout: str
+    shots: tuple[Shot, ...]
+    table: Table
+
+
+@dataclass(frozen=True)
+class Series:
+    """How often which difference occurs in one output; `limit`: on its largest, if any."""
+
+    output: str
+    shares: tuple[float, ...]
+    limit: float | None
+    said: str
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The differences of one run over the frames shown."""
+
+    run: str
+    label: str
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What only the models themselves can tell."""
+
+    frames: tuple[FramePictures, ...]
+    spreads: tuple[Spread, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """The report, in the order in which it is read."""
+
+    name: str
+    passed: bool
+    headline: str
+    demonstration: bool
+    weights: str
+    tiles: tuple[Fact, ...]
+    failures: tuple[tuple[str, tuple[str, ...], Table | None], ...]
+    rounding: str
+    accuracy: Table
+    agreement: Table
+    pictures: Pictures
+    stages: Table | None
+    latency: Table | None
+    limits: Table
+    provenance: tuple[Fact, ...]
+    digests: Table
+    versions: Table
+    notes: tuple[str, ...]
+    runs: tuple[tuple[str, str], ...]
+    chosen: str
+
+
+def page(
+    validation: Json,
+    evaluation: Json | None,
+    latency: Json | None,
+    published: Published,
+    pictures: Pictures,
+    provenance: tuple[Fact, ...],
+    notes: tuple[str, ...] = (),
+) -> Page:
+    """Gather the report.  `provenance`: where model and weights come from, in order."""
+    facts = validation["facts"]
+    return Page(
+        name=validation["model"],
+        passed=validation["verdict"] == "pass",
+        headline=runs.headline(validation),
+        demonstration=facts.get("weights") == "bundled",
+        weights=f"{facts.get('weights', 'unknown')}: {facts.get('weights_are', 'not recorded')}",
+        tiles=_tiles(validation),
+        failures=tuple(runs.failures(validation)),
+        rounding=_rounding(validation),
+        accuracy=figures.accuracy(validation, evaluation, published),
+        agreement=runs.agreement(validation),
+        pictures=pictures,
+        stages=runs.stages(validation),
+        latency=None if latency is None else figures.latency(latency),
+        limits=runs.limits(validation),
+        provenance=(
+            *provenance,
+            Fact("Checkpoint", str(facts.get("checkpoint", ""))),
+            Fact("Its sha384", str(facts.get("checkpoint_sha384", ""))),
+            Fact("Exported for", figures.settings(validation)),
+        ),
+        digests=figures.digests(validation),
+        versions=figures.versions(validation),
+        notes=notes,
+        runs=tuple((runs.run_id(run), runs.run_label(run)) for run in validation["runs"]),
+        chosen=_chosen(validation),
+    )
+
+
+def _chosen(validation: Json) -> str:
+    """The run that is shown first: one that failed, else the last, the farthest from f32."""
+    failed = [run for run in validation["runs"] if run["verdict"] != "pass"]
+    return runs.run_id((failed or validation["runs"][-1:])[0]) if validation["runs"] else ""
+
+
+def _tiles(validation: Json) -> tuple[Fact, ...]:
+    found = validation["runs"]
+    passed = sum(run["verdict"] == "pass" for run in found)
+    tiles = [Fact("ways of running passed", f"{passed} of {len(found)}")]
+    exact = [run for run in found if run["hint"] == "f32" and run["form"] in ("ONNX", "FP32")]
+    largest = [run["figures"].get("pha_max_abs") for run in exact]
+    if largest and None not in largest:
+        tiles.append(
+            Fact("largest difference of alpha in ONNX and FP32 at f32", scientific(max(largest)))
+        )
+    worse = [
+        (run["figures"]["alpha_mad_worse"], runs.run_label(run))
+        for run in found
+        if run["figures"].get("alpha_mad_worse") is not None
+    ]
+    truth = validation["original"]["truth"]
+    if truth and worse:
+        most, label = max(worse)
+        tiles.append(
+            Fact(
+                f"alpha MAD \u00d71000, original \u2192 {label}, the worst",
+                f"{truth['alpha_mad']:.3f} \u2192 {truth['alpha_mad'] + most:.3f}",
+            )
+        )
+    return tuple(tiles)
+
+
+def _rounding(validation: Json) -> str:
+    """What a fail owes to the weights themselves, "" where that was not measured."""
+    found = validation.get("original_own_rounding") or {}
+    if not found:
+        return ""
+    worst = max(value for value in found.values() if value is not None)
+    return (
+        f"On one frame the original at float32 lies {worst:.1e} from its own float64 result: no "
+        "float32 runtime can be expected to come closer to it than that."
+    )

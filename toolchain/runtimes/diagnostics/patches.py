@@ -1,0 +1,77 @@
+"""Were the refined patches cut from a place beside theirs?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import torch
+
+from toolchain.network.refiner import CELL, Shift
+from toolchain.runtimes.base import Inference
+from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
+
+HYPOTHESIS = "shifted patch"
+SAMPLE = 64  # patches that the search looks at
+HALF, FULL = 2, 4  # it looks so many pixels around, at half and at full size
+
+
+def experiments(suspect: Suspect) -> Iterator[Experiment]:
+    """The original with its patches cut beside their place: where it comes nearest."""
+    cells = torch.from_numpy(np.argwhere(suspect.reference.ref & suspect.found.ref))
+    if not len(cells):
+        yield Experiment(HYPOTHESIS, "No patch was refined by both", None)
+        return
+    sample = cells[:: max(1, len(cells) // SAMPLE)]
+    refiner = suspect.original.refiner_on(suspect.frame.src, suspect.frame.bgr)
+
+    def distance(shift: Shift) -> float:
+        values = refiner.outputs(sample, shift)
+        return float(np.abs(values - _at(suspect.found, sample)).mean())
+
+    best = min(_shifts(), key=distance)
+    said = (
+        f"Patches of the original cut {_told(best.half)} half-size and {_told(best.full)} "
+        "full-size pixels (down, right) beside their place"
+    )
+    if best == Shift():
+        yield Experiment(HYPOTHESIS, "Patches agree best where they are", None)
+        return
+
+    def run() -> tuple[Inference, Inference]:
+        pha, fgr = suspect.reference.pha.copy(), suspect.reference.fgr.copy()
+        every = torch.from_numpy(np.argwhere(suspect.reference.ref))
+        values = refiner.outputs(every, best)
+        for (row, column), patch in zip(every.tolist(), values, strict=True):
+            place = np.s_[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
+            pha[place] = patch[0]
+            fgr[place] = patch[1:].transpose(1, 2, 0)
+        return suspect.found, replace(suspect.reference, pha=pha, fgr=fgr)
+
+    yield Experiment(HYPOTHESIS, said, run)
+
+
+def _shifts() -> list[Shift]:
+    """Both windows alike, and each of the two alone; none at all comes first."""
+    half = list(product(range(-HALF, HALF + 1), range(-HALF, HALF + 1)))
+    full = list(product(range(-FULL, FULL + 1), range(-FULL, FULL + 1)))
+    together = [Shift((y, x), (2 * y, 2 * x)) for y, x in half]
+    found = [Shift(), *together, *(Shift(half=at) for at in half), *(Shift(full=at) for at in full)]
+    return list(dict.fromkeys(found))
+
+
+def _at(found: Inference, cells: torch.Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """N x 4 x 4 x 4: pha and fgr of the cells."""
+    both = np.concatenate([found.pha[None], found.fgr.transpose(2, 0, 1)])
+    return np.stack(
+        [
+            both[:, row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
+            for row, column in cells.tolist()
+        ]
+    )
+
+
+def _told(shift: tuple[int, int]) -> str:
+    return f"({shift[0]:+d}, {shift[1]:+d})"

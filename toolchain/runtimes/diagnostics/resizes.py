@@ -1,0 +1,70 @@
+"""Do its resizes place the samples as the network does, or as align_corners would?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import onnx
+import openvino
+
+from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
+
+MODE = "coordinate_transformation_mode"
+CENTRED = ("half_pixel", "pytorch_half_pixel")  # what align_corners=False is
+HYPOTHESIS = "align_corners"
+
+
+def experiments(suspect: Suspect) -> Iterator[Experiment]:
+    """Every linear resize that is placed otherwise is set right, in memory."""
+    model: Any
+    if suspect.is_onnx:
+        model = onnx.load(suspect.file, load_external_data=False)
+        wrong, repair = _wrong_in_onnx(model), _repair_onnx
+    else:
+        model = openvino.Core().read_model(suspect.file)
+        wrong, repair = _wrong_in_ir(model), _repair_ir
+    if not wrong:
+        yield Experiment(HYPOTHESIS, "Every linear resize has half-pixel centres", None)
+        return
+    listed = ", ".join(f"{name} ({mode})" for name, mode in wrong.items())
+    yield suspect.in_place(
+        HYPOTHESIS,
+        f"Set to half-pixel centres, as align_corners=False is: {listed}",
+        lambda: suspect.edited(repair),
+    )
+
+
+def _wrong_in_onnx(model: Any) -> dict[str, str]:
+    modes = {}
+    for node in model.graph.node:
+        told = {item.name: item.s.decode() for item in node.attribute if item.s}
+        mode = told.get(MODE, CENTRED[0])
+        if node.op_type == "Resize" and told.get("mode") == "linear" and mode not in CENTRED:
+            modes[node.name] = mode
+    return modes
+
+
+def _repair_onnx(model: Any) -> None:
+    wrong = _wrong_in_onnx(model)
+    for node in model.graph.node:
+        for item in node.attribute:
+            if node.name in wrong and item.name == MODE:
+                item.s = CENTRED[0].encode()
+
+
+def _wrong_in_ir(model: Any) -> dict[str, str]:
+    modes = {}
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Interpolate":
+            told = node.get_attributes()
+            if told["mode"].startswith("linear") and told[MODE] not in CENTRED:
+                modes[node.get_friendly_name()] = told[MODE]
+    return modes
+
+
+def _repair_ir(model: Any) -> None:
+    wrong = _wrong_in_ir(model)
+    for node in model.get_ordered_ops():
+        if node.get_friendly_name() in wrong:
+            node.set_attribute(MODE, CENTRED[0])
