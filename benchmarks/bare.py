@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.outcome import Figure
 
 if TYPE_CHECKING:
-    from toolchain.runtimes.openvino_runtime import Hint
+    from toolchain.definitions.variants import Hint
 
 RATE = 0.85
 HINTS: tuple[Hint, ...] = ("f32", "default")

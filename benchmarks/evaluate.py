@@ -23,7 +23,8 @@ from benchmarks.bare import HINTS, bare, compared
 from benchmarks.outcome import Figure, conclude
 
 if TYPE_CHECKING:
-    from toolchain.stages.evaluate import Hint, Way
+    from toolchain.definitions.variants import Hint
+    from toolchain.stages.evaluate import Way
 
 GROWTH_MIB = 64.0
 CLIP = 8  # frames before one plate

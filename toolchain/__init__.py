@@ -1,6 +1,5 @@
 """From the published background-matting-mobilenetv2 checkpoint to a verified OpenVINO IR."""
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,10 +8,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Matte", "Matting", "__version__"]
 __version__ = "0.1.0"
-
-# OpenVINO (on import, by way of its converter) and NNCF report to their makers through this
-# package, and leave an identity in the home folder.  Where it can't be imported they go without.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 def __getattr__(name: str) -> Any:  # when they are asked for: importing this loads nothing heavy

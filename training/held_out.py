@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from toolchain.frames.frame import Floats, Frame
+from toolchain.definitions.arrays import Floats
+from toolchain.frames.frame import Frame
 from toolchain.frames.generated import composite
 from training.people import person
 from training.photographs import HELD_OUT, TRAINED_ON

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from toolchain.network.refiner import CELL, FULL_HALO, HALF_HALO, Refiner
+from toolchain.definitions.ports import CELL
+from toolchain.network.refiner import FULL_HALO, HALF_HALO, Refiner
 from training.stream import Frames
 
 BORDER = 2  # cells

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 from scipy.interpolate import CubicSpline
 
-from toolchain.frames.frame import Floats
+from toolchain.definitions.arrays import Floats
 from toolchain.frames.scenes import Random, colour, noise
 from training.rooms import crop
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from toolchain.frames.frame import Floats
+from toolchain.definitions.arrays import Floats
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from toolchain.frames.frame import Floats, Frame
+from toolchain.definitions.arrays import Floats
+from toolchain.frames.frame import Frame
 from toolchain.frames.generated import composite
 from training.held_out import FIRST_SEED, SIZE, shown
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from toolchain.definitions.arrays import Floats
 from toolchain.frames.figures import figure
-from toolchain.frames.frame import Floats
 from toolchain.progress import Listener
 from training.people import person, thing
 from training.photographs import TRAINED_ON

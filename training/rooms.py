@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from toolchain.frames.frame import Floats
+from toolchain.definitions.arrays import Floats
 from toolchain.frames.scenes import Random, as_bytes, colour, noise, scene
 
 PHOTOGRAPHED = 0.5  # share of the rooms that are not drawn; the rest is dead leaves

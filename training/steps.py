@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from toolchain.definitions.ports import CELL
 from toolchain.network.matting_refine import Base, MattingNetwork
-from toolchain.network.refiner import CELL, Selection
+from toolchain.network.refiner import Selection
 from toolchain.network.resize import bilinear
 from training.batches import Batch
 from training.losses import (

@@ -73,20 +73,51 @@ def test_start_up_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.stdout
 
 
-@pytest.mark.parametrize("package", ["openvino", "nncf"])
-def test_nobody_is_told_that_it_is_used(package: str, tmp_path: Path) -> None:
-    """Neither OpenVINO nor NNCF writes an identity into the home folder, or opens a connection."""
+IMPORTS = {
+    "openvino": "import toolchain.runtimes.openvino_api",
+    "nncf": "from toolchain.workspace.telemetry import without_telemetry\n"
+    "with without_telemetry(): import nncf",
+}
+
+
+@pytest.mark.parametrize("package", IMPORTS)
+def test_importing_a_library_reports_no_usage(package: str, tmp_path: Path) -> None:
+    """Neither OpenVINO nor NNCF writes an identifier into the home folder or opens a connection."""
     code = (
         "import os, pathlib, socket, sys\n"
         "def refuse(*_, **__): os._exit(9)\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        f"import toolchain, {package}, time; time.sleep(1)\n"
+        f"{IMPORTS[package]}\nimport time; time.sleep(1)\n"
+        "assert 'openvino_telemetry' not in sys.modules\n"
     )
     cleared = ("CI", "NNCF_CI", "NNCF_DEV", "GITHUB_ACTIONS")  # under which they are quiet anyway
     environment = {key: value for key, value in os.environ.items() if key not in cleared}
     environment |= {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_importing_the_package_leaves_the_modules_of_the_host_program_alone() -> None:
+    """`import toolchain` adds nothing to sys.modules but its own modules and the standard library."""
+    code = (
+        "import sys, typing; before = set(sys.modules); import toolchain; "
+        "print(sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "['toolchain']"
+
+
+def test_only_one_module_imports_openvino() -> None:
+    """All code goes through `runtimes.openvino_api`, which keeps telemetry away."""
+    importing = re.compile(r"^\s*(import|from) openvino\b", re.MULTILINE)
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "toolchain").rglob("*.py")
+        if importing.search(path.read_text(encoding="utf-8"))
+    ]
+    assert found == ["toolchain/runtimes/openvino_api.py"]
 
 
 def test_nothing_in_the_project_names_this_machine_or_a_registry() -> None:

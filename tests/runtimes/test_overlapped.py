@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from toolchain.runtimes.base import Pixels
+from toolchain.definitions.arrays import Pixels
 from toolchain.runtimes.overlapped import Settled, bound, overlapped
 from toolchain.runtimes.queued import Prediction
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from toolchain.runtimes.base import Pixels
+from toolchain.definitions.arrays import Pixels
 
 Size = tuple[int, int]
 Values = npt.NDArray[Any]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
-from toolchain.runtimes.base import Pixels
 
 STRIP = 32  # rows blended at a time, so that they stay in the processor's cache
 

@@ -18,10 +18,10 @@ import numpy as np
 from toolchain.api.fitting import Fit, Size
 from toolchain.api.located import Located, locate
 from toolchain.api.matte import Matte
+from toolchain.definitions.arrays import Pixels
+from toolchain.definitions.variants import Hint
 from toolchain.errors import FrameError
-from toolchain.runtimes.base import Pixels
 from toolchain.runtimes.openvino_async import OpenVinoQueue
-from toolchain.runtimes.openvino_runtime import Hint
 from toolchain.runtimes.overlapped import Settled, overlapped
 
 if TYPE_CHECKING:

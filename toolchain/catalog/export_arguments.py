@@ -10,12 +10,12 @@ from toolchain.catalog.argument_list import Argument, finite, given, in_file, pa
 from toolchain.catalog.fields import listed
 from toolchain.catalog.positions import complaint, place_of, shown
 from toolchain.catalog.records import Model
+from toolchain.definitions.ports import INPUTS
 from toolchain.errors import UsageError
 
 RefineMode = Literal["sampling", "thresholding", "full"]
 MODES: tuple[RefineMode, ...] = ("sampling", "thresholding", "full")
 KEYS = ("backbone_scale", "refine_mode", "refine_sample_pixels", "refine_threshold")
-INPUTS = ("src", "bgr")
 STEP = 4  # the refiner works on quarter-size cells
 SMALLEST = 16  # pixels of the backbone's input: its output stride
 LARGEST = 16_384

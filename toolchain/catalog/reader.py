@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from pathlib import Path
-from typing import Literal
 
 from toolchain.catalog.fields import (
     choice,
@@ -31,6 +30,7 @@ from toolchain.catalog.records import (
     ModelFile,
     Tolerance,
 )
+from toolchain.definitions.variants import HINTS
 
 FRAMEWORKS: tuple[Framework, ...] = ("dldt", "onnx", "pytorch", "tf")
 PRECISIONS = ("FP16", "FP16-INT1", "FP16-INT8", "FP32", "FP32-INT1", "FP32-INT8")
@@ -80,7 +80,6 @@ OPTIONAL = (
     "tolerances",
 )
 FORMS = ("ONNX", "FP32", "FP16", "FP16-INT8")
-HINTS: tuple[Literal["f32", "default"], ...] = ("f32", "default")
 LIMITS = tuple(field.name for field in fields_of(Limits) if field.name != "reason")
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from toolchain.definitions.variants import Hint
+
 Framework = Literal["dldt", "onnx", "pytorch", "tf"]
 DigestAlgorithm = Literal["sha256", "sha384"]
 DIGEST_LENGTHS: dict[DigestAlgorithm, int] = {"sha256": 64, "sha384": 96}
@@ -149,7 +151,7 @@ class Tolerance:
     """
 
     form: str
-    hint: Literal["f32", "default"]
+    hint: Hint
     limits: Limits
 
 

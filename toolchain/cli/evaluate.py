@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from toolchain.cli.numbers import positive
 from toolchain.cli.output import print_json
+from toolchain.definitions.variants import Hint
 
 if TYPE_CHECKING:
     from toolchain.pipeline.evaluate import EvaluationRequest
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 TEXT = "score every form of the model on frames with known truth"
 EXAMPLE = "matting evaluate --weights bundled --dataset DIR --backgrounds DIR --models FP32,FP16"
-HINTS: dict[str, tuple[Literal["f32", "default"], ...]] = {
+HINTS: dict[str, tuple[Hint, ...]] = {
     "f32": ("f32",),
     "default": ("default",),
     "both": ("f32", "default"),

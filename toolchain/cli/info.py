@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from toolchain.catalog.ports import Port
+    from toolchain.definitions.ports import Port
 
 
 def show(config: Path | None, *, as_json: bool) -> int:
@@ -30,8 +30,8 @@ def _facts(config: Path | None) -> dict[str, Any]:
     from toolchain import __version__
     from toolchain.catalog.arguments import export_settings
     from toolchain.catalog.builtin import builtin_config
-    from toolchain.catalog.ports import INPUTS, OUTPUTS
     from toolchain.catalog.reader import read_model
+    from toolchain.definitions.ports import INPUT_PORTS, OUTPUT_PORTS
     from toolchain.network.profile import profile
     from toolchain.workspace.ledger import version
 
@@ -48,9 +48,9 @@ def _facts(config: Path | None) -> dict[str, Any]:
         "config": str(model.config_path),
         "checkpoint": model.files[0].name if model.files else None,
         "sources": [str(source) for file in model.files[:1] for source in file.sources],
-        "original inputs": [_told(port, size) for port in INPUTS],
+        "original inputs": [_told(port, size) for port in INPUT_PORTS],
         "converted inputs": [f"{name}: f32 1 x 3 x {size}, BGR 0..255" for name in ("src", "bgr")],
-        "outputs": [_told(port, size) for port in OUTPUTS],
+        "outputs": [_told(port, size) for port in OUTPUT_PORTS],
         "state dict entries": counted.entries,
         "parameters": counted.parameters,
         "GFLOPs": {

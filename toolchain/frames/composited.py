@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, ImageOps
 
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
 from toolchain.frames.dataset import (
     Dataset,
@@ -27,7 +28,6 @@ from toolchain.frames.dataset import (
     key_of,
     same_size,
 )
-from toolchain.frames.frame import Pixels
 from toolchain.frames.headers import header
 from toolchain.frames.pixels import fitted, grey, rgb, rgba, size_of
 from toolchain.frames.published import clip_of, pictures_below, pictures_by_name

@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
-from toolchain.frames.frame import Pixels
 
 Size = tuple[int, int]  # width, height
 Kind = Literal["published", "composited", "generated"]

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from toolchain.frames.frame import Floats
+from toolchain.definitions.arrays import Floats
 from toolchain.frames.scenes import Random, as_bytes, colour, noise
 
 FINE = 2  # drawn this much larger

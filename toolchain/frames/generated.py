@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import ndimage
 
+from toolchain.definitions.arrays import Floats, Pixels
 from toolchain.frames.figures import figure
-from toolchain.frames.frame import Floats, Frame, Pixels
+from toolchain.frames.frame import Frame
 from toolchain.frames.scenes import Random, scene
 
 ALIKE = 1 / 7

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
-from toolchain.frames.frame import Frame, Pixels
+from toolchain.frames.frame import Frame
 from toolchain.frames.pictures import picture_files
 from toolchain.frames.pixels import fitted, rgb, size_of
 

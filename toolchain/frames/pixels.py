@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from toolchain.frames.frame import Pixels
+from toolchain.definitions.arrays import Pixels
 from toolchain.frames.headers import has_alpha
 from toolchain.frames.pictures import opened
 from toolchain.frames.plain_png import plain_png

@@ -10,7 +10,7 @@ import numpy as np
 from kornia_rs.io import decode_image_png_u8
 from PIL import Image
 
-from toolchain.frames.frame import Pixels
+from toolchain.definitions.arrays import Pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MODES = {0: ("mono", 1), 2: ("rgb", 3), 6: ("rgba", 4)}  # by the header's type of colour

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
 from toolchain.frames.dataset import (
     Dataset,
@@ -21,7 +22,6 @@ from toolchain.frames.dataset import (
     key_of,
     same_size,
 )
-from toolchain.frames.frame import Pixels
 from toolchain.frames.headers import header
 from toolchain.frames.pictures import picture_files
 from toolchain.frames.pixels import fitted, rgb, rgba, size_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from toolchain.frames.frame import Floats
+from toolchain.definitions.arrays import Floats
 
 Random = np.random.Generator
 

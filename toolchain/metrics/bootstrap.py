@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Doubles = npt.NDArray[np.float64]
+from toolchain.definitions.arrays import Doubles
+
 REPLICATES = 2_000
 CONFIDENCE = 0.95
 CLIPS_ENOUGH = 8  # with fewer, resampling them says little

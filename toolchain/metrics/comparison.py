@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from toolchain.catalog.records import Limits
+from toolchain.definitions.arrays import Floats
+from toolchain.definitions.ports import OUTPUTS
 from toolchain.errors import ValidationError
-from toolchain.metrics.differences import Differences, Floats, outside
+from toolchain.metrics.differences import Differences, outside
 from toolchain.metrics.matte_errors import Matte, MattingScore, compare
 from toolchain.metrics.stagewise import Observed, Stagewise
 from toolchain.metrics.verdict import judge, without_truth, worse, would_pass
 
-OUTPUTS = ("pha", "fgr")
 ORDINARY_LIMIT = 1 / 255  # where no limit is set: one step of an 8-bit picture
 
 

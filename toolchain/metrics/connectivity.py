@@ -11,9 +11,9 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from toolchain.metrics.values import Doubles, Values, as_doubles
+from toolchain.definitions.arrays import Doubles, Mask
+from toolchain.metrics.values import Values, as_doubles
 
-Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
 STEPS = 10
 LEVELS = np.arange(STEPS + 1) / STEPS

@@ -6,11 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
-CELL = 4  # pixels along one side of a refined patch
+from toolchain.definitions.arrays import Floats, Mask
+from toolchain.definitions.ports import CELL
 
 
 @dataclass(frozen=True)

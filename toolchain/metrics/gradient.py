@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from toolchain.metrics.values import Doubles, Values, as_doubles
+from toolchain.definitions.arrays import Doubles
+from toolchain.metrics.values import Values, as_doubles
 
 SIGMA = 1.4
 EPSILON = 0.01

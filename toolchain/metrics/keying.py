@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
+from toolchain.definitions.arrays import Floats, Pixels
 
 
 def plain_key(src: Pixels, bgr: Pixels, low: float = 0.05, high: float = 0.20) -> Floats:

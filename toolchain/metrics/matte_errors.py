@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from toolchain.definitions.arrays import AnyFloats
 from toolchain.metrics.gradient import Edges, edges, squared_difference
 from toolchain.metrics.values import Values, as_doubles
 
-Floats = npt.NDArray[np.floating]
 SEEN = 0.01  # foreground counts where the true alpha is above
 ROWS = 48  # at a time: what a core's cache holds
 
@@ -51,7 +50,7 @@ class Matte:
 
 
 def score(
-    alpha: Floats, foreground: Floats, true_alpha: Floats, true_foreground: Floats
+    alpha: AnyFloats, foreground: AnyFloats, true_alpha: AnyFloats, true_foreground: AnyFloats
 ) -> MattingScore:
     """`compare` for a single use."""
     return compare(Matte(alpha, foreground), Matte(true_alpha, true_foreground))

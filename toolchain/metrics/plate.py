@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
+from toolchain.definitions.arrays import Floats, Pixels
 
 WIDTH = 640  # shifts are looked for at most at this width, and told at the frame's own
 LOWPASS = 0.12  # cycles a pixel: what is finer is noise

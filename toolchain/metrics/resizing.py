@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
+from toolchain.definitions.arrays import AnyFloats
+
 Indices = npt.NDArray[np.intp]
 
 
-def resized(values: Floats, size: tuple[int, int]) -> Floats:
+def resized(values: AnyFloats, size: tuple[int, int]) -> AnyFloats:
     """H x W or H x W x C to `size` (width, height), as `cv2.resize(..., INTER_LINEAR)`.
 
     The pixel i of n is read at (i + 0.5) * m / n - 0.5 of the m there were.  The type is kept.
@@ -21,7 +22,7 @@ def resized(values: Floats, size: tuple[int, int]) -> Floats:
     return values
 
 
-def _along(values: Floats, axis: int, length: int) -> Floats:
+def _along(values: AnyFloats, axis: int, length: int) -> AnyFloats:
     first, second, weight = _taps(values.shape[axis], length)
     shape = [1] * values.ndim
     shape[axis] = length

@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
+from toolchain.definitions.arrays import Floats, Mask
+from toolchain.metrics.differences import Difference, Differences, outside
 
-from toolchain.metrics.differences import Difference, Differences, Mask, outside
-
-Floats = npt.NDArray[np.float32]
 INNER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("downsample", ("src_bgr_sm",)),
     ("base", ("pha_sm", "res_sm", "err_sm", "hid_sm")),

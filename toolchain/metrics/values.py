@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.definitions.arrays import Doubles
+
 Values = npt.NDArray[Any]  # of floats 0..1, or of uint8 0..255
-Doubles = npt.NDArray[np.float64]
 
 
 def as_doubles(values: Values) -> Doubles:

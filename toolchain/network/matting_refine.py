@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from toolchain.definitions.ports import CELL
 from toolchain.network.aspp import ASPP
 from toolchain.network.backbone import MobileNetV2Encoder
 from toolchain.network.decoder import Decoder
-from toolchain.network.refiner import CELL, Refiner, Selection
+from toolchain.network.refiner import Refiner, Selection
 from toolchain.network.resize import bilinear
 
 SEEN = 1 + 3 + 1  # pha, fgr residual, err

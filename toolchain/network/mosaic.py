@@ -24,11 +24,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from toolchain.definitions.ports import CELL
 from toolchain.network.decoder import PartedDecoder
 from toolchain.network.enlarged import EnlargedConvolution
 from toolchain.network.fixed import Enlarge, Shrink, convolution
 from toolchain.network.matting_refine import SEEN, Base, MattingNetwork, Outputs, base, outputs
-from toolchain.network.refiner import CELL, FULL_HALO, HALF_HALO, Refiner
+from toolchain.network.refiner import FULL_HALO, HALF_HALO, Refiner
 from toolchain.network.resize import bilinear
 
 HALF_SIDE = CELL // 2 + 2  # half-size pixels of a tile: what conv3 and conv4 see of conv2's output

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from toolchain.definitions.ports import CELL
 from toolchain.network.matting_refine import MattingNetwork
-from toolchain.network.refiner import CELL, FULL_HALO, HALF_HALO
+from toolchain.network.refiner import FULL_HALO, HALF_HALO
 
 
 @dataclass(frozen=True)

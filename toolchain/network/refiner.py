@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from toolchain.definitions.ports import CELL
 from toolchain.network.resize import bilinear
 
 RefineMode = Literal["sampling", "thresholding", "full"]
-CELL = 4  # a cell of the quarter-size maps is one patch of 4x4 pixels
 HALF_HALO = 3  # half-size pixels that conv1 and conv2 (and conv3, conv4 after) reach beyond a cell
 FULL_HALO = 2  # full-size pixels that conv3 and conv4 reach beyond a patch
 

@@ -12,6 +12,7 @@ from typing import Literal
 from toolchain import __version__
 from toolchain.catalog.arguments import ConversionSettings, conversion_settings, substitute
 from toolchain.catalog.records import Model, UnpackArchive
+from toolchain.definitions.ports import OUTPUTS
 from toolchain.errors import ConversionError, ToolchainError
 from toolchain.pipeline.job import Forecast, Job, Outcome, run
 from toolchain.pipeline.jobs import conversion_job, export_job, facts_of, ir_facts
@@ -28,7 +29,6 @@ from toolchain.workspace.ledger import Ledger, version
 from toolchain.workspace.locking import locked
 
 CONVERTIBLE = ("onnx", "pytorch")
-OUTPUTS = ("pha", "fgr")  # of the model that the facts on colours are about
 OTHER_NETWORK = "--model-name"  # in conversion_to_onnx_args: a class in code that is not here
 _EXPORTING = threading.Lock()  # PyTorch's exporter is not made for threads
 

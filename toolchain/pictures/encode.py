@@ -6,11 +6,10 @@ import base64
 import io
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-Floats = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
+from toolchain.definitions.arrays import Floats, Pixels
+
 WIDEST = 1280  # pixels; wider frames are shown reduced by a whole factor
 PHOTO_QUALITY = 82
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from toolchain.definitions.arrays import Floats, Pixels
 from toolchain.pictures.encode import WIDEST, block_max, indexed, reduction
 
-Floats = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
 LOWEST, DECADES, STEPS = 1e-5, 5, 6  # steps a decade: even noise stays a small picture
 # Lightness rises all the way, so the order is seen without seeing colours.
 ANCHORS = (

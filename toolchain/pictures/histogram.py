@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
+from toolchain.definitions.arrays import Floats, Mask
+
 LOWEST_POWER, BINS_A_DECADE = -8, 4  # below 1e-8 float32 values near 1 can't differ
 DECADES = -LOWEST_POWER
 BINS = DECADES * BINS_A_DECADE + 1  # the first: all that is smaller, equality included

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from toolchain.definitions.arrays import Mask, Pixels
 from toolchain.pictures.encode import photo
 
-Mask = npt.NDArray[np.bool_]
-Pixels = npt.NDArray[np.uint8]
 BOTH, ORIGINAL_ONLY, MODEL_ONLY = (242, 184, 72), (240, 74, 110), (64, 170, 255)
 FRAME_SHARE = 0.3  # of the frame's own light, in grey, behind the map
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.catalog.published import as_rows, published_accuracy
+from toolchain.definitions.variants import HINTS, Hint
 from toolchain.errors import ToolchainError, UsageError
 from toolchain.frames.dataset import Dataset, Fault
 from toolchain.frames.datasets import generated, open_dataset
@@ -18,14 +19,12 @@ from toolchain.stages.evaluate import (
     ORIGINAL,
     EvaluateRequest,
     EvaluateResult,
-    Hint,
     Way,
     evaluate,
     inspected,
 )
 
 MODELS = (ORIGINAL, ONNX, "FP32", "FP16", "FP16-INT8")
-HINTS: tuple[Hint, ...] = ("f32", "default")
 
 
 @dataclass(frozen=True)

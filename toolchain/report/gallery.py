@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.definitions.arrays import Floats
 from toolchain.frames.frame import Frame
 from toolchain.metrics.differences import Differences, outside
 from toolchain.metrics.matte_errors import Matte, MattingScore, compare
@@ -18,7 +19,6 @@ from toolchain.pictures.patches import patch_map
 from toolchain.report.page import FramePictures, Series, Shot, Spread
 from toolchain.report.table import NONE, Cell, Table, figure
 
-Floats = npt.NDArray[np.float32]
 STEP = 1 / 255  # of an 8-bit picture: less than that nobody sees
 SEEN = 0.01  # the foreground counts where the original's alpha is above
 HEAD = (

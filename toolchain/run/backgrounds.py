@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image, ImageColor, ImageFilter
 
 from toolchain.api.fitting import Size
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import UsageError
 from toolchain.frames.recent import Recent
 from toolchain.run.sources import Source, open_source
-from toolchain.runtimes.base import Pixels
 
 Behind = Pixels | tuple[int, int, int] | None
 TRANSPARENT, BLUR = "transparent", "blur"

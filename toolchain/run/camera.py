@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
 from toolchain.run.extras import opencv
 from toolchain.run.sources import Kind, Shot
-from toolchain.runtimes.base import Pixels
 
 WIDTH, HEIGHT = 1280, 720  # asked for; a camera gives what it has
 WARM_UP = 10  # frames in which exposure and white balance settle

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.definitions.arrays import Pixels
 from toolchain.metrics.plate import PlateOffset, median_difference, plate_offset
 from toolchain.run.extras import opencv
-from toolchain.runtimes.base import Pixels
 
 Align = Literal["off", "translation", "homography"]
 FEATURES, NEEDED = 4000, 20  # corners looked for, and how many have to agree

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.api.matte import Matte
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError, WorkspaceError
 from toolchain.run.backgrounds import Behind
 from toolchain.run.extras import CODING_THREADS, video
@@ -18,7 +19,6 @@ from toolchain.run.fragments import trim
 from toolchain.run.sinks import shown
 from toolchain.run.sound import Sound
 from toolchain.run.sources import Shot, Source
-from toolchain.runtimes.base import Pixels
 from toolchain.workspace.atomic import os_errors, publish
 
 TICKS = 90_000  # of the clock, a second

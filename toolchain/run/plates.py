@@ -8,10 +8,10 @@ from contextlib import closing
 import numpy as np
 from PIL import Image
 
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
 from toolchain.run.camera import Camera
 from toolchain.run.sources import Shot, Source
-from toolchain.runtimes.base import Pixels
 
 SHAPE = 0.01  # by which the ratio of the sides may differ
 

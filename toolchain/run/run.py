@@ -16,6 +16,8 @@ import numpy as np
 from toolchain.api.fitting import Fit
 from toolchain.api.matte import Matte
 from toolchain.api.matting import Matting, Prepared
+from toolchain.definitions.arrays import Pixels
+from toolchain.definitions.variants import Hint
 from toolchain.errors import FrameError, ToolchainError
 from toolchain.progress import Listener, Silence
 from toolchain.run.ahead import ahead
@@ -24,8 +26,6 @@ from toolchain.run.correction import Align, Correction, advice, corrected
 from toolchain.run.plates import Plates
 from toolchain.run.sinks import Sink, check, holds_alpha, open_sink
 from toolchain.run.sources import Shot, Source, open_source
-from toolchain.runtimes.base import Pixels
-from toolchain.runtimes.openvino_runtime import Hint
 
 DECODED = 4  # frames that are read ahead
 OPAQUE = "green"  # behind the foreground where nobody says and the output can't be transparent

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from toolchain.api.matte import Matte
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import UsageError
 from toolchain.run.backgrounds import Behind
 from toolchain.run.sources import Shot, Source
-from toolchain.runtimes.base import Pixels
 from toolchain.workspace.atomic import write_bytes
 
 FORMAT = re.compile(r"\.[a-z][a-z0-9]*", re.IGNORECASE)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from toolchain.api.fitting import Size
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError, UsageError
 from toolchain.frames.pictures import SUFFIXES, picture_files
 from toolchain.frames.pixels import rgb
-from toolchain.runtimes.base import Pixels
 
 Kind = Literal["picture", "folder", "video", "camera"]
 HOW = "Give a picture, a folder of pictures, a video file or a camera's number."

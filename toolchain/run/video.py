@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
 from toolchain.run.extras import CODING_THREADS, video
 from toolchain.run.sources import Kind, Shot
-from toolchain.runtimes.base import Pixels
 
 UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 HD_LINES = 720  # from here on players take BT.709 where a file does not say

@@ -10,14 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.definitions.arrays import Floats, Pixels
+from toolchain.definitions.ports import CELL
 from toolchain.errors import ValidationError
 
-Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
-CELL = 4  # pixels along one side of a refined patch
 CHANNELS = 3
 # What the network's stages hand on, by the names of `network.matting.Outputs`.
-PROBES = ("src_bgr_sm", "pha_sm", "res_sm", "err_sm", "hid_sm", "ref_sm", "refined")
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime
-import openvino
 
-from toolchain.runtimes.base import Pixels, planes, require_size
-from toolchain.runtimes.openvino_runtime import Hint, fed, precision_config, precision_of
-
-Array = npt.NDArray[Any]
-OUTPUTS = ("pha", "fgr")
+from toolchain.definitions.arrays import Array, Pixels
+from toolchain.definitions.ports import OUTPUTS
+from toolchain.definitions.variants import Hint
+from toolchain.runtimes.base import planes, require_size
+from toolchain.runtimes.openvino_api import openvino
+from toolchain.runtimes.openvino_runtime import fed, precision_config, precision_of
 
 
 class Intermediates(Protocol):

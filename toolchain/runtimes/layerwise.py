@@ -8,16 +8,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from toolchain.definitions.arrays import Array
 from toolchain.frames.frame import Frame
 from toolchain.metrics.layerwise import LayerDifference, difference, is_over
 from toolchain.metrics.matching import match
 from toolchain.runtimes.graph import Ranking, Tensor
 from toolchain.runtimes.intermediates import Intermediates
 from toolchain.runtimes.recorder import Recorder
-
-Array = npt.NDArray[Any]
 
 
 class Inside:

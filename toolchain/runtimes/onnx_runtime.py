@@ -11,18 +11,11 @@ from typing import Any
 import onnx
 import onnxruntime
 
+from toolchain.definitions.arrays import Pixels
+from toolchain.definitions.ports import OUTPUTS, PROBES
 from toolchain.errors import ValidationError
-from toolchain.runtimes.base import (
-    PROBES,
-    Inference,
-    Pixels,
-    planes,
-    require_size,
-    same_bits,
-    unpack,
-)
+from toolchain.runtimes.base import Inference, planes, require_size, same_bits, unpack
 
-OUTPUTS = ("pha", "fgr")
 _FLOATS = {
     onnx.TensorProto.FLOAT: "f32",
     onnx.TensorProto.FLOAT16: "f16",

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
-from openvino.preprocess import PrePostProcessor
 
+from toolchain.definitions.arrays import Pixels
+from toolchain.definitions.ports import OUTPUTS, RT_INFO
+from toolchain.definitions.variants import Hint
 from toolchain.errors import ValidationError
-from toolchain.runtimes.base import Pixels
-from toolchain.runtimes.openvino_runtime import OUTPUTS, Hint, check_ports, precision_of
-from toolchain.runtimes.operators import operators
+from toolchain.runtimes.openvino_api import PrePostProcessor, openvino, operators
+from toolchain.runtimes.openvino_runtime import check_ports, precision_of
 from toolchain.runtimes.plate_part import cut
 from toolchain.runtimes.queued import Prediction
 
-FACTS = "matting"  # the section of rt_info that the convert stage writes
 Asked = tuple[Future[Prediction], Pixels]
 PATIENCE = 30.0  # seconds after which a result that does not come is looked into
 
@@ -159,9 +158,9 @@ def _deliver(request: Any, asked: Asked) -> None:
 
 
 def _facts(model: Any) -> dict[str, str]:
-    if not model.has_rt_info([FACTS]):
+    if not model.has_rt_info([RT_INFO]):
         return {}
-    told = model.get_rt_info([FACTS])
+    told = model.get_rt_info([RT_INFO])
     return {key: str(value.astype(str)) for key, value in told.astype(dict).items()}
 
 

@@ -5,27 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino
 
+from toolchain.definitions.arrays import Floats, Pixels
+from toolchain.definitions.ports import OUTPUTS, PROBES, SELECTION
+from toolchain.definitions.variants import Hint
 from toolchain.errors import ValidationError
-from toolchain.runtimes.base import (
-    PROBES,
-    Floats,
-    Inference,
-    Pixels,
-    planes,
-    require_size,
-    same_bits,
-    unpack,
-)
+from toolchain.runtimes.base import Inference, planes, require_size, same_bits, unpack
+from toolchain.runtimes.openvino_api import openvino
 
-Hint = Literal["f32", "default"]
-OUTPUTS = ("pha", "fgr")
-CHOICE = "ref_sm"
 _STILL = ("Const", "Input", "Output", "Reorder")  # layers that hold or move values
 _SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
@@ -110,12 +101,12 @@ class OpenVinoRuntime:
         probe = _read(self._probe, feed, (*OUTPUTS, *self._probes))
         told = probe
         if self._choice is not None:
-            told = _read(self._choice, feed, (*OUTPUTS, CHOICE))
+            told = _read(self._choice, feed, (*OUTPUTS, SELECTION))
         if not self._proven:
             own = _read(self._plain, feed, OUTPUTS)
-            if not _same(told, own) and self._choice is None and CHOICE in probe:
-                self._choice = self._also([CHOICE])
-                told = _read(self._choice, feed, (*OUTPUTS, CHOICE))
+            if not _same(told, own) and self._choice is None and SELECTION in probe:
+                self._choice = self._also([SELECTION])
+                told = _read(self._choice, feed, (*OUTPUTS, SELECTION))
             self._proven = _same(told, own)
             told = {**told, **own}
         inner = {name: told.get(name, probe[name]) for name in self._probes}

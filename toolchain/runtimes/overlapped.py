@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
-from toolchain.runtimes.base import Pixels
+from toolchain.definitions.arrays import Pixels
 from toolchain.runtimes.queued import InferenceQueue, Prediction
 
 THREADS = max(2, min(4, os.cpu_count() or 2))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import openvino
-
-from toolchain.runtimes.operators import operators
+from toolchain.runtimes.openvino_api import openvino, operators
 
 PLATE = "bgr"
 

@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from toolchain.catalog.arguments import ExportSettings
+from toolchain.definitions.arrays import Floats, Pixels
+from toolchain.definitions.ports import CELL, PROBES
 from toolchain.network.checkpoint import load_network
-from toolchain.network.refiner import CELL, Refiner, Selection, Shift
-from toolchain.runtimes.base import PROBES, Floats, Inference, Pixels, planes, unpack
+from toolchain.network.refiner import Refiner, Selection, Shift
+from toolchain.runtimes.base import Inference, planes, unpack
 
 
 class PyTorchRuntime:

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from toolchain.runtimes.base import Pixels, Runtime
+from toolchain.definitions.arrays import Pixels
+from toolchain.runtimes.base import Runtime
 
 
 @dataclass(frozen=True)

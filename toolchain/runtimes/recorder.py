@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from toolchain.catalog.arguments import ExportSettings
+from toolchain.definitions.arrays import Array, Pixels
 from toolchain.metrics.matching import Step
 from toolchain.network.checkpoint import load_network
 from toolchain.network.decoder import PartedDecoder
@@ -25,9 +25,8 @@ from toolchain.network.folding import fold
 from toolchain.network.matting_refine import SEEN, MattingNetwork
 from toolchain.network.mosaic import MosaicMatting, worth_it
 from toolchain.network.refiner import Selection
-from toolchain.runtimes.base import Pixels, planes
+from toolchain.runtimes.base import planes
 
-Array = npt.NDArray[Any]
 # PyTorch's operators in ONNX's terms.  Those not listed compute nothing that an export keeps.
 OPERATORS = {
     "aten::convolution": "Conv",

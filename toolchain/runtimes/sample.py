@@ -6,18 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import openvino
 from PIL import Image
 
+from toolchain.definitions.arrays import Pixels
+from toolchain.definitions.ports import OUTPUTS
 from toolchain.errors import FrameError, ValidationError
 from toolchain.pictures.encode import to_bytes
-from toolchain.runtimes.base import Pixels
-from toolchain.runtimes.openvino_runtime import (
-    OUTPUTS,
-    check_ports,
-    fed,
-    precision_config,
-)
+from toolchain.runtimes.openvino_api import openvino
+from toolchain.runtimes.openvino_runtime import check_ports, fed, precision_config
 
 STEP = 1  # of 8 bits: as far apart two roundings of nearly equal values can fall
 

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from toolchain.api.matte import Matte
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
-from toolchain.runtimes.base import Pixels
 from toolchain.serve.limits import PIXELS
 
 HEAD = struct.Struct("<BI")  # kind, number

@@ -9,8 +9,8 @@ from weakref import WeakValueDictionary
 
 from toolchain.api.located import Located, everything
 from toolchain.api.matting import Matting
+from toolchain.definitions.variants import Hint
 from toolchain.errors import UsageError
-from toolchain.runtimes.openvino_runtime import Hint
 
 HINTS: tuple[Hint, ...] = ("default", "f32")
 

@@ -12,9 +12,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from toolchain.api.matte import Matte
 from toolchain.api.matting import Matting
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError, ToolchainError
 from toolchain.run.correction import Align, Correction, advice, corrected
-from toolchain.runtimes.base import Pixels
 from toolchain.serve import messages
 from toolchain.serve.limits import REMEASURED, Allowance
 from toolchain.serve.models import HINTS, Models

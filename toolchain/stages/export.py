@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolchain.catalog.arguments import ExportSettings
+from toolchain.definitions.ports import INPUTS, OUTPUTS, PROBES
 from toolchain.errors import ExportError
 from toolchain.workspace.atomic import writing
 from toolchain.workspace.quiet import quiet
@@ -23,9 +24,6 @@ from toolchain.workspace.quiet import quiet
 if TYPE_CHECKING:
     import onnx
 
-INPUTS = ("src", "bgr")
-OUTPUTS = ("pha", "fgr")
-PROBES = ("src_bgr_sm", "pha_sm", "res_sm", "err_sm", "hid_sm", "ref_sm", "refined")
 OPSET = 18
 SIZE_LIMIT = 21_000_000
 WRAPPER = "net."  # the network's place in the module that picks the outputs

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 from toolchain.catalog.arguments import ExportSettings
 from toolchain.catalog.records import Limits, Tolerance
+from toolchain.definitions.ports import OUTPUTS
+from toolchain.definitions.variants import Hint
 from toolchain.progress import Listener, Silence
 from toolchain.workspace.atomic import write_json
 from toolchain.workspace.findings import digests, finite
@@ -30,7 +32,6 @@ SCHEMA = 1
 How = Literal["all", "bisect"]
 MEMORY = 256 * 2**20
 SHARE = 0.01  # of values that a choice may turn over, where different_patches is not limited
-ENDS = ("pha", "fgr")  # where a bisection begins
 TOOLS = ("torch", "onnx", "onnxruntime", "openvino", "numpy")
 
 
@@ -111,7 +112,7 @@ def _forms(request: LayersRequest, original: Inside) -> Iterator[Form]:
     from toolchain.runtimes.intermediates import IrIntermediates, OnnxIntermediates
     from toolchain.runtimes.layerwise import Form
 
-    hints: tuple[Literal["f32", "default"], ...] = ("f32", "default")
+    hints: tuple[Hint, ...] = ("f32", "default")
     inside: list[tuple[str, str, Intermediates]] = [
         ("ONNX", "f32", OnnxIntermediates(request.onnx))
     ]
@@ -163,7 +164,7 @@ def _bisect(
     with talk.task("Bisecting layers", len(forms), "forms") as task:
         for done, form in enumerate(forms, 1):
             known = form.known()
-            ends = [name for name in ENDS if name in known]
+            ends = [name for name in OUTPUTS if name in known]
             name = first_bad(_parents(graph, known), ends, _asking(form, original))
             form.first = None if name is None else known[name]
             task.reach(done)
@@ -230,12 +231,12 @@ def _from_published(request: LayersRequest, original: Inside) -> dict[str, float
     frame = original.frame
     published = PyTorchRuntime(request.checkpoint, request.settings).infer(frame.src, frame.bgr)
     inner = [name for name in ("ref_sm",) if name in original.tensors]
-    values = original.read([*ENDS, *inner])
+    values = original.read([*OUTPUTS, *inner])
     found = unpack(values["pha"], values["fgr"], {name: values[name] for name in inner})
     same = outside(found.ref != published.ref)
     return {
         name: float(
             np.abs(getattr(found, name)[same] - getattr(published, name)[same]).max(initial=0.0)
         )
-        for name in ENDS
+        for name in OUTPUTS
     }

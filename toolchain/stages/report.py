@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolchain.catalog.arguments import ExportSettings
 from toolchain.catalog.published import published_accuracy
+from toolchain.definitions.ports import OUTPUTS
 from toolchain.errors import ReportError
 from toolchain.progress import Listener, Silence
 from toolchain.workspace.atomic import os_errors, write_bytes
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from toolchain.runtimes.base import Inference, Runtime
 
 SCHEMA = 1
-OUTPUTS = ("pha", "fgr")
 MANY = 8  # frames; of more the pictures are half as large, so that the file can be mailed
 GENERATED = "generated, its truth is known"
 CAPTURE = "a capture, its truth is not known"

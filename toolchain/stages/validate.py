@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from toolchain.catalog.arguments import ExportSettings
 from toolchain.catalog.records import Limits, Tolerance
+from toolchain.definitions.variants import HINTS, Hint
 from toolchain.progress import Listener, Silence
 from toolchain.workspace.atomic import write_json
 from toolchain.workspace.findings import digests, finite
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from toolchain.runtimes.pytorch import PyTorchRuntime
 
 SCHEMA = 1
-HINTS: tuple[Literal["f32", "default"], ...] = ("f32", "default")
 TOOLS = ("torch", "onnx", "onnxruntime", "openvino", "numpy")
 
 
@@ -131,7 +131,7 @@ class _Candidate:
     """A runtime under test.  `far`: how far its outputs were from the original's, by frame."""
 
     form: str
-    hint: Literal["f32", "default"]
+    hint: Hint
     file: Path
     runtime: Runtime
     limits: Limits | None
@@ -162,9 +162,7 @@ def _candidates(request: ValidateRequest) -> Iterator[_Candidate]:
     from toolchain.runtimes.onnx_runtime import OnnxRuntime
     from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 
-    def candidate(
-        form: str, hint: Literal["f32", "default"], file: Path, runtime: Runtime
-    ) -> _Candidate:
+    def candidate(form: str, hint: Hint, file: Path, runtime: Runtime) -> _Candidate:
         limits = next(
             (t.limits for t in request.tolerances if (t.form, t.hint) == (form, hint)), None
         )
@@ -256,7 +254,8 @@ def _own_rounding(request: ValidateRequest, original: Runtime, frame: Frame) -> 
 
     If this is near a limit, no float32 runtime can keep that limit with these weights.
     """
-    from toolchain.metrics.comparison import ORDINARY_LIMIT, OUTPUTS
+    from toolchain.definitions.ports import OUTPUTS
+    from toolchain.metrics.comparison import ORDINARY_LIMIT
     from toolchain.metrics.differences import Differences, outside
     from toolchain.runtimes.pytorch import PyTorchRuntime
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolchain.definitions.ports import OUTPUTS
 from toolchain.errors import BundleError
 from toolchain.package.examine import Findings, examine, require_whole
 from toolchain.package.extract import extract
@@ -17,7 +18,6 @@ from toolchain.package.signing import verify as verify_signature
 from toolchain.progress import Listener, Silence
 
 PORTS = ("src", "bgr")
-OUTPUTS = ("pha", "fgr")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from toolchain.definitions.variants import Hint
 from toolchain.frames.frame import Frame
 from toolchain.runtimes.base import Inference, Runtime
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
@@ -36,7 +37,7 @@ class Suspect:
     """
 
     file: Path
-    hint: Literal["f32", "default"]
+    hint: Hint
     runtime: Runtime
     original: PyTorchRuntime
     checkpoint: Path

@@ -8,7 +8,8 @@ from typing import cast
 
 import numpy as np
 
-from toolchain.runtimes.base import Inference, Pixels
+from toolchain.definitions.arrays import Pixels
+from toolchain.runtimes.base import Inference
 from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
 
 RANGES = {

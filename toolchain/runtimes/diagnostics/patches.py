@@ -9,7 +9,8 @@ from itertools import product
 import numpy as np
 import torch
 
-from toolchain.network.refiner import CELL, Shift
+from toolchain.definitions.ports import CELL
+from toolchain.network.refiner import Shift
 from toolchain.runtimes.base import Inference
 from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
 

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-import openvino
 from onnx import numpy_helper
 
+from toolchain.definitions.arrays import Array
 from toolchain.network.checkpoint import load_state_dict
 from toolchain.network.folding import folded
 from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
+from toolchain.runtimes.openvino_api import openvino
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 
-Array = npt.NDArray[Any]
 LARGEST = float(np.finfo(np.float16).max)  # 65504
 ALIKE = 0.01  # a rounded weight lies within this share of the original's largest
 OVERFLOW, ROUNDING = "FP16 overflow", "FP16 rounding"
@@ -109,7 +108,7 @@ def _recognised(halves: dict[str, Array], exact: dict[str, Array]) -> dict[str, 
 
 def _restore(model: Any, exact: dict[str, Array]) -> None:
     """Put float32 constants in the place of FP16 ones and the conversions behind them."""
-    from toolchain.runtimes.operators import operators
+    from toolchain.runtimes.openvino_api import operators
 
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Constant" or node.get_friendly_name() not in exact:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import onnx
-import openvino
 
 from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
+from toolchain.runtimes.openvino_api import openvino
 
 MODE = "coordinate_transformation_mode"
 CENTRED = ("half_pixel", "pytorch_half_pixel")  # what align_corners=False is

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolchain.catalog.arguments import ConversionSettings
+from toolchain.definitions.ports import RT_INFO
 from toolchain.errors import ConversionError, ToolchainError
 from toolchain.stages.convert.graph import with_outputs, with_preprocessing
 from toolchain.workspace.atomic import os_errors, publish_pair
 
 Precision = Literal["FP32", "FP16"]
 InputFormat = Literal["f32-nchw", "u8-nhwc"]  # planes of floats, or pixels as a camera gives them
-RT_INFO = "matting"  # the section of rt_info that holds our facts
 NO_ROOM = 1 << 20  # bytes free at which a failed write is put down to a full disk
 
 
@@ -80,8 +80,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
     Raises ConversionError if OpenVINO can't read the ONNX or the IR is not what was asked for,
     WorkspaceError if it can't be written.  An IR that was there stays until the new one is whole.
     """
-    import openvino
-
+    from toolchain.runtimes.openvino_api import openvino
     from toolchain.stages.convert.clamps import join_bounds
     from toolchain.stages.convert.sinking import sink_preprocessing
 
@@ -132,7 +131,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
 
 
 def _save(core: Any, model: Any, target: Path, request: ConvertRequest) -> None:
-    import openvino
+    from toolchain.runtimes.openvino_api import openvino
 
     if request.precision == "FP32":
         openvino.save_model(model, target, compress_to_fp16=False)
@@ -148,7 +147,7 @@ def _restore(compressed: Any, model: Any, kept: Kept) -> None:
     """Give the constants that are to be kept their float32 values back."""
     import numpy as np
 
-    from toolchain.runtimes.operators import operators
+    from toolchain.runtimes.openvino_api import operators
 
     values = {
         node.get_friendly_name(): node

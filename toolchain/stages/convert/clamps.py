@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.runtimes.operators import operators
+from toolchain.runtimes.openvino_api import operators
 
 
 def join_bounds(model: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.runtimes.operators import operators
+from toolchain.runtimes.openvino_api import operators
 from toolchain.stages.convert.head import Head
 
 CHANNELS = 1  # the axis of a convolution's input

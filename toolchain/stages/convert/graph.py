@@ -26,7 +26,7 @@ def with_outputs(
     may be made one.  `made_by`: the ONNX's tensors by the names of its nodes.  Raises
     ConversionError for an input or output that is not there.
     """
-    import openvino
+    from toolchain.runtimes.openvino_api import openvino
 
     if not settings.outputs and not settings.inputs:
         return model
@@ -72,8 +72,7 @@ def with_preprocessing(
     `pixels`: inputs are uint8 NHWC instead of what the graph has.  Raises ConversionError for
     inputs of dynamic shape, and if no input has channels to reverse.
     """
-    import openvino
-    from openvino.preprocess import PrePostProcessor
+    from toolchain.runtimes.openvino_api import PrePostProcessor, openvino
 
     for name, shape in settings.shapes:
         model.reshape({name: list(shape)})

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.runtimes.operators import operators
+from toolchain.runtimes.openvino_api import operators
 
 SCALES = ("Multiply", "Divide")
 

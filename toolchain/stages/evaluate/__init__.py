@@ -11,16 +11,10 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from toolchain.definitions.variants import Hint
 from toolchain.errors import EvaluationError, FrameError
 from toolchain.progress import Listener, Silence
-from toolchain.stages.evaluate.request import (
-    ONNX,
-    ORIGINAL,
-    EvaluateRequest,
-    EvaluateResult,
-    Hint,
-    Way,
-)
+from toolchain.stages.evaluate.request import ONNX, ORIGINAL, EvaluateRequest, EvaluateResult, Way
 from toolchain.workspace.atomic import write_bytes, write_json
 
 if TYPE_CHECKING:

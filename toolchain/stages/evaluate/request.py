@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from toolchain.catalog.arguments import ExportSettings
+from toolchain.definitions.variants import Hint
 
 if TYPE_CHECKING:
     from toolchain.frames.dataset import Dataset
 
-Hint = Literal["f32", "default"]
 ORIGINAL, ONNX = "original", "onnx"
 
 

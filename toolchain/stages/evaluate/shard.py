@@ -15,7 +15,7 @@ from toolchain.workspace.ledger import code_digest, version
 from toolchain.workspace.machine import processor
 
 if TYPE_CHECKING:
-    from toolchain.frames.frame import Pixels
+    from toolchain.definitions.arrays import Pixels
     from toolchain.runtimes.overlapped import Settled
     from toolchain.runtimes.queued import InferenceQueue, Prediction
 

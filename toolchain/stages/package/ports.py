@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from toolchain.catalog.ports import INPUTS, OUTPUTS, Port
+from toolchain.definitions.ports import INPUT_PORTS, OUTPUT_PORTS, RT_INFO, Port
 from toolchain.errors import PackageError
 
-RT_INFO = "matting"  # the section of rt_info in which an IR tells about itself
-MEANINGS = {port.name: port for port in (*INPUTS, *OUTPUTS)}
+MEANINGS = {port.name: port for port in (*INPUT_PORTS, *OUTPUT_PORTS)}
 NCHW = "NCHW"
 
 
@@ -45,7 +44,7 @@ def _onnx(path: Path) -> list[dict[str, Any]]:
 
 
 def _ir(path: Path) -> list[dict[str, Any]]:
-    import openvino
+    from toolchain.runtimes.openvino_api import openvino
 
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})

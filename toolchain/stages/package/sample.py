@@ -5,18 +5,18 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from toolchain.definitions.ports import OUTPUTS
 from toolchain.stages.package.accepted import Accepted
 from toolchain.stages.package.contents import Item
 from toolchain.stages.package.request import PackageRequest
 
 if TYPE_CHECKING:
-    from toolchain.runtimes.base import Pixels
+    from toolchain.definitions.arrays import Pixels
 
 SEED = 2026
 FOLDER = "sample"
 HINT = "f32"
 PORTS = ("src", "bgr")
-OUTPUTS = ("pha", "fgr")
 FLIPS = 1e-3  # of the patches, where the limits say nothing of them
 
 

@@ -13,9 +13,10 @@ from toolchain.errors import QuantizationError
 from toolchain.stages.quantize.layers import CONVOLUTIONS, all_convolutions, kinds
 from toolchain.stages.quantize.request import Device
 from toolchain.workspace.quiet import quiet
+from toolchain.workspace.telemetry import without_telemetry
 
 if TYPE_CHECKING:
-    from toolchain.runtimes.base import Pixels
+    from toolchain.definitions.arrays import Pixels
 
     Pair = tuple[Pixels, Pixels]
 
@@ -54,7 +55,8 @@ def quantized(
 
     try:
         with quiet():
-            import nncf
+            with without_telemetry():
+                import nncf
 
             return nncf.quantize(
                 model,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolchain.definitions.ports import RT_INFO
 from toolchain.errors import QuantizationError
 from toolchain.progress import Listener
 from toolchain.stages.quantize.by_nncf import quantized
@@ -16,8 +17,6 @@ from toolchain.stages.quantize.request import QuantizeRequest
 if TYPE_CHECKING:
     from toolchain.stages.quantize.by_nncf import Pair
 
-RT_INFO = "matting"  # the section of rt_info that holds our facts
-
 
 class Calibrated:
     """`layers`: all that can be quantised; `groups`: these, as they are spared together.
@@ -27,7 +26,7 @@ class Calibrated:
     """
 
     def __init__(self, request: QuantizeRequest, listener: Listener) -> None:
-        import openvino
+        from toolchain.runtimes.openvino_api import openvino
 
         self._request, self._listener = request, listener
         self._core = openvino.Core()
@@ -56,7 +55,7 @@ class Calibrated:
 
     def write(self, target: Path, spared: Sequence[str]) -> tuple[str, ...]:
         """Quantise all layers but the spared ones into `target`; gives those that were."""
-        import openvino
+        from toolchain.runtimes.openvino_api import openvino
 
         model = self._read()
         given = {node.get_friendly_name() for node in model.get_ordered_ops()}

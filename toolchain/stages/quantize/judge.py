@@ -12,8 +12,8 @@ from toolchain.errors import QuantizationError
 from toolchain.stages.quantize.request import FORM, TRUTH_SEED, QuantizeRequest
 
 if TYPE_CHECKING:
+    from toolchain.definitions.variants import Hint
     from toolchain.frames.frame import Frame
-    from toolchain.runtimes.openvino_runtime import Hint
 
 Figures = dict[str, dict[str, float]]  # by hint
 

@@ -1,0 +1,117 @@
+"""The metrics against a known truth, and the figures that the limits of model.yml may name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_WHOLE = "over the whole frame"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One error of a matte against the truth; lower is better.
+
+    Attributes:
+        key: Name in JSON records; `metrics.score` computes it under this name.
+        label: Short name, for the column of a table.
+        title: Name with its scale.
+        definition: Formula, region and scale.
+        published: Whether the published accuracy table has it.  Validation measures these and
+            limits may name them; evaluation measures all metrics.
+    """
+
+    key: str
+    label: str
+    title: str
+    definition: str
+    published: bool = False
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "alpha_mad", "MAD", "alpha MAD, \u00d71000", f"1000 mean |p - A|, {_WHOLE}", published=True
+    ),
+    Metric(
+        "alpha_mse",
+        "MSE",
+        "alpha MSE, \u00d71000",
+        f"1000 mean (p - A)^2, {_WHOLE}",
+        published=True,
+    ),
+    Metric(
+        "alpha_grad",
+        "GRAD",
+        "alpha GRAD, /1000",
+        f"sum (|grad A| - |grad p|)^2 / 1000, {_WHOLE}; grows with its area",
+        published=True,
+    ),
+    Metric(
+        "foreground_mse",
+        "fgr MSE",
+        "foreground MSE, \u00d71000",
+        "1000 mean (f - F)^2 over all channels, where A > 0.01",
+        published=True,
+    ),
+    Metric(
+        "alpha_sad",
+        "SAD",
+        "alpha SAD, /1000",
+        f"sum |p - A| / 1000, {_WHOLE}; grows with its area",
+    ),
+    Metric(
+        "alpha_conn",
+        "Conn",
+        "alpha Conn, /1000",
+        "sum |phi(p) - phi(A)| / 1000 (Rhemann et al., CVPR 2009; steps of 0.1, theta 0.15, "
+        f"4-connected), {_WHOLE}; grows with its area",
+    ),
+)
+METRIC_KEYS = tuple(metric.key for metric in METRICS)
+PUBLISHED_METRICS = tuple(metric for metric in METRICS if metric.published)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value of a variant that a limit in model.yml may bound.
+
+    Attributes:
+        key: Name in model.yml and in JSON records.
+        label: Name for people.
+        needs_truth: Whether it can only be measured on frames with a known truth.
+        of_layers: Whether it bounds inner tensors (`matting validate --layers`), not outputs.
+    """
+
+    key: str
+    label: str
+    needs_truth: bool = False
+    of_layers: bool = False
+
+
+def increase_of(metric: str) -> str:
+    """Key of the figure "metric minus the original's"."""
+    return f"{metric}_worse"
+
+
+def relative_increase_of(metric: str) -> str:
+    """Key of the figure "metric minus the original's, as a share of the original's"."""
+    return f"{metric}_worse_share"
+
+
+FIGURES: tuple[Figure, ...] = (
+    Figure("pha_max_abs", "alpha, max"),
+    Figure("fgr_max_abs", "foreground, max"),
+    Figure("pha_mean_abs", "alpha, mean"),
+    Figure("fgr_mean_abs", "foreground, mean"),
+    *(
+        Figure(key, label, needs_truth=True)
+        for metric in PUBLISHED_METRICS
+        for key, label in (
+            (increase_of(metric.key), f"{metric.label} increase"),
+            (relative_increase_of(metric.key), f"{metric.label} increase, relative"),
+        )
+    ),
+    Figure("different_patches", "differently chosen patches"),
+    Figure("layers_max_rel", "inner tensors, max relative", of_layers=True),
+)
+FIGURE_KEYS = tuple(figure.key for figure in FIGURES)
+LABELS = {figure.key: figure.label for figure in FIGURES}
