@@ -1,34 +1,39 @@
-"""How stages tell how far they are, without knowing who listens.
+"""Interface by which long-running work reports its progress.
 
-A stage gets a `Listener` and opens one `Task` for each long piece of work.  The command line
-listens with progress bars, plain lines or JSON events; a library call may listen to nothing.
+A stage gets a `Listener` and opens one `Task` per long piece of work.  The command line listens
+with progress bars, plain lines or JSON events; library calls may use `SilentListener`.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Protocol
 
 
 class Task(AbstractContextManager["Task"], Protocol):
-    """One piece of work.  Leaving the context ends it; by an exception means it failed."""
+    """One piece of work.  Leaving the context ends it; an exception marks it as failed."""
 
     def reach(self, done: float) -> None:
-        """`done` units of the total are finished.  May fall when the work starts over."""
+        """Report that `done` units are finished.  May be less than before if work restarts."""
 
     def expect(self, total: float | None) -> None:
-        """The total, once it is known."""
+        """Set the total number of units once it is known."""
 
 
 class Listener(Protocol):
-    """Whoever wants to know."""
+    """Receiver of progress reports and notes."""
 
     def task(self, label: str, total: float | None = None, unit: str = "") -> Task:
-        """Begin `label`; `unit` is "B" for bytes, else a plural such as "frames"."""
+        """Begin a piece of work.
+
+        Args:
+            label: Name of the work, for people.
+            total: Number of units, None if unknown.
+            unit: "B" for bytes, else a plural such as "frames".
+        """
 
     def note(self, text: str) -> None:
-        """Say one line to the person (never to a script's stdout)."""
+        """Show one line to the user (never on stdout, which scripts read)."""
 
 
 class _SilentTask:
@@ -41,20 +46,16 @@ class _SilentTask:
     def __enter__(self) -> _SilentTask:  # noqa: PYI034 - Self needs Python 3.11
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
 
-class Silence:
-    """A listener that says nothing."""
+class SilentListener:
+    """A listener that discards everything."""
 
     def task(self, label: str, total: float | None = None, unit: str = "") -> Task:
+        """Begin a piece of work that reports nothing."""
         return _SilentTask()
 
     def note(self, text: str) -> None:
-        pass
+        """Discard the note."""

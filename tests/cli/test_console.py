@@ -14,7 +14,7 @@ import pytest
 
 from toolchain.cli import console
 from toolchain.cli.console import Bars, PlainLines, listener
-from toolchain.progress import Silence
+from toolchain.progress import SilentListener
 
 ROOT = Path(__file__).parents[2]
 BRACKETS = "kept: /tmp/a[bold]b[/bold] [1/2] :smile: " + "x" * 150
@@ -23,7 +23,7 @@ BRACKETS = "kept: /tmp/a[bold]b[/bold] [1/2] :smile: " + "x" * 150
 def test_plain_lines_when_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
     """Where stderr is no terminal there are lines, on stderr alone; quiet means silence."""
     assert isinstance(listener(), PlainLines)
-    assert isinstance(listener(quiet=True), Silence)
+    assert isinstance(listener(quiet=True), SilentListener)
     talk = listener()
     with talk.task("download x.pth", 2e6, "B") as task:
         task.reach(1e6)

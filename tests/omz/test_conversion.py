@@ -27,7 +27,7 @@ from toolchain.omz.conversion import (
     convert_downloaded,
     foresee_conversion,
 )
-from toolchain.progress import Silence
+from toolchain.progress import SilentListener
 
 NAME = "small-matting"
 FILE = "pytorch_mobilenetv2.pth"
@@ -96,7 +96,7 @@ def ran(request: ConversionRequest) -> list[str]:
     before = listing(request.output)
     seen = foresee_conversion(request)
     assert listing(request.output) == before
-    outcomes = convert_downloaded(request, Silence())
+    outcomes = convert_downloaded(request, SilentListener())
     found = [outcome.entry for outcome in outcomes if outcome.ran]
     assert [item.entry for item in seen if item.action == "run"] == found
     assert [item.target for item in seen] == [outcome.files[0] for outcome in outcomes]
@@ -237,7 +237,7 @@ def test_an_added_rounding_and_name_have_the_last_word(copy: ConversionRequest) 
 def test_an_argument_that_can_t_be_translated_is_named(copy: ConversionRequest) -> None:
     """It is an error of usage before anything is read or written."""
     before = listing(copy.output)
-    for work in (foresee_conversion, lambda request: convert_downloaded(request, Silence())):
+    for work in (foresee_conversion, lambda request: convert_downloaded(request, SilentListener())):
         with pytest.raises(UsageError, match="--transform"):
             work(replace(copy, arguments=("--transform=LowLatency2",)))
     assert listing(copy.output) == before
@@ -251,7 +251,7 @@ def test_a_damaged_download_is_refused(copy: ConversionRequest) -> None:
     source.write_bytes(data)
     before = {path: path.read_bytes() for path in copy.layout.folder.rglob("*.bin")}
     with pytest.raises(IntegrityError, match="expected sha384"):
-        convert_downloaded(copy, Silence())
+        convert_downloaded(copy, SilentListener())
     assert before == {path: path.read_bytes() for path in copy.layout.folder.rglob("*.bin")}
 
 
@@ -262,7 +262,7 @@ def test_a_changed_checkpoint_is_refused(converted: ConversionRequest, tmp_path:
     with (request.download_folder / FILE).open("ab") as stream:
         stream.write(b"more")
     with pytest.raises(DownloadError, match=r"checkpoint\.lock\.json"):
-        convert_downloaded(request, Silence())
+        convert_downloaded(request, SilentListener())
 
 
 def test_a_missing_download_is_told_with_the_command(
@@ -270,7 +270,7 @@ def test_a_missing_download_is_told_with_the_command(
 ) -> None:
     """Foreseen and run alike name the file and the command that fetches it."""
     request = replace(ready, downloads=tmp_path / "none", output=tmp_path / "out")
-    for work in (foresee_conversion, lambda request: convert_downloaded(request, Silence())):
+    for work in (foresee_conversion, lambda request: convert_downloaded(request, SilentListener())):
         with pytest.raises(ToolchainError, match=r"has no ready\.onnx") as error:
             work(request)
         assert f"omz_downloader --name ready-made -o {tmp_path / 'none'}" in error.value.hint
@@ -283,7 +283,7 @@ def test_another_framework_is_refused_with_what_it_needs(
     """What needs another tool is said, with that tool's name."""
     model = replace(ready.model, framework=framework)
     with pytest.raises(ConversionError, match=f"framework is {framework}") as error:
-        convert_downloaded(replace(ready, model=model), Silence())
+        convert_downloaded(replace(ready, model=model), SilentListener())
     assert "ovc" in error.value.hint
 
 

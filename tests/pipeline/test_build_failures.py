@@ -30,7 +30,7 @@ from toolchain.errors import (
 from toolchain.pipeline.build import build, foresee
 from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import choose
-from toolchain.progress import Silence
+from toolchain.progress import SilentListener
 
 
 def test_a_stage_alone_says_what_it_lacks(config: Path, tmp_path: Path, copy: BuildRequest) -> None:
@@ -125,7 +125,7 @@ def test_a_fail_is_a_fail_where_no_report_can_be_made(
     assert notes.said[-1] == "No report could be made: no paper"
 
 
-class Notes(Silence):
+class Notes(SilentListener):
     """Keeps what was said."""
 
     def __init__(self) -> None:

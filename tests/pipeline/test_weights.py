@@ -23,7 +23,7 @@ from toolchain.errors import CheckpointError, DownloadError, IntegrityError, Usa
 from toolchain.pipeline.build import build
 from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import choose
-from toolchain.progress import Silence
+from toolchain.progress import SilentListener
 
 NAME = "small-matting"
 FILE = "pytorch_mobilenetv2.pth"
@@ -33,7 +33,7 @@ LIMITS = "tolerances:\n" + "".join(
 )
 
 
-class Notes(Silence):
+class Notes(SilentListener):
     """Keeps what was said."""
 
     def __init__(self) -> None:

@@ -223,9 +223,9 @@ class Notes:
         self._said = said
 
     def task(self, label: str, total: float | None = None, unit: str = "") -> Any:
-        from toolchain.progress import Silence
+        from toolchain.progress import SilentListener
 
-        return Silence().task(label, total, unit)
+        return SilentListener().task(label, total, unit)
 
     def note(self, text: str) -> None:
         self._said.append(text)

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from toolchain.network.checkpoint import load_state_dict
-from toolchain.progress import Silence
+from toolchain.progress import SilentListener
 from training import bundled
 from training.bundled import Plan, Training
 from training.plots import plot_history
@@ -41,7 +41,7 @@ TINY = Recipe((BASE, REFINER, BOTH))
 
 def run(plan: Plan) -> None:
     """The whole of a plan, its weights written."""
-    bundled.write_weights(bundled.train(plan, Silence()))
+    bundled.write_weights(bundled.train(plan, SilentListener()))
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
@@ -72,7 +72,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
 
         monkeypatch.setattr(Training, "learn", stopping)
         with pytest.raises(KeyboardInterrupt):
-            bundled.train(cut, Silence())
+            bundled.train(cut, SilentListener())
     monkeypatch.setattr(Training, "learn", learn)
     run(cut)
     assert cut.target.read_bytes() == whole.target.read_bytes()
@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
 def test_the_refiner_learns_alone() -> None:
     """In its part the base network keeps every weight and every statistic."""
     training = Training(Plan(1, TINY, Path("unused"), Path("unused")))
-    pool = make_pool(1, REFINER.pictures, Silence())
+    pool = make_pool(1, REFINER.pictures, SilentListener())
     before = {key: value.clone() for key, value in training.network.state_dict().items()}
     batch = bundled._batch(pool, Randomness(1, 0, "cpu"), REFINER, REFINER.phases[0], 0.5)
     training.learn(batch, 1e-3, REFINER, 0)
@@ -146,7 +146,7 @@ def test_a_steady_part_keeps_every_statistic_and_what_it_left_out() -> None:
     norm = training.network.backbone.features[0][1]
     norm.running_var[:4] = 0.1
     before = {key: value.clone() for key, value in training.network.state_dict().items()}
-    pool = make_pool(1, part.pictures, Silence())
+    pool = make_pool(1, part.pictures, SilentListener())
     for step in range(2):
         batch = bundled._batch(pool, Randomness(1, step, "cpu"), part, part.phases[0], 1.0)
         training.learn(batch, 1e-3, part, step)

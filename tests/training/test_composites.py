@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toolchain.progress import Silence
+from toolchain.progress import SilentListener
 from training import batches, plates
 from training.batches import draw, in_bytes
 from training.people import person, thing
@@ -27,13 +27,13 @@ PICTURES = Pictures(12, 6, (320, 180))
 
 @pytest.fixture(scope="module")
 def pool() -> Pool:
-    return make_pool(7, PICTURES, Silence())
+    return make_pool(7, PICTURES, SilentListener())
 
 
 def test_a_pool_is_the_same_for_the_same_seed(pool: Pool) -> None:
     """Drawn again in other processes, every picture has the same bytes; another seed differs."""
-    again = make_pool(7, PICTURES, Silence())
-    other = make_pool(8, PICTURES, Silence())
+    again = make_pool(7, PICTURES, SilentListener())
+    other = make_pool(8, PICTURES, SilentListener())
     assert torch.equal(pool.figures, again.figures)
     assert torch.equal(pool.rooms, again.rooms)
     assert not torch.equal(pool.figures, other.figures)
@@ -148,5 +148,7 @@ def test_a_second_figure_adds_to_the_first(pool: Pool, monkeypatch: pytest.Monke
 
 def test_a_pool_may_hold_more_veils() -> None:
     """With a share of 1 every figure of the pool is semi-transparent all over."""
-    pool = make_pool(7, Pictures(6, 1, (320, 180), people=0.0, things=0.0, veils=1.0), Silence())
+    pool = make_pool(
+        7, Pictures(6, 1, (320, 180), people=0.0, things=0.0, veils=1.0), SilentListener()
+    )
     assert all(0.1 < float(figure[3].max()) / 255 < 0.95 for figure in pool.figures)

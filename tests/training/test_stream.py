@@ -9,7 +9,7 @@ import torch
 
 from toolchain.network.matting_refine import MattingNetwork
 from toolchain.network.resize import bilinear
-from toolchain.progress import Silence
+from toolchain.progress import SilentListener
 from training import stream
 from training.patches import chosen, refined
 from training.pool import Pool, make_pool
@@ -22,7 +22,7 @@ SIZE = (96, 160)
 
 @pytest.fixture(scope="module")
 def pool() -> Pool:
-    return make_pool(7, Pictures(3, 2, (160, 96)), Silence())
+    return make_pool(7, Pictures(3, 2, (160, 96)), SilentListener())
 
 
 def frames(count: int = 2, height: int = 64, width: int = 96) -> Frames:

@@ -67,9 +67,9 @@ def test_a_cache_that_can_not_be_written_harms_nobody(server, make, tmp_path) ->
 
     class Listener:
         def task(self, *_):
-            from toolchain.progress import Silence
+            from toolchain.progress import SilentListener
 
-            return Silence().task("")
+            return SilentListener().task("")
 
         def note(self, text):
             said.append(text)

@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from toolchain.progress import Listener, Silence, Task
+from toolchain.progress import Listener, SilentListener, Task
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -19,7 +19,7 @@ QUIET_SECONDS = 10.0  # between two plain lines of one task
 def listener(*, quiet: bool = False) -> Listener:
     """The one that fits: silence if asked for, bars on a terminal, else plain lines."""
     if quiet:
-        return Silence()
+        return SilentListener()
     return Bars() if sys.stderr.isatty() else PlainLines()
 
 

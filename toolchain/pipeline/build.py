@@ -16,7 +16,7 @@ from toolchain.pipeline.job import Forecast, Outcome, run
 from toolchain.pipeline.jobs import jobs_of
 from toolchain.pipeline.obtain import foresee_obtaining, obtain
 from toolchain.pipeline.request import INT8, ORDER, BuildRequest
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 from toolchain.stages.quantize import require_nncf
 from toolchain.workspace.atomic import os_errors, sweep
 from toolchain.workspace.ledger import Ledger
@@ -58,7 +58,7 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
     Raises whatever a stage raises; ValidationError if the verdict is a fail.  Results of stages
     that were finished stay, and the next run goes on from there.
     """
-    talk = listener or Silence()
+    talk = listener or SilentListener()
     layout = request.layout
     _check_request(request)
     outcomes = []

@@ -13,7 +13,7 @@ from toolchain.frames.datasets import generated, open_dataset
 from toolchain.pipeline.build import alone
 from toolchain.pipeline.jobs import facts_of
 from toolchain.pipeline.request import BuildRequest
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 from toolchain.stages.evaluate import (
     ONNX,
     ORIGINAL,
@@ -64,7 +64,7 @@ def evaluated(request: EvaluationRequest, listener: Listener | None = None) -> E
     Raises ToolchainError for a model that is not there, FrameError for a folder without frames,
     UsageError for arguments that contradict each other, and what `evaluate` raises.
     """
-    talk = listener or Silence()
+    talk = listener or SilentListener()
     dataset = _dataset(request)
     layout = request.build.layout
     with alone(layout.folder, talk):

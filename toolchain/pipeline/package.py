@@ -10,7 +10,7 @@ from toolchain.errors import UsageError
 from toolchain.pipeline.build import alone
 from toolchain.pipeline.report import provenance_of
 from toolchain.pipeline.request import BuildRequest
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 from toolchain.stages.package import PackageRequest, PackageResult, package
 
 
@@ -29,7 +29,7 @@ def packaged(request: PackagingRequest, listener: Listener | None = None) -> Pac
 
     Raises UsageError for a version that makes no file name, and what `package` raises.
     """
-    talk = listener or Silence()
+    talk = listener or SilentListener()
     if fault := fault_of_model_name(request.version):
         raise UsageError(f"--version {request.version}: {fault}; expected such as 1.0.0")
     build = request.build

@@ -19,7 +19,7 @@ from toolchain.api.matting import Matting, Prepared
 from toolchain.definitions.arrays import Pixels
 from toolchain.definitions.variants import Hint
 from toolchain.errors import FrameError, ToolchainError
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 from toolchain.run.ahead import ahead
 from toolchain.run.backgrounds import TRANSPARENT, Background, Behind, open_background
 from toolchain.run.correction import Align, Correction, advice, corrected
@@ -90,7 +90,7 @@ def run(
     Raises UsageError for arguments that can't be, FrameError for frames and plates, and
     WorkspaceError for an output that can't be written; each says what part is finished and where.
     """
-    talk = listener or Silence()
+    talk = listener or SilentListener()
     with ExitStack() as stack:
         frames = open_source(request.src, "--src")
         background = open_background(_background(request))

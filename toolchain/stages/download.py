@@ -10,7 +10,7 @@ from typing import Literal
 
 from toolchain.catalog.records import Digest, ModelFile, Source
 from toolchain.errors import IntegrityError, SourceError, WorkspaceError
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 from toolchain.transfer import cache
 from toolchain.transfer.digesting import ALWAYS, Digests, algorithms_for, digests_of
 from toolchain.transfer.failure import nobody_gave
@@ -99,7 +99,7 @@ def download(request: DownloadRequest, listener: Listener | None = None) -> Down
     file differs from the recorded digest, WorkspaceError for a full disk and the like.  A good
     file is never lost, a bad one only replaced by a good one.
     """
-    talk = listener or Silence()
+    talk = listener or SilentListener()
     cancelled = threading.Event()
     wanted = [_Wanted.of(request, file) for file in request.files]
     if request.jobs == 1 or len(wanted) == 1:

@@ -16,7 +16,7 @@ from toolchain.catalog.arguments import ExportSettings
 from toolchain.catalog.records import Limits, Tolerance
 from toolchain.definitions.ports import OUTPUTS
 from toolchain.definitions.variants import Hint
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 from toolchain.workspace.atomic import write_json
 from toolchain.workspace.findings import digests, finite
 from toolchain.workspace.ledger import version
@@ -87,7 +87,7 @@ def layers(request: LayersRequest, listener: Listener | None = None) -> LayersRe
     graph = read_graph(request.onnx)
     original = Inside(recorder, graph, _frame(request), read_ranking(request.onnx))
     forms = list(_forms(request, original))
-    talk = listener or Silence()
+    talk = listener or SilentListener()
     if request.how == "all":
         _compare_all(request, original, forms, talk)
     else:

@@ -13,7 +13,7 @@ from toolchain.catalog.arguments import ExportSettings
 from toolchain.catalog.published import published_accuracy
 from toolchain.definitions.ports import OUTPUTS
 from toolchain.errors import ReportError
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 from toolchain.workspace.atomic import os_errors, write_bytes
 from toolchain.workspace.digests import file_digest
 
@@ -82,7 +82,7 @@ def report(request: ReportRequest, listener: Listener | None = None) -> ReportRe
     notes: list[str] = []
     evaluation = _of_same_weights(request.evaluation, validation, notes)
     latency = None if request.latency is None else _record(request.latency)
-    pictures = _pictures(request, validation, notes, listener or Silence())
+    pictures = _pictures(request, validation, notes, listener or SilentListener())
     made = page(
         validation,
         evaluation,

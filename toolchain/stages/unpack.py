@@ -13,7 +13,7 @@ from toolchain.package.extract import extract
 from toolchain.package.layouts import Layout, laid_out
 from toolchain.package.manifest import FILE, SIGNATURE, Manifest
 from toolchain.package.signing import require_key, sign, signature_of, verify
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 from toolchain.workspace.atomic import TEMPORARY_SUFFIX, os_errors
 
 
@@ -53,7 +53,7 @@ def unpack(request: UnpackRequest, listener: Listener | None = None) -> UnpackRe
     if request.sign is not None:
         require_key(request.sign)
     _require_room(request.target)
-    with (listener or Silence()).task("Unpacking", 3, "steps") as task:
+    with (listener or SilentListener()).task("Unpacking", 3, "steps") as task:
         found = examine(request.bundle)
         require_whole(request.bundle, found)
         if found.manifest.layout != "plain":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from toolchain.catalog.arguments import ExportSettings
 from toolchain.catalog.records import Limits, Tolerance
 from toolchain.definitions.variants import HINTS, Hint
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 from toolchain.workspace.atomic import write_json
 from toolchain.workspace.findings import digests, finite
 from toolchain.workspace.ledger import version
@@ -100,7 +100,7 @@ def validate(request: ValidateRequest, listener: Listener | None = None) -> Vali
     frames = list(_frames(request))
     scores = Scores()
     names: list[str] = []
-    talk = listener or Silence()
+    talk = listener or SilentListener()
     count = len(frames) * (1 + len(candidates))
     with talk.task("Validating", count, "runs") as task, aside() as do:
         done = 0

@@ -15,7 +15,7 @@ from toolchain.package.extract import extract
 from toolchain.package.manifest import Manifest
 from toolchain.package.signing import require_signing, signature_of
 from toolchain.package.signing import verify as verify_signature
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 
 PORTS = ("src", "bgr")
 
@@ -74,7 +74,7 @@ def verify(request: VerifyRequest, listener: Listener | None = None) -> VerifyRe
     """
     if request.key is not None:
         require_signing()
-    talk = listener or Silence()
+    talk = listener or SilentListener()
     with talk.task("Verifying", 1 + request.run, "steps") as task:
         found = examine(request.bundle)
         task.reach(1)

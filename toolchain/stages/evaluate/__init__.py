@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from toolchain.definitions.variants import Hint
 from toolchain.errors import EvaluationError, FrameError
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 from toolchain.stages.evaluate.request import ONNX, ORIGINAL, EvaluateRequest, EvaluateResult, Way
 from toolchain.workspace.atomic import write_bytes, write_json
 
@@ -40,7 +40,7 @@ def evaluate(request: EvaluateRequest, listener: Listener | None = None) -> Eval
     from toolchain.stages.evaluate.summary import content
     from toolchain.stages.evaluate.tables import as_csv, as_markdown
 
-    evaluation = _Evaluation(request, listener or Silence())
+    evaluation = _Evaluation(request, listener or SilentListener())
     evaluation.inspect()
     records = [Records(request, way) for way in request.ways]
     evaluation.compare(records)
@@ -72,7 +72,7 @@ def inspected(dataset: Dataset, listener: Listener | None = None) -> dict[int, F
         return None
 
     found = {}
-    talk = listener or Silence()
+    talk = listener or SilentListener()
     with (
         ThreadPoolExecutor(LOOKING, "looking") as pool,
         talk.task("Looking at the frames", len(dataset.items), "frames") as task,

@@ -15,7 +15,7 @@ from toolchain.package.archive import (
 )
 from toolchain.package.manifest import FILE, Entry, Manifest, entry_of
 from toolchain.package.signing import require_key, sign
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 from toolchain.stages.package.accepted import Accepted, accepted
 from toolchain.stages.package.contents import Item, build_files
 from toolchain.stages.package.request import PackageRequest, PackageResult
@@ -39,7 +39,7 @@ def package(request: PackageRequest, listener: Listener | None = None) -> Packag
     if request.key is not None:
         require_key(request.key)
     build = accepted(request)
-    with (listener or Silence()).task("Packaging", STEPS, "steps") as task:
+    with (listener or SilentListener()).task("Packaging", STEPS, "steps") as task:
         items = _items(request, build)
         task.reach(1)
         entries = [_entry(item) for item in items]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.errors import QuantizationError
-from toolchain.progress import Listener, Silence
+from toolchain.progress import Listener, SilentListener
 from toolchain.stages.quantize.advice import advice
 from toolchain.stages.quantize.by_nncf import require_nncf
 from toolchain.stages.quantize.calibrated import Calibrated
@@ -50,7 +50,7 @@ def quantize(request: QuantizeRequest, listener: Listener | None = None) -> Quan
     promised ports; WorkspaceError if it can't be written.  What was there stays until then.
     """
     require_nncf()
-    talk = listener or Silence()
+    talk = listener or SilentListener()
     work = Calibrated(request, talk)
     gate = Gate(request, work.size)
     folder = request.xml.parent
