@@ -1,28 +1,28 @@
-"""Every error that the toolchain raises on purpose.
+"""All errors that the toolchain raises deliberately.
 
     ToolchainError                 exit code 1
-    |-- UsageError                 exit code 2: arguments that contradict each other
-    |-- CatalogError               model.yml: file, line, column, what was expected
-    |-- WorkspaceError             the place for results: full disk, permissions, foreign files
+    |-- UsageError                 exit code 2: invalid or contradictory arguments
+    |-- CatalogError               invalid model.yml: file, line, column, what was expected
+    |-- WorkspaceError             the output folder: full disk, permissions, unexpected files
     |   `-- BusyError              another process holds the lock
-    |-- DownloadError              no source of a file gave the file
+    |-- DownloadError              no source provided the file
     |   |-- SourceError            one source failed; the next one is tried
-    |   `-- IntegrityError         a file that is there differs from what was recorded
-    |-- CheckpointError            unreadable, or not of this network
+    |   `-- IntegrityError         a file does not match its published or recorded digest
+    |-- CheckpointError            unreadable, or not a checkpoint of this network
     |   `-- UnsafeCheckpointError  a pickle that would run code
-    |-- ExportError                the network did not become the promised ONNX
-    |-- ConversionError            the ONNX did not become the promised IR
-    |-- QuantizationError          the 8-bit model can't be made, or is not good enough
-    |-- FrameError                 a picture or clip that can't be used
-    |-- EvaluationError            a dataset or a cluster that gave no trustworthy figures
+    |-- ExportError                the export to ONNX failed
+    |-- ConversionError            the conversion to IR failed
+    |-- QuantizationError          the 8-bit model cannot be built, or is not accurate enough
+    |-- FrameError                 an image or video that cannot be used
+    |-- EvaluationError            a dataset or cluster without reliable results
     |-- ValidationError            outputs differ from the original's by more than the limits
-    |-- ReportError                records that no report can be made from
+    |-- ReportError                records from which no report can be built
     |-- PackageError               a build that can't be handed over: not validated, or changed
     `-- BundleError                a bundle that is damaged, changed, hostile or does not compute
         `-- SignatureError         not signed, or not by the owner of this key
 
 Each carries up to three sentences: what was wrong, what was kept safe, what to do next.
-The command line prints them and nothing else; no traceback reaches a user.
+The command line prints these sentences without a traceback.
 """
 
 from __future__ import annotations
@@ -33,10 +33,13 @@ from typing import Any
 
 
 class ToolchainError(Exception):
-    """Base of the tree.
+    """Base class.
 
-    `message`: what was wrong, with file, key, expected and found.  `kept`: what was kept safe.
-    `hint`: what to do next.
+    Attributes:
+        exit_code: Exit code of the command line.
+        message: What was wrong, with file, key, expected and found value.
+        kept: What was kept safe.
+        hint: What to do next.
     """
 
     exit_code = 1
@@ -48,34 +51,38 @@ class ToolchainError(Exception):
         self.hint = hint
 
     def lines(self) -> list[str]:
-        """The sentences that are there, in order."""
+        """Return the sentences that are not empty, in order."""
         return [line for line in (self.message, self.kept, self.hint) if line]
 
 
 class UsageError(ToolchainError):
-    """Arguments that contradict each other or name nothing."""
+    """Invalid or contradictory arguments."""
 
     exit_code = 2
 
 
 class CatalogError(ToolchainError):
-    """A mistake in a model.yml; its message is one line `file:line:column: ...`."""
+    """Invalid model.yml; the message is one line `file:line:column: ...`."""
 
 
 class WorkspaceError(ToolchainError):
-    """The place for results can't be read or written."""
+    """The output folder cannot be read or written."""
 
 
 class BusyError(WorkspaceError):
-    """Another process holds the lock that this one needs."""
+    """Another process holds the lock."""
 
 
 class DownloadError(ToolchainError):
-    """No source gave the file."""
+    """No source provided the file."""
 
 
 class SourceError(DownloadError):
-    """One source failed.  `retry`: whether the same source may do better in a moment."""
+    """One source failed.
+
+    Attributes:
+        retry: Whether the same source may succeed later.
+    """
 
     def __init__(
         self, message: str, *, kept: str = "", hint: str = "", retry: bool = False
@@ -85,33 +92,34 @@ class SourceError(DownloadError):
 
 
 class IntegrityError(DownloadError):
-    """A file differs from the digest that was published or recorded for it."""
+    """A file does not match its published or recorded digest."""
 
 
 class CheckpointError(ToolchainError):
-    """A checkpoint that can't be read or is not of this network."""
+    """A checkpoint that is unreadable or does not belong to this network."""
 
 
 class UnsafeCheckpointError(CheckpointError):
-    """A checkpoint whose pickle asks for more than tensors."""
+    """A checkpoint whose pickle contains more than tensors."""
 
 
 class ExportError(ToolchainError):
-    """The network did not become the promised ONNX."""
+    """The export to ONNX failed."""
 
 
 class ConversionError(ToolchainError):
-    """The ONNX did not become the promised IR."""
+    """The conversion to IR failed."""
 
 
 class QuantizationError(ToolchainError):
-    """The IR did not become an 8-bit one that is nearly as good."""
+    """The 8-bit model cannot be built, or is not accurate enough."""
 
 
 class FrameError(ToolchainError):
-    """A picture, folder or clip that can't be used as frames.
+    """An image, folder or video that cannot be used.
 
-    `path`: the one file at fault, with which the message begins; None where it is no one file.
+    Attributes:
+        path: The file at fault, with which the message begins; None if no single file is.
     """
 
     def __init__(
@@ -122,13 +130,14 @@ class FrameError(ToolchainError):
 
 
 class EvaluationError(ToolchainError):
-    """Models could not be evaluated: bad frames, outputs that are no numbers, a lost cluster."""
+    """Evaluation failed: invalid frames, non-finite outputs, a lost cluster."""
 
 
 class ValidationError(ToolchainError):
-    """The outputs differ from the original's by more than the limits allow.
+    """The outputs differ from the original's by more than the limits.
 
-    `verdict`: the content of validation.json where one was written, else None.
+    Attributes:
+        verdict: Content of validation.json if it was written, else None.
     """
 
     def __init__(
@@ -144,7 +153,7 @@ class ValidationError(ToolchainError):
 
 
 class ReportError(ToolchainError):
-    """Records of a build that are unreadable, or speak of other files than those that are there."""
+    """Records of a build are unreadable, or describe other files than those present."""
 
 
 class PackageError(ToolchainError):
