@@ -39,7 +39,7 @@ def ready(folder: Path) -> list[dict[str, Any]]:
     import numpy as np
     from PIL import Image
 
-    from toolchain.run.video import Video
+    from toolchain.run.video_source import Video
     from toolchain.runtimes.base import planes
 
     with Image.open(folder / "plate.png") as picture:
@@ -50,7 +50,7 @@ def ready(folder: Path) -> list[dict[str, Any]]:
 
 def by_us(xml: Path, folder: Path, hint: str, frames: int) -> float:
     """Seconds of a whole run, from file to file."""
-    from toolchain.run.run import RunRequest, run
+    from toolchain.run.runner import RunRequest, run
 
     began = time.perf_counter()
     result = run(

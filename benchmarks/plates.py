@@ -22,7 +22,7 @@ import toolchain
 from benchmarks.outcome import Figure, conclude
 from toolchain.frames.figures import figure
 from toolchain.frames.scenes import scene
-from toolchain.run.correction import Align, corrected
+from toolchain.run.plate_correction import Align, corrected
 
 SIZE = (1280, 720)
 PICTURE = Path("docs", "plates.jpg")

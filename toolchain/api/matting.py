@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from toolchain.api.fitting import Fit, Size
-from toolchain.api.located import Located, locate
+from toolchain.api.letterbox import Fit, Size
+from toolchain.api.model_files import Located, locate
 from toolchain.api.matte import Matte
 from toolchain.definitions.arrays import Pixels
 from toolchain.definitions.variants import Hint

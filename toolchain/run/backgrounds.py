@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageColor, ImageFilter
 
-from toolchain.api.fitting import Size
+from toolchain.api.letterbox import Size
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import UsageError
 from toolchain.frames.recent import Recent

@@ -87,7 +87,7 @@ def open_sink(target: Path, source: Source, *, transparent: bool, split: bool) -
         return Folder(target, split=split)
     if target.suffix.lower() in PICTURES:
         return Picture(target)
-    from toolchain.run.encoded import EncodedVideo
+    from toolchain.run.video_sink import EncodedVideo
 
     return EncodedVideo(target, source, transparent=transparent)
 

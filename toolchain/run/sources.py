@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
 
-from toolchain.api.fitting import Size
+from toolchain.api.letterbox import Size
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError, UsageError
 from toolchain.frames.pictures import SUFFIXES, picture_files
@@ -111,6 +111,6 @@ def open_source(given: str, option: str) -> Source:
         raise UsageError(f"{option} {given}: is not there", hint=HOW)
     if path.suffix.lower() in SUFFIXES:
         return Pictures(str(path), "picture", [path])
-    from toolchain.run.video import Video
+    from toolchain.run.video_source import Video
 
     return Video(path)

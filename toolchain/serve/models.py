@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from toolchain.api.located import Located, everything
+from toolchain.api.model_files import Located, everything
 from toolchain.api.matting import Matting
 from toolchain.definitions.variants import Hint
 from toolchain.errors import UsageError

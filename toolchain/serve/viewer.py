@@ -14,7 +14,7 @@ from toolchain.api.matte import Matte
 from toolchain.api.matting import Matting
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError, ToolchainError
-from toolchain.run.correction import Align, Correction, advice, corrected
+from toolchain.run.plate_correction import Align, Correction, advice, corrected
 from toolchain.serve import messages
 from toolchain.serve.limits import REMEASURED, Allowance
 from toolchain.serve.models import HINTS, Models

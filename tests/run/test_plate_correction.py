@@ -11,7 +11,7 @@ import pytest
 
 import toolchain
 from tests.support.clips import walk
-from toolchain.run.correction import advice, corrected
+from toolchain.run.plate_correction import advice, corrected
 
 SIZE = (640, 384)
 

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.api.fitting import Fit
+from toolchain.api.letterbox import Fit
 from toolchain.api.matte import Matte
 from toolchain.api.matting import Matting, Prepared
 from toolchain.definitions.arrays import Pixels
 from toolchain.definitions.variants import Hint
 from toolchain.errors import FrameError, ToolchainError
 from toolchain.progress import Listener, SilentListener
-from toolchain.run.ahead import ahead
+from toolchain.run.prefetch import ahead
 from toolchain.run.backgrounds import TRANSPARENT, Background, Behind, open_background
-from toolchain.run.correction import Align, Correction, advice, corrected
+from toolchain.run.plate_correction import Align, Correction, advice, corrected
 from toolchain.run.plates import Plates
 from toolchain.run.sinks import Sink, check, holds_alpha, open_sink
 from toolchain.run.sources import Shot, Source, open_source

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolchain.api.fitting import Fit
-from toolchain.api.located import everything, locate
+from toolchain.api.letterbox import Fit
+from toolchain.api.model_files import everything, locate
 from toolchain.api.matte import Matte
 from toolchain.errors import BundleError, FrameError, UsageError
 

@@ -29,7 +29,7 @@ from tests.support.clips import (
     write_folder,
 )
 from toolchain.errors import FrameError, ToolchainError, UsageError, WorkspaceError
-from toolchain.run.run import RunRequest, run
+from toolchain.run.runner import RunRequest, run
 from toolchain.run.sinks import is_folder
 
 COUNT = 20
