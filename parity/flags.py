@@ -104,7 +104,7 @@ def _flags(tools: Tools) -> Iterator[Finding]:
 
 def _shortened(tool: str, flags: list[str], known: tuple[str, ...]) -> Iterator[Finding]:
     """Every beginning of a flag that meant one flag alone, as argparse has it."""
-    from toolchain.omz.selection import written_out
+    from toolchain.omz.command import written_out
 
     long = [flag for flag in flags if flag.startswith("--")]
     short = {

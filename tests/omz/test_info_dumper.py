@@ -14,7 +14,7 @@ from toolchain.cli import exits
 from toolchain.errors import UsageError
 from toolchain.omz.downloader import FLAGS as DOWNLOADER_FLAGS
 from toolchain.omz.info_dumper import main
-from toolchain.omz.selection import written_out
+from toolchain.omz.command import written_out
 
 NAME = "background-matting-mobilenetv2"
 KEYS = [

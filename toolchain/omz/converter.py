@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from toolchain.catalog.records import CatalogEntry, CompositeModel, Model
 from toolchain.cli.exits import run
 from toolchain.errors import ToolchainError
-from toolchain.omz.selection import (
+from toolchain.omz.command import (
     SELECTION,
     add_selection,
     known_precisions,
@@ -165,7 +165,7 @@ def _one(
     talk: Listener,
 ) -> bool:
     """One model; False, said on stderr, if it failed."""
-    from toolchain.omz.conversion import (
+    from toolchain.omz.convert_model import (
         ConversionRequest,
         convert_downloaded,
         foresee_conversion,

@@ -12,8 +12,8 @@ from toolchain.catalog.records import CatalogEntry, CompositeModel, Model
 from toolchain.cli.exits import run
 from toolchain.cli.numbers import positive
 from toolchain.errors import ToolchainError
-from toolchain.omz.reporting import JsonEvents, Stopped, TextLines
-from toolchain.omz.selection import (
+from toolchain.omz.download_progress import JsonEvents, Stopped, TextLines
+from toolchain.omz.command import (
     SELECTION,
     add_selection,
     known_precisions,
@@ -22,7 +22,7 @@ from toolchain.omz.selection import (
 )
 
 if TYPE_CHECKING:
-    from toolchain.omz.published import PublishedRequest
+    from toolchain.omz.download_model import PublishedRequest
 
 FLAGS = (
     *SELECTION,
@@ -148,7 +148,7 @@ def _one(
     model: Model, options: argparse.Namespace, wanted: frozenset[str], watch: Watch, jobs: int
 ) -> bool:
     """One model; False, said on stderr, if it failed."""
-    from toolchain.omz.published import fetch_published
+    from toolchain.omz.download_model import fetch_published
 
     if not wanted & model.precisions:
         names = ", ".join(sorted(wanted))
@@ -171,7 +171,7 @@ def _one(
 def _request(
     model: Model, options: argparse.Namespace, wanted: frozenset[str], jobs: int
 ) -> PublishedRequest:
-    from toolchain.omz.published import PublishedRequest
+    from toolchain.omz.download_model import PublishedRequest
 
     return PublishedRequest(
         model=model,

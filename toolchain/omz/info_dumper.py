@@ -10,7 +10,7 @@ from pathlib import Path
 
 from toolchain.catalog.records import CatalogEntry, CompositeModel
 from toolchain.cli.exits import run
-from toolchain.omz.selection import SELECTION, add_selection, selected, written_out
+from toolchain.omz.command import SELECTION, add_selection, selected, written_out
 
 FLAGS = SELECTION
 EXAMPLES = """\

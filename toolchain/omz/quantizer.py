@@ -10,7 +10,7 @@ from pathlib import Path
 from toolchain.catalog.records import CompositeModel, Model
 from toolchain.cli.exits import run
 from toolchain.errors import ToolchainError
-from toolchain.omz.selection import SELECTION, add_selection, selected, written_out
+from toolchain.omz.command import SELECTION, add_selection, selected, written_out
 from toolchain.progress import Listener
 
 PRECISIONS = ("FP16-INT8", "FP32-INT8")
@@ -134,7 +134,7 @@ def _one(
     model: Model, options: argparse.Namespace, precisions: Sequence[str], talk: Listener
 ) -> bool:
     """One model; False, said on stderr, if it failed."""
-    from toolchain.omz.quantization import (
+    from toolchain.omz.quantize_model import (
         SOURCES,
         QuantizationRequest,
         foresee_quantization,

@@ -22,7 +22,7 @@ from toolchain.errors import (
     ToolchainError,
     UsageError,
 )
-from toolchain.omz.conversion import (
+from toolchain.omz.convert_model import (
     ConversionRequest,
     convert_downloaded,
     foresee_conversion,

@@ -16,7 +16,7 @@ from toolchain.stages.quantize import Device, QuantizeRequest, require_nncf
 from toolchain.workspace.atomic import os_errors, sweep
 from toolchain.workspace.layout import Layout
 from toolchain.workspace.ledger import Ledger
-from toolchain.workspace.locking import locked
+from toolchain.workspace.locking import lock
 
 SOURCES = {"FP16-INT8": "FP16", "FP32-INT8": "FP32"}
 TASK = "background_matting"
@@ -57,7 +57,7 @@ def quantize_converted(request: QuantizationRequest, listener: Listener) -> Outc
     """
     job = _job(request)
     folder = request.layout.folder
-    with locked(folder):
+    with lock(folder):
         with os_errors(folder, "write"):
             folder.mkdir(parents=True, exist_ok=True)
             sweep(folder)

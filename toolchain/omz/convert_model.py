@@ -24,9 +24,10 @@ from toolchain.stages.convert import ConvertRequest, Precision
 from toolchain.stages.download import DownloadRequest, download
 from toolchain.workspace.atomic import os_errors, sweep
 from toolchain.workspace.digests import file_digest
+from toolchain.workspace.environment import version
 from toolchain.workspace.layout import Layout
-from toolchain.workspace.ledger import Ledger, version
-from toolchain.workspace.locking import locked
+from toolchain.workspace.ledger import Ledger
+from toolchain.workspace.locking import lock
 
 CONVERTIBLE = ("onnx", "pytorch")
 OTHER_NETWORK = "--model-name"  # in conversion_to_onnx_args: a class in code that is not here
@@ -112,7 +113,7 @@ def _locked(request: ConversionRequest) -> Iterator[None]:
     folders = {folder.absolute() for folder in (request.layout.folder, request.download_folder)}
     with contextlib.ExitStack() as stack:
         for folder in sorted(folders):
-            stack.enter_context(locked(folder))
+            stack.enter_context(lock(folder))
         yield
 
 

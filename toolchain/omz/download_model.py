@@ -17,7 +17,7 @@ from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import choose, layout_of
 from toolchain.progress import Listener
 from toolchain.stages.download import DownloadRequest, download
-from toolchain.workspace.locking import locked
+from toolchain.workspace.locking import lock
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def fetch_published(request: PublishedRequest, watcher: Watcher) -> None:
     and `postprocess` raise.
     """
     after = request.postprocessing
-    with locked(request.folder):
+    with lock(request.folder):
         processed = bool(after.steps) and holds(after)
         if after.steps and not processed:
             restore(after)
