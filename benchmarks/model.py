@@ -36,8 +36,7 @@ from toolchain.pipeline.weights import choose
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
 from toolchain.runtimes.pytorch import PyTorchRuntime
 from toolchain.stages.convert import ConvertRequest, convert
-from toolchain.workspace.ledger import version
-from toolchain.workspace.machine import processor
+from toolchain.workspace.environment import processor, version
 
 ROUNDS = 15
 SLOW_ROUNDS = 3

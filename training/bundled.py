@@ -26,7 +26,7 @@ from torch import nn
 from toolchain.cli.console import listener
 from toolchain.network.matting_refine import MattingNetwork
 from toolchain.progress import Listener
-from toolchain.workspace.atomic import writing
+from toolchain.workspace.atomic import atomic_write
 from training.batches import Batch, draw
 from training.pool import Pool, make_pool
 from training.randomness import Randomness
@@ -85,7 +85,7 @@ class Training:
 
     def save(self) -> None:
         """Write the record, whole or not at all."""
-        with writing(self.record) as temporary:
+        with atomic_write(self.record) as temporary:
             torch.save(
                 {
                     "step": self.step,
@@ -287,14 +287,14 @@ def write_weights(training: Training) -> None:
     }
     steps, seed = len(training.losses), training.plan.seed
     data = save(state, {"about": f"{steps} steps on generated composites, seed {seed}"})
-    with writing(training.plan.target) as temporary:
+    with atomic_write(training.plan.target) as temporary:
         temporary.write_bytes(data)
     history = {
         "seconds": round(training.seconds),
         "losses": [round(loss, 6) for loss in training.losses],
         "held_out": [(step, round(found, 4)) for step, found in training.held_out],
     }
-    with writing(training.plan.work / "history.json") as temporary:
+    with atomic_write(training.plan.work / "history.json") as temporary:
         temporary.write_text(json.dumps(history), encoding="utf-8")
     print(f"{training.plan.target}: {len(data):,} bytes after {training.seconds / 60:.1f} minutes")
 

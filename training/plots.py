@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolchain.workspace.atomic import writing
+from toolchain.workspace.atomic import atomic_write
 
 
 def plot_history(
@@ -27,5 +27,5 @@ def plot_history(
     right.set(title="held-out alpha MAD x1000, averaged weights", xlabel="step", yscale="log")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    with writing(target) as temporary:
+    with atomic_write(target) as temporary:
         figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})

@@ -75,7 +75,7 @@ def test_start_up_loads_nothing_heavy(arguments: list[str]) -> None:
 
 IMPORTS = {
     "openvino": "import toolchain.runtimes.openvino_api",
-    "nncf": "from toolchain.workspace.telemetry import without_telemetry\n"
+    "nncf": "from toolchain.workspace.third_party import without_telemetry\n"
     "with without_telemetry(): import nncf",
 }
 

@@ -398,12 +398,12 @@ def test_a_second_command_waits_and_says_so(
     built: Path, config: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     """While another process holds the folder, the wait is told on stderr."""
-    from toolchain.workspace.locking import locked
+    from toolchain.workspace.locking import lock
 
     shutil.copytree(built, tmp_path / "out")
     codes: list[int] = []
     arguments = ["build", *common(config, tmp_path / "out"), *PART]
-    with locked(tmp_path / "out" / "public" / NAME):
+    with lock(tmp_path / "out" / "public" / NAME):
         waiting = threading.Thread(target=lambda: codes.append(main(arguments)))
         waiting.start()
         time.sleep(0.5)

@@ -408,7 +408,7 @@ def test_a_full_disk_leaves_what_fitted(
         arguments, preexec_fn=little_room, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, done.stderr
-    assert "can't write" in done.stderr
+    assert "cannot write" in done.stderr
     assert "The frames until then" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(read_clip(output)[0]) >= RATE  # all but the last second

@@ -116,7 +116,7 @@ def test_a_limit_on_files_is_an_error_of_the_workspace(server, make) -> None:
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, -1))"
     kind, sentence, *_ = said(child(url, make.folder, DATA, "", limit)).splitlines()
     assert kind == "WorkspaceError"
-    assert sentence == f"{make.target}: can't write: File too large"
+    assert sentence == f"{make.target}: cannot write: File too large"
     assert not make.target.exists()
     assert said(child(url, make.folder, DATA)) == "fetched"
     assert make.target.read_bytes() == DATA

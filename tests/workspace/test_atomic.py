@@ -1,4 +1,4 @@
-"""Files are there whole or not at all."""
+"""Atomic writes."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ import pytest
 from toolchain.errors import WorkspaceError
 from toolchain.workspace.atomic import (
     TEMPORARY_SUFFIX,
+    atomic_write,
+    nan_to_null,
     os_errors,
     publish_pair,
     sweep,
     write_bytes,
     write_json,
-    writing,
 )
 
 
-def test_a_file_appears_when_the_block_ends_well(tmp_path) -> None:
-    """The folder is made, the content is there, nothing is left beside it."""
+def test_atomic_write_creates_the_file_at_the_end_of_the_context(tmp_path) -> None:
+    """The folder is created, and no temporary file is left."""
     target = tmp_path / "deep" / "file"
-    with writing(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_bytes(b"new")
         assert not target.exists()
     assert target.read_bytes() == b"new"
     assert [path.name for path in target.parent.iterdir()] == ["file"]
 
 
-def test_a_failed_block_changes_nothing(tmp_path) -> None:
-    """The old content stays, the temporary file goes."""
+def test_atomic_write_keeps_the_old_file_after_an_exception(tmp_path) -> None:
+    """The temporary file is removed."""
     target = tmp_path / "file"
     target.write_bytes(b"old")
 
     def fail() -> None:
-        with writing(target) as temporary:
+        with atomic_write(target) as temporary:
             temporary.write_bytes(b"half")
             raise RuntimeError
 
@@ -47,23 +48,29 @@ def test_a_failed_block_changes_nothing(tmp_path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX")
-def test_permissions_are_those_of_any_new_file(tmp_path) -> None:
-    """A temporary file's private mode does not stick."""
+def test_a_written_file_has_default_permissions(tmp_path) -> None:
+    """The private mode of the temporary file is not kept."""
     (tmp_path / "usual").touch()
     write_bytes(tmp_path / "file", b"")
     assert (tmp_path / "file").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
-def test_json_is_readable_and_ends_with_a_newline(tmp_path) -> None:
-    """Order is kept, letters stay letters, NaN is refused."""
+def test_json_is_indented_and_ends_with_a_newline(tmp_path) -> None:
+    """Keys keep their order, non-ASCII characters are not escaped, NaN is an error."""
     write_json(tmp_path / "file", {"b": "ü", "a": 1})
     assert (tmp_path / "file").read_text(encoding="utf-8") == '{\n  "b": "ü",\n  "a": 1\n}\n'
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "file", float("nan"))
 
 
-def test_a_pair_is_never_mixed(tmp_path, monkeypatch) -> None:
-    """A kill between the two renames leaves no file that would be read with the wrong partner."""
+def test_nan_and_infinity_become_null() -> None:
+    """In nested dicts and lists; other values are kept."""
+    value = {"a": [1.5, float("nan"), {"b": float("-inf")}], "c": "x", "d": 2}
+    assert nan_to_null(value) == {"a": [1.5, None, {"b": None}], "c": "x", "d": 2}
+
+
+def test_publish_pair_never_leaves_a_mixed_pair(tmp_path, monkeypatch) -> None:
+    """If the process is killed between the two renames, the file that readers open is missing."""
     folder = tmp_path / "folder"
     folder.mkdir()
     for name in ("m.bin", "m.xml"):
@@ -83,8 +90,8 @@ def test_a_pair_is_never_mixed(tmp_path, monkeypatch) -> None:
     assert not (folder / "m.xml").exists()
 
 
-def test_sweeping_removes_left_overs_alone(tmp_path) -> None:
-    """Files and folders of killed writers go, at any depth."""
+def test_sweep_removes_only_temporary_files(tmp_path) -> None:
+    """Files and folders of killed processes are removed at any depth."""
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / f".x.1{TEMPORARY_SUFFIX}").touch()
     (tmp_path / f".y.2{TEMPORARY_SUFFIX}").mkdir()
@@ -101,9 +108,9 @@ def test_sweeping_removes_left_overs_alone(tmp_path) -> None:
         (errno.EIO, "Check the path"),
     ],
 )
-def test_the_system_s_errors_become_a_sentence_and_a_way_out(tmp_path, number, hint) -> None:
-    """Path, what was tried, why, what was kept, what to do."""
+def test_an_os_error_becomes_a_message_with_a_hint(tmp_path, number, hint) -> None:
+    """The message has path, action and cause; the hint depends on the cause."""
     with pytest.raises(WorkspaceError) as caught, os_errors(tmp_path, "write"):
         raise OSError(number, os.strerror(number))
-    assert caught.value.message == f"{tmp_path}: can't write: {os.strerror(number)}"
+    assert caught.value.message == f"{tmp_path}: cannot write: {os.strerror(number)}"
     assert hint in caught.value.hint

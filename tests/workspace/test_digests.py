@@ -1,4 +1,4 @@
-"""Digests: of any bytes, in any pieces, the same; of different bytes, different."""
+"""Digests of files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from toolchain.catalog.records import Digest
 from toolchain.workspace import digests
-from toolchain.workspace.digests import file_digest
+from toolchain.workspace.digests import digests_by_name, file_digest, file_digests
 
 relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
@@ -21,7 +21,7 @@ relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], 
 def test_the_digest_does_not_depend_on_how_the_file_is_read(
     data: bytes, chunk: int, tmp_path: Path
 ) -> None:
-    """Read in pieces of any size, a file has the digest of its bytes."""
+    """For any chunk size it is the digest of the bytes."""
     path = tmp_path / "file"
     path.write_bytes(data)
     with pytest.MonkeyPatch.context() as patch:
@@ -33,8 +33,8 @@ def test_the_digest_does_not_depend_on_how_the_file_is_read(
 
 @relaxed
 @given(data=st.binary(min_size=1, max_size=100), place=st.integers(0, 10_000))
-def test_one_flipped_bit_changes_it(data: bytes, place: int, tmp_path: Path) -> None:
-    """No single bit may change unnoticed."""
+def test_one_flipped_bit_changes_the_digest(data: bytes, place: int, tmp_path: Path) -> None:
+    """For any bit of any file."""
     path = tmp_path / "file"
     path.write_bytes(data)
     before = file_digest(path)
@@ -45,9 +45,28 @@ def test_one_flipped_bit_changes_it(data: bytes, place: int, tmp_path: Path) -> 
     assert file_digest(path) != before
 
 
+def test_several_digests_of_a_file_are_those_of_each_algorithm(tmp_path: Path) -> None:
+    """`file_digests` reads the file once and gives the same as `file_digest` for each."""
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    both = file_digests(path, ("sha256", "sha384"))
+    assert both == {name: file_digest(path, name) for name in ("sha256", "sha384")}
+
+
+def test_files_are_named_by_their_place_in_the_folder(tmp_path: Path) -> None:
+    """Files in the folder by relative path, others by name."""
+    inside, outside = tmp_path / "folder" / "FP16" / "a", tmp_path / "b"
+    inside.parent.mkdir(parents=True)
+    for path in (inside, outside):
+        path.write_bytes(b"")
+    names = digests_by_name((inside, outside), tmp_path / "folder")
+    assert list(names) == ["FP16/a", "b"]
+    assert set(names.values()) == {f"sha256:{hashlib.sha256().hexdigest()}"}
+
+
 @given(text=st.text(max_size=120))
-def test_only_hexadecimal_digits_of_the_right_number_are_a_digest(text: str) -> None:
-    """Whatever else is refused."""
+def test_a_digest_needs_hexadecimal_digits_of_the_right_number(text: str) -> None:
+    """Anything else is a ValueError."""
     good = len(text) == 96 and set(text) <= set("0123456789abcdef")
     if good:
         Digest("sha384", text)

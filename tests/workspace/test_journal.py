@@ -1,4 +1,4 @@
-"""A journal: whatever moment it is cut at, what stands before the cut is kept."""
+"""The append-only journal."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def written(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_a_cut_at_any_byte_costs_only_what_is_behind_it(tmp_path: Path) -> None:
-    """Cut anywhere, it reads as the whole entries before, takes more, and reads well again."""
+def test_a_file_cut_at_any_byte_keeps_the_entries_before(tmp_path: Path) -> None:
+    """The complete entries are read, and more can be appended and read."""
     path = tmp_path / "deep" / "j.jsonl"
     data = written(path)
     assert Journal(path).entries() == ENTRIES
@@ -35,8 +35,8 @@ def test_a_cut_at_any_byte_costs_only_what_is_behind_it(tmp_path: Path) -> None:
         assert Journal(path).entries() == [*ENTRIES[:whole], {"more": 1}]
 
 
-def test_a_damaged_line_is_passed_over(tmp_path: Path) -> None:
-    """One flipped bit anywhere in a line never gives a wrong entry, and costs no other."""
+def test_a_damaged_line_is_skipped(tmp_path: Path) -> None:
+    """A flipped bit in a line never yields a wrong entry, and other entries are read."""
     path = tmp_path / "j.jsonl"
     data = written(path)
     start = data.index(b"\n") + 1
@@ -49,17 +49,17 @@ def test_a_damaged_line_is_passed_over(tmp_path: Path) -> None:
         assert len(found) >= len(ENTRIES) - 1 - (damaged.count(b"\n") < data.count(b"\n"))
 
 
-def test_nothing_is_made_by_reading(tmp_path: Path) -> None:
-    """A journal that is not there is empty, and still not there."""
+def test_reading_creates_no_file(tmp_path: Path) -> None:
+    """A missing journal has no entries and is still missing afterwards."""
     with Journal(tmp_path / "a" / "j.jsonl") as journal:
         assert journal.entries() == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_can_not_be_read_or_written_is_said(tmp_path: Path) -> None:
-    """A folder in its place is a WorkspaceError, not a traceback."""
+def test_an_unreadable_or_unwritable_journal_is_an_error(tmp_path: Path) -> None:
+    """A folder in its place is a WorkspaceError."""
     (tmp_path / "j.jsonl").mkdir()
-    with pytest.raises(WorkspaceError, match="can't read"):
+    with pytest.raises(WorkspaceError, match="cannot read"):
         Journal(tmp_path / "j.jsonl").entries()
-    with pytest.raises(WorkspaceError, match="can't write"):
+    with pytest.raises(WorkspaceError, match="cannot write"):
         Journal(tmp_path / "j.jsonl").append({})

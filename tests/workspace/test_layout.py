@@ -1,4 +1,4 @@
-"""Where results lie."""
+"""Paths of results."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from toolchain.workspace.layout import Layout
 
 
-def test_the_layout_is_the_incumbent_s() -> None:
-    """Below the output: subdirectory, then file, or precision and file."""
+def test_the_layout_is_that_of_open_model_zoo() -> None:
+    """Output folder, subdirectory, then file, or precision and file."""
     layout = Layout(Path("out"), "public/net", "net")
     assert layout.folder == Path("out", "public", "net")
     assert layout.onnx == Path("out", "public", "net", "net.onnx")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.errors import WorkspaceError
-from toolchain.workspace.locking import locked
+from toolchain.errors import BusyError
+from toolchain.workspace.locking import lock
 
 ROOT = Path(__file__).parents[2]
 HOLDER = (
-    "import sys; from pathlib import Path; from toolchain.workspace.locking import locked\n"
-    "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    "import sys; from pathlib import Path; from toolchain.workspace.locking import lock\n"
+    "with lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
 )
 
 
@@ -32,33 +32,34 @@ def holder(target: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_another_process_keeps_out(tmp_path) -> None:
-    """After the time given it is an error, and nothing was touched but the lock file."""
+def test_a_lock_held_by_another_process_is_an_error_after_the_wait(tmp_path) -> None:
+    """The error names the target and states that it is unchanged; only the lock file exists."""
     target = tmp_path / "deep" / "target"
     with holder(target) as process:
-        with pytest.raises(WorkspaceError, match="target"), locked(target, 0.1):
+        with pytest.raises(BusyError, match="target") as caught, lock(target, 0.1):
             pytest.fail("two processes hold it")
+        assert caught.value.kept == f"{target} was not changed."
         process.communicate("")
-    with locked(target, 5):
+    with lock(target, 5):
         assert not target.exists()
 
 
-def test_a_killed_process_lets_go(tmp_path) -> None:
-    """The operating system frees the lock; no time is lost on a stale file."""
+def test_a_killed_process_releases_its_lock(tmp_path) -> None:
+    """The operating system releases it; the lock file alone does not block."""
     with holder(tmp_path / "target") as process:
         process.kill()
         process.communicate()
-    with locked(tmp_path / "target", 5):
+    with lock(tmp_path / "target", 5):
         pass
 
 
-def test_threads_keep_each_other_out(tmp_path) -> None:
-    """One process's threads wait for each other as processes do."""
+def test_a_lock_excludes_other_threads(tmp_path) -> None:
+    """Threads of one process wait for each other as processes do."""
     inside, most = [], []
 
     def work() -> None:
         for _ in range(20):
-            with locked(tmp_path / "target", 30):
+            with lock(tmp_path / "target", 30):
                 inside.append(1)
                 most.append(len(inside))
                 inside.pop()

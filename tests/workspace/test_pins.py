@@ -1,4 +1,4 @@
-"""The record of digests that nobody published."""
+"""The record of digests of files without a published digest."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from toolchain.workspace.pins import FILE, adopt, read_pins, record_pin, unverif
 ONE, TWO = Digest("sha384", "1" * 96), Digest("sha384", "2" * 96)
 
 
-def test_nothing_is_recorded_at_first(tmp_path) -> None:
-    """A folder without a record, or no folder at all, has no pins."""
+def test_a_folder_without_a_record_has_no_pins(tmp_path) -> None:
+    """Nor has a folder that does not exist."""
     assert read_pins(tmp_path) == {}
     assert read_pins(tmp_path / "absent") == {}
 
 
-def test_a_digest_is_recorded_once_and_kept(tmp_path) -> None:
-    """What was recorded is read back, with where it came from."""
+def test_a_digest_is_recorded_once(tmp_path) -> None:
+    """Digest, size and source are recorded; the same digest again changes nothing."""
     record_pin(tmp_path, "a.pth", ONE, 7, "https://host.example/a.pth")
     record_pin(tmp_path, "b.pth", TWO, 8, "by hand")
     before = (tmp_path / FILE).read_bytes()
@@ -32,7 +32,7 @@ def test_a_digest_is_recorded_once_and_kept(tmp_path) -> None:
 
 
 def test_another_digest_is_an_error_until_it_is_accepted(tmp_path) -> None:
-    """The error names file, expected, found and the option; accepting changes that file alone."""
+    """The error names file, expected, found and the option; accepting changes only that file."""
     record_pin(tmp_path, "a.pth", ONE, 7, "x")
     record_pin(tmp_path, "b.pth", ONE, 7, "x")
     with pytest.raises(IntegrityError) as caught:
@@ -55,18 +55,18 @@ def test_another_digest_is_an_error_until_it_is_accepted(tmp_path) -> None:
         '{"files": {"a.pth": {"sha384": "12", "size": 1, "source": ""}}}',
     ],
 )
-def test_a_damaged_record_is_never_taken_for_none(tmp_path, text) -> None:
-    """Otherwise damage would switch verification off in silence."""
+def test_a_damaged_record_is_an_error(tmp_path, text) -> None:
+    """Damage must not disable verification silently."""
     (tmp_path / FILE).write_text(text)
-    with pytest.raises(IntegrityError, match="can't be read as a record"):
+    with pytest.raises(IntegrityError, match="invalid record of digests"):
         read_pins(tmp_path)
     with pytest.raises(IntegrityError):
         record_pin(tmp_path, "a.pth", ONE, 7, "x")
     assert (tmp_path / FILE).read_text() == text
 
 
-def test_adoption_is_a_rename(tmp_path) -> None:
-    """The checked file takes its name, and the waiting one is gone."""
+def test_adopt_renames_the_checked_file(tmp_path) -> None:
+    """The file `.unverified` is gone afterwards."""
     waiting = unverified_path(tmp_path / "a.pth")
     waiting.write_bytes(b"checked")
     adopt(tmp_path, "a.pth")

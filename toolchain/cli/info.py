@@ -33,7 +33,7 @@ def _facts(config: Path | None) -> dict[str, Any]:
     from toolchain.catalog.reader import read_model
     from toolchain.definitions.ports import INPUT_PORTS, OUTPUT_PORTS
     from toolchain.network.profile import profile
-    from toolchain.workspace.ledger import version
+    from toolchain.workspace.environment import version
 
     model = read_model(config or builtin_config())
     settings = export_settings(model)

@@ -1,4 +1,4 @@
-"""A bundle's archive: the same bytes for the same files, whoever packs them, when and where."""
+"""Write a package's archive: the same files always give the same bytes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from toolchain.package.manifest import FILE, Manifest
-from toolchain.workspace.atomic import os_errors, writing
+from toolchain.workspace.atomic import atomic_write, os_errors
 
 SUFFIX = ".tar.gz"
 SIGNATURE_SUFFIX = ".sig"
-WHEN = 315_532_800  # 1980-01-01: a time that no tool takes for an error
+TIME = 315_532_800  # 1980-01-01: a time that every tool accepts
 MODE = 0o644
 LEVEL = 9
 
@@ -21,27 +21,35 @@ Source = Path | bytes
 
 
 def archive_name(manifest: Manifest) -> str:
-    """`<name>-<version>.tar.gz`."""
+    """Return `<name>-<version>.tar.gz`."""
     return manifest.root + SUFFIX
 
 
 def write_archive(manifest: Manifest, sources: Mapping[str, Source], target: Path) -> None:
-    """Write `target`: the manifest, then each of its files from `sources`, in the order of names.
+    """Write the manifest, then its files sorted by name.
 
-    No time, owner, mode or path of this machine gets in.  Raises WorkspaceError if it can't be
-    read or written; a file that was there stays until the new one is whole.
+    The archive contains no time, owner, mode or path of this machine.  An existing file is replaced
+    only by a complete one.
+
+    Args:
+        manifest: The manifest.
+        sources: For each path in the manifest, a file or its content.
+        target: The archive.
+
+    Raises:
+        WorkspaceError: A file cannot be read or written.
     """
-    with writing(target) as temporary, temporary.open("wb") as raw:
+    with atomic_write(target) as temporary, temporary.open("wb") as raw:
         packed = gzip.GzipFile("", "wb", LEVEL, raw, mtime=0)
         with packed, tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            _add(tar, f"{manifest.root}/{FILE}", manifest.dumped())
+            _add(tar, f"{manifest.root}/{FILE}", manifest.to_bytes())
             for path in sorted(manifest.by_path()):
                 _add(tar, f"{manifest.root}/{path}", sources[path])
 
 
 def _add(tar: tarfile.TarFile, name: str, source: Source) -> None:
     info = tarfile.TarInfo(name)
-    info.mtime, info.mode = WHEN, MODE
+    info.mtime, info.mode = TIME, MODE
     if isinstance(source, bytes):
         info.size = len(source)
         tar.addfile(info, io.BytesIO(source))

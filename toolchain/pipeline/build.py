@@ -20,7 +20,7 @@ from toolchain.progress import Listener, SilentListener
 from toolchain.stages.quantize import require_nncf
 from toolchain.workspace.atomic import os_errors, sweep
 from toolchain.workspace.ledger import Ledger
-from toolchain.workspace.locking import locked
+from toolchain.workspace.locking import lock
 
 UNKNOWN = "unknown"  # the sha384 of a checkpoint that is yet to be fetched
 
@@ -126,10 +126,10 @@ def alone(folder: Path, talk: Listener) -> Iterator[None]:
     """Hold the folder's lock; says so if it has to wait for another process."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(folder, 0.0))
+            stack.enter_context(lock(folder, 0.0))
         except BusyError:
             talk.note(f"{folder}: another build is at work there; waiting")
-            stack.enter_context(locked(folder))
+            stack.enter_context(lock(folder))
         yield
 
 

@@ -11,7 +11,7 @@ from toolchain.errors import ToolchainError
 from toolchain.progress import Listener
 from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.digests import file_digest
-from toolchain.workspace.ledger import Ledger, key_of
+from toolchain.workspace.ledger import Ledger, compute_key
 
 
 @dataclass(frozen=True)
@@ -105,4 +105,4 @@ def _digest(job: Job, path: Path) -> str:
 
 
 def _key_of(job: Job, digests: Mapping[str, str]) -> str:
-    return key_of({}, {"inputs": digests, "parameters": job.parameters}, job.tools)
+    return compute_key({}, {"inputs": digests, "parameters": job.parameters}, job.tools)

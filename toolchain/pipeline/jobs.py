@@ -26,9 +26,8 @@ from toolchain.stages.layers import LayersRequest, layers
 from toolchain.stages.validate import ValidateRequest, validate
 from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.digests import file_digest
+from toolchain.workspace.environment import processor, version
 from toolchain.workspace.layout import Layout
-from toolchain.workspace.ledger import version
-from toolchain.workspace.machine import processor
 
 Facts = tuple[tuple[str, str], ...]
 ROUNDING_WORTH_TELLING = 5e-6  # a quarter of the limit on FP32

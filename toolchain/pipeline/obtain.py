@@ -11,7 +11,7 @@ from toolchain.progress import Listener
 from toolchain.stages.checkpoint import CheckpointRequest, check
 from toolchain.stages.download import DownloadRequest, download, plan
 from toolchain.transfer.transport import shown
-from toolchain.workspace.ledger import Ledger, key_of
+from toolchain.workspace.ledger import Ledger, compute_key
 from toolchain.workspace.pins import adopt, read_pins, record_pin
 
 TOOLS = ("torch", "safetensors")
@@ -50,7 +50,7 @@ def obtain(request: BuildRequest, listener: Listener) -> bool:
     _check_own(request, asked)
     while True:
         (fetched,) = download(asked, listener).files
-        key = key_of({"checkpoint": fetched.path}, {}, TOOLS)
+        key = compute_key({"checkpoint": fetched.path}, {}, TOOLS)
         if fetched.path == final and ledger.current("checkpoint", key) is not None:
             checked = True
             break
@@ -108,7 +108,7 @@ def foresee_obtaining(request: BuildRequest) -> Fetching:
         before = ledger.recorded("checkpoint", request.checkpoint)
         return Fetching(True, planned.detail, True, sha384, before if sha384 else None)
     if planned.action == "keep":
-        key = key_of({"checkpoint": request.checkpoint}, {}, TOOLS)
+        key = compute_key({"checkpoint": request.checkpoint}, {}, TOOLS)
         if ledger.current("checkpoint", key) is not None:
             return Fetching(False, planned.detail)
     return Fetching(True, planned.detail)

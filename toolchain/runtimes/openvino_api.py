@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from toolchain.workspace.telemetry import without_telemetry
+from toolchain.workspace.third_party import without_telemetry
 
 with without_telemetry():
     import openvino

@@ -19,8 +19,8 @@ from toolchain.transfer.partial import Partial
 from toolchain.transfer.sources import WrongDigestError, fetch_verified
 from toolchain.transfer.transport import Transport, shown
 from toolchain.workspace.atomic import os_errors
-from toolchain.workspace.locking import DEFAULT_WAIT, locked
-from toolchain.workspace.pins import differs, unverified_path
+from toolchain.workspace.locking import DEFAULT_WAIT, lock
+from toolchain.workspace.pins import pin_mismatch, unverified_path
 
 Status = Literal["fetched", "present", "cached"]
 Verified = Literal["published", "pinned", "nothing"]
@@ -96,7 +96,7 @@ def download(request: DownloadRequest, listener: Listener | None = None) -> Down
     """Have every file there, verified.
 
     Raises DownloadError naming every source's reason if none gave a file, IntegrityError if a
-    file differs from the recorded digest, WorkspaceError for a full disk and the like.  A good
+    file pin_mismatch from the recorded digest, WorkspaceError for a full disk and the like.  A good
     file is never lost, a bad one only replaced by a good one.
     """
     talk = listener or SilentListener()
@@ -180,7 +180,7 @@ def _present(request: DownloadRequest, wanted: _Wanted) -> tuple[FetchedFile | N
     if file.digest is None or digests[file.digest.algorithm] == file.digest:
         return wanted.fetched(target, size, digests, "present", "already in the folder"), ""
     if wanted.verified_by == "pinned":
-        raise differs(request.folder, file.name, file.digest, digests[ALWAYS])
+        raise pin_mismatch(request.folder, file.name, file.digest, digests[ALWAYS])
     algorithm = file.digest.algorithm
     return None, (
         f"{target}: expected {algorithm} {file.digest.value}, found {digests[algorithm].value}"
@@ -194,13 +194,13 @@ def _obtain(
     if found is not None:
         return found  # without a lock: a target only ever changes as a whole
     try:
-        with locked(wanted.target, 0.0):
+        with lock(wanted.target, 0.0):
             return _fetch(request, wanted, listener, cancelled)
     except WorkspaceError as error:
         if not isinstance(error.__cause__, TimeoutError):
             raise
         listener.note(f"{wanted.target}: another process is fetching it; waiting")
-    with locked(wanted.target, request.lock_wait):
+    with lock(wanted.target, request.lock_wait):
         return _fetch(request, wanted, listener, cancelled)
 
 
@@ -226,7 +226,7 @@ def _fetch(
                 listener.note(f"{file.name}: {shown(source)}: {error.message}; trying the next one")
     for _, failure in failures:
         if wanted.verified_by == "pinned" and isinstance(failure, WrongDigestError):
-            raise differs(request.folder, file.name, failure.expected, failure.found)
+            raise pin_mismatch(request.folder, file.name, failure.expected, failure.found)
     raise nobody_gave(file, target, failures, fault, request.otherwise)
 
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from toolchain.catalog.arguments import ExportSettings
 from toolchain.definitions.ports import INPUTS, OUTPUTS, PROBES
 from toolchain.errors import ExportError
-from toolchain.workspace.atomic import writing
-from toolchain.workspace.quiet import quiet
+from toolchain.workspace.atomic import atomic_write
+from toolchain.workspace.third_party import suppress_output
 
 if TYPE_CHECKING:
     import onnx
@@ -68,7 +68,7 @@ def export(request: ExportRequest) -> ExportResult:
             kept="Nothing was written.",
             hint="This is a fault of the toolchain or of the exporter's version: please report it.",
         )
-    with writing(request.onnx) as temporary:
+    with atomic_write(request.onnx) as temporary:
         temporary.write_bytes(data)
         _load_in_onnx_runtime(temporary, request.onnx)
     nodes = len(model.graph.node)
@@ -107,7 +107,7 @@ def _trace(request: ExportRequest) -> onnx.ModelProto:
 
     # Two tensors, not one twice: the tracer takes the same object for the same input.
     frames = tuple(torch.zeros(1, 3, settings.height, settings.width) for _ in INPUTS)
-    with quiet():
+    with suppress_output():
         program = torch.onnx.export(
             Exported().eval(),
             frames,

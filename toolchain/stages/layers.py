@@ -17,10 +17,9 @@ from toolchain.catalog.records import Limits, Tolerance
 from toolchain.definitions.ports import OUTPUTS
 from toolchain.definitions.variants import Hint
 from toolchain.progress import Listener, SilentListener
-from toolchain.workspace.atomic import write_json
-from toolchain.workspace.findings import digests, finite
-from toolchain.workspace.ledger import version
-from toolchain.workspace.machine import machine
+from toolchain.workspace.atomic import nan_to_null, write_json
+from toolchain.workspace.digests import digests_by_name
+from toolchain.workspace.environment import machine, version
 
 if TYPE_CHECKING:
     from toolchain.frames.frame import Frame
@@ -199,7 +198,7 @@ def _write(request: LayersRequest, original: Inside, forms: Sequence[Form]) -> N
         "verdict": "pass" if all(form.first is None for form in forms) else "fail",
         "how": request.how,
         "facts": dict(request.facts),
-        "files": digests(paths, request.target.parent),
+        "files": digests_by_name(paths, request.target.parent),
         "settings": asdict(request.settings),
         "frame": original.frame.name,
         "original": "PyTorch, f32, in the form that is exported; convolutions after BatchNorm",
@@ -217,7 +216,7 @@ def _write(request: LayersRequest, original: Inside, forms: Sequence[Form]) -> N
         "machine": machine(),
         "tools": {tool: version(tool) for tool in TOOLS},
     }
-    write_json(request.target, finite(findings))
+    write_json(request.target, nan_to_null(findings))
 
 
 def _from_published(request: LayersRequest, original: Inside) -> dict[str, float]:

@@ -17,10 +17,9 @@ from toolchain.catalog.arguments import ExportSettings
 from toolchain.catalog.records import Limits, Tolerance
 from toolchain.definitions.variants import HINTS, Hint
 from toolchain.progress import Listener, SilentListener
-from toolchain.workspace.atomic import write_json
-from toolchain.workspace.findings import digests, finite
-from toolchain.workspace.ledger import version
-from toolchain.workspace.machine import machine
+from toolchain.workspace.atomic import nan_to_null, write_json
+from toolchain.workspace.digests import digests_by_name
+from toolchain.workspace.environment import machine, version
 
 if TYPE_CHECKING:
     from toolchain.frames.frame import Frame
@@ -285,7 +284,7 @@ def _write(
         "model": request.name,
         "verdict": "pass" if all(run.passed for run in runs) else "fail",
         "facts": dict(request.facts),
-        "files": digests(paths, request.target.parent),
+        "files": digests_by_name(paths, request.target.parent),
         "settings": asdict(request.settings),
         "frames": names,
         "original": {"runtime": "PyTorch, f32, patch by patch", "truth": scores.mean()},
@@ -299,7 +298,7 @@ def _write(
             "alpha_grad": "/1000, sum over all pixels",
         },
     }
-    write_json(request.target, finite(verdict))
+    write_json(request.target, nan_to_null(verdict))
 
 
 def _run_as_json(run: Run) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from toolchain.catalog.records import Digest
 from toolchain.errors import WorkspaceError
-from toolchain.workspace.atomic import writing
+from toolchain.workspace.atomic import atomic_write
 from toolchain.workspace.digests import CHUNK
-from toolchain.workspace.locking import locked
+from toolchain.workspace.locking import lock
 
 FORMAT = "1"
 
@@ -45,7 +45,7 @@ def take(cache: Path, digest: Digest | None, target: Path) -> bool:
     except OSError:
         return False
     try:
-        with source, writing(target) as temporary, temporary.open("wb", buffering=0) as copy:
+        with source, atomic_write(target) as temporary, temporary.open("wb", buffering=0) as copy:
             _copy(source, copy, digest)
     except _Damaged:
         _repair(entry, digest)
@@ -59,11 +59,11 @@ def keep(cache: Path, digest: Digest, path: Path) -> str:
     if entry is None or entry.is_file():
         return ""
     try:
-        with locked(entry):
+        with lock(entry):
             if not entry.is_file():
                 with (
                     path.open("rb", buffering=0) as source,
-                    writing(entry) as temporary,
+                    atomic_write(entry) as temporary,
                     temporary.open("wb", buffering=0) as copy,
                 ):
                     _copy(source, copy, digest)
@@ -76,7 +76,7 @@ def keep(cache: Path, digest: Digest, path: Path) -> str:
 
 def _repair(entry: Path, digest: Digest) -> None:
     """Remove the entry, unless another process has put a good one there meanwhile."""
-    with contextlib.suppress(WorkspaceError, OSError), locked(entry):
+    with contextlib.suppress(WorkspaceError, OSError), lock(entry):
         try:
             with entry.open("rb", buffering=0) as stream:
                 _copy(stream, None, digest)

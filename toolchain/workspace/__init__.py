@@ -1,1 +1,1 @@
-"""Where results lie, and how a file gets there whole or not at all."""
+"""The output folder: its layout, atomic writes, locks, digests and records of finished stages."""

@@ -1,15 +1,17 @@
-"""Write beside, then rename: a file is there whole or not at all."""
+"""Atomic writes: a temporary file beside the target, renamed when it is complete."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import json
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from toolchain.errors import WorkspaceError
 
@@ -18,29 +20,42 @@ TEMPORARY_SUFFIX = ".part-write"
 
 @contextlib.contextmanager
 def os_errors(path: Path, doing: str) -> Iterator[None]:
-    """Turn the operating system's errors about `path` into one sentence and a way out."""
+    """Turn an OSError in this context into a WorkspaceError with a hint.
+
+    Args:
+        path: The file or folder, named in the message.
+        doing: What was tried, as a verb: "write", "read", "lock", ...
+    """
     try:
         yield
     except OSError as error:
         hint = "Check the path and its permissions."
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = "Free some space, or choose another place, and run the same command again."
+            hint = "Free some space or choose another folder, and run the same command again."
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             hint = "Choose a folder that you may write to."
         raise WorkspaceError(
-            f"{path}: can't {doing}: {error.strerror or error}",
-            kept="What was there before is unchanged.",
+            f"{path}: cannot {doing}: {error.strerror or error}",
+            kept="Existing files are unchanged.",
             hint=hint,
         ) from error
 
 
 @contextlib.contextmanager
-def writing(target: Path) -> Iterator[Path]:
-    """Give a new empty file beside `target`; it becomes `target` when the block ends well.
+def atomic_write(target: Path) -> Iterator[Path]:
+    """Replace a file atomically.
 
-    The folder is made if it is missing.  After an exception, or a kill at any moment, `target`
-    is what it was; a left-over temporary file is swept by `sweep`.
-    Raises WorkspaceError for a full disk and the like.
+    After an exception, or if the process is killed, `target` is what it was before; `sweep`
+    removes the temporary file of a killed process.
+
+    Args:
+        target: The file; its folder is created if it does not exist.
+
+    Yields:
+        A new empty file in the same folder, which becomes `target` at the end of the context.
+
+    Raises:
+        WorkspaceError: The file cannot be written: full disk, permissions.
     """
     with os_errors(target, "write"):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +72,7 @@ def writing(target: Path) -> Iterator[Path]:
 
 
 def publish(finished: Path, target: Path) -> None:
-    """Make `finished` durable and rename it to `target` (same file system)."""
+    """Flush `finished` to disk and rename it to `target` on the same file system."""
     with finished.open("rb+") as stream:
         os.fsync(stream.fileno())
     finished.chmod(0o666 & ~_umask())
@@ -66,9 +81,14 @@ def publish(finished: Path, target: Path) -> None:
 
 
 def publish_pair(first: Path, last: Path, folder: Path) -> None:
-    """Publish two files into `folder` that are good only together, `last` being the one read.
+    """Publish two files that belong together into `folder`.
 
-    The old `last` goes first: a kill in between leaves no pair rather than a mixed one.
+    The old `last` is removed first: if the process is killed, no mixed pair remains.
+
+    Args:
+        first: The file that `last` refers to.
+        last: The file that readers open.
+        folder: Where both go.
     """
     (folder / last.name).unlink(missing_ok=True)
     publish(first, folder / first.name)
@@ -76,19 +96,28 @@ def publish_pair(first: Path, last: Path, folder: Path) -> None:
 
 
 def write_bytes(target: Path, data: bytes) -> None:
-    """Replace `target` by `data`, whole or not at all."""
-    with writing(target) as temporary:
+    """Replace a file by `data` atomically."""
+    with atomic_write(target) as temporary:
         temporary.write_bytes(data)
 
 
 def write_json(target: Path, value: object) -> None:
-    """Replace `target` by `value` as indented JSON with a final newline; key order is kept."""
+    """Replace a file atomically by indented JSON; the order of keys is kept."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(target, (text + "\n").encode())
 
 
+def nan_to_null(value: Any) -> Any:
+    """Replace NaN and infinity, which JSON does not have, by None in nested dicts and lists."""
+    if isinstance(value, dict):
+        return {key: nan_to_null(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [nan_to_null(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left in `folder`.  Call it under the folder's lock."""
+    """Remove temporary files of killed processes.  Requires the folder's lock."""
     for left_over in list(folder.rglob(f".*{TEMPORARY_SUFFIX}")):
         if left_over.is_dir():
             shutil.rmtree(left_over, ignore_errors=True)
@@ -103,7 +132,7 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    # Windows can't open a folder; there the rename itself is all that can be had.
+    # Windows cannot open a folder; the rename alone has to do there.
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,21 +1,55 @@
-"""Digests of files, computed while streaming; memory does not grow with the file."""
+"""Digests of files, computed while reading; memory does not grow with the file size."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from toolchain.catalog.records import Digest, DigestAlgorithm
 
 CHUNK = 1 << 20
+Digests = dict[DigestAlgorithm, Digest]
 
 
 def file_digest(path: Path, algorithm: DigestAlgorithm = "sha256") -> Digest:
-    """The digest of `path`'s bytes.  Raises OSError if it can't be read."""
-    hasher = hashlib.new(algorithm)
+    """Compute the digest of a file.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return file_digests(path, (algorithm,))[algorithm]
+
+
+def file_digests(path: Path, algorithms: Iterable[DigestAlgorithm]) -> Digests:
+    """Compute several digests of a file while reading it once.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    hashers = {name: hashlib.new(name) for name in algorithms}
     buffer = bytearray(CHUNK)
     view = memoryview(buffer)
     with path.open("rb", buffering=0) as stream:
         while count := stream.readinto(buffer):
-            hasher.update(view[:count])
-    return Digest(algorithm, hasher.hexdigest())
+            for hasher in hashers.values():
+                hasher.update(view[:count])
+    return {name: Digest(name, hasher.hexdigest()) for name, hasher in hashers.items()}
+
+
+def digests_by_name(paths: Iterable[Path], folder: Path) -> dict[str, str]:
+    """Compute sha256 digests for a JSON record.
+
+    Args:
+        paths: The files.
+        folder: Files in this folder are named by their relative path, others by their name.
+
+    Returns:
+        Digests as "sha256:..." by file name.
+    """
+    return {
+        path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name: str(
+            file_digest(path)
+        )
+        for path in paths
+    }

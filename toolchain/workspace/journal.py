@@ -1,4 +1,4 @@
-"""A file that only grows, entry by entry; a kill at any moment costs at most the last one."""
+"""An append-only file of JSON entries; if the process is killed, at most the last one is lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from toolchain.workspace.atomic import os_errors
@@ -15,10 +14,10 @@ Entry = Mapping[str, Any]
 
 
 class Journal:
-    """Lines of a checksum and JSON.  One writer at a time: hold a lock.
+    """Lines of a CRC-32 and JSON.  Only one writer at a time: hold a lock.
 
-    Lines that do not keep their checksum are passed over; a torn end is cut off before more is
-    written.  Reading alone touches nothing.
+    Lines with a wrong checksum are skipped.  An incomplete last line is removed before the next
+    entry is written.  Reading does not change the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,7 +25,11 @@ class Journal:
         self._stream: Any = None
 
     def entries(self) -> list[Entry]:
-        """What was written, in order; none if there is no such file.  Raises WorkspaceError."""
+        """Read all entries in order; none if the file does not exist.
+
+        Raises:
+            WorkspaceError: The file cannot be read.
+        """
         if not self._path.exists():
             return []
         with os_errors(self._path, "read"):
@@ -35,7 +38,11 @@ class Journal:
         return [entry for entry in found if entry is not None]
 
     def append(self, entry: Entry) -> None:
-        """Write one entry and hand it to the operating system.  Raises WorkspaceError."""
+        """Write one entry and flush it to the operating system.
+
+        Raises:
+            WorkspaceError: The file cannot be written.
+        """
         with os_errors(self._path, "write"):
             if self._stream is None:
                 self._open()
@@ -45,12 +52,7 @@ class Journal:
     def __enter__(self) -> Journal:  # noqa: PYI034 - Self needs Python 3.11
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._stream is not None:
             with os_errors(self._path, "write"):
                 self._stream.close()

@@ -1,4 +1,4 @@
-"""Where one model's results lie: `<output>/public/<name>/...`, as the incumbent lays them out."""
+"""Paths of one model's results: `<output>/public/<name>/...`, as in Open Model Zoo."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Layout:
-    """`output`: the root of the tree; `subdirectory`: with `/`; `name`: the model's name."""
+    """Paths of one model's results.
+
+    Attributes:
+        output: Root of the output tree.
+        subdirectory: The model's folder below it, with `/`.
+        name: The model's name.
+    """
 
     output: Path
     subdirectory: str
@@ -16,41 +22,41 @@ class Layout:
 
     @property
     def folder(self) -> Path:
-        """The model's own folder."""
+        """The model's folder."""
         return self.output.joinpath(*self.subdirectory.split("/"))
 
     @property
     def onnx(self) -> Path:
-        """The exported network."""
+        """The exported ONNX file."""
         return self.folder / f"{self.name}.onnx"
 
     def ir(self, precision: str) -> Path:
-        """The IR's xml; its bin lies beside it."""
+        """Path of the IR's xml; its bin is beside it."""
         return self.folder / precision / f"{self.name}.xml"
 
     @property
     def validation(self) -> Path:
-        """The verdict."""
+        """The result of validation."""
         return self.folder / "validation.json"
 
     @property
     def evaluation(self) -> Path:
-        """The metrics; as csv and md beside it."""
+        """The result of evaluation; csv and md are beside it."""
         return self.folder / "evaluation.json"
 
     @property
     def latency(self) -> Path:
-        """What a benchmark measured, where there was one."""
+        """The latencies, if a benchmark was run."""
         return self.folder / "latency.json"
 
     @property
     def report(self) -> Path:
-        """What people look at."""
+        """The report as HTML."""
         return self.folder / "report.html"
 
     @property
     def report_text(self) -> Path:
-        """The same without pictures, as Markdown."""
+        """The report as Markdown, without images."""
         return self.folder / "report.md"
 
     @property
@@ -60,7 +66,7 @@ class Layout:
 
     @property
     def verdicts(self) -> tuple[Path, ...]:
-        """All that speaks of the models, and is void when one of them changes."""
+        """Files that describe the models and become invalid when one of them changes."""
         tables = (self.evaluation.with_suffix(suffix) for suffix in (".csv", ".md"))
         reports = (self.report, self.report_text)
         return (self.validation, self.layers, self.evaluation, *tables, *reports)

@@ -1,8 +1,8 @@
-"""What each stage made from what: the ground on which a run is skipped.
+"""Records of finished stages, by which a stage is skipped if its result is up to date.
 
-A stage's record is written after its outputs, so a run that was killed leaves none and runs
-again.  A record is good for the same key (digests of inputs, parameters, versions of the tools
-and of this code) as long as every output still has the digest that was recorded.
+A record is written after the outputs, so a killed stage has none and runs again.  A record is
+valid for the same key (digests of inputs, parameters, versions of libraries and of this code) as
+long as every output has the recorded digest.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from toolchain.workspace.atomic import write_json
 from toolchain.workspace.digests import file_digest
+from toolchain.workspace.environment import code_digest, version
 
 FOLDER = ".stages"
 Json = dict[str, Any]
@@ -25,12 +24,16 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Ledger:
-    """The records of one model's folder."""
+    """The records of one model's folder.
+
+    Attributes:
+        folder: The model's folder; outputs are recorded relative to it.
+    """
 
     folder: Path
 
     def current(self, stage: str, key: str) -> Json | None:
-        """The recorded result of `stage` if it would come out the same again, else None."""
+        """Return the recorded result of `stage` if it is up to date for `key`, else None."""
         try:
             record = json.loads(self._path(stage).read_text(encoding="utf-8"))
             if record["key"] != key:
@@ -44,7 +47,7 @@ class Ledger:
         return result if isinstance(result, dict) else None
 
     def enter(self, stage: str, key: str, outputs: Iterable[Path], result: Json) -> None:
-        """Record that `stage` made `outputs` (below the folder) and gave `result`."""
+        """Record the outputs (files in the folder) and the result of `stage`."""
         digests = {
             path.relative_to(self.folder).as_posix(): str(file_digest(path)) for path in outputs
         }
@@ -52,9 +55,15 @@ class Ledger:
         write_json(self._path(stage), record)
 
     def recorded(self, stage: str, output: Path, key: str | None = None) -> str | None:
-        """The digest that the record of `stage`, made with `key` (None: any), has of `output`.
+        """Return the recorded digest of an output, which itself need not exist.
 
-        None if there is no such record.  The file itself need not be there.
+        Args:
+            stage: Name of the record.
+            output: The file.
+            key: Key that the record must have; None for any.
+
+        Returns:
+            The digest as "sha256:...", None without such a record.
         """
         try:
             record = json.loads(self._path(stage).read_text(encoding="utf-8"))
@@ -65,19 +74,25 @@ class Ledger:
             return None
 
     def forget(self, stage: str) -> None:
-        """Drop the record of `stage`, before its outputs are touched."""
+        """Remove the record of `stage`; call it before the outputs change."""
         self._path(stage).unlink(missing_ok=True)
 
     def _path(self, stage: str) -> Path:
         return self.folder / FOLDER / f"{stage}.json"
 
 
-def key_of(
+def compute_key(
     inputs: Mapping[str, Path], parameters: Mapping[str, object], tools: Iterable[str]
 ) -> str:
-    """The key of a run: digests of `inputs`, `parameters` (as JSON), versions of `tools`, our code.
+    """Compute the key of a run from inputs, parameters, library versions and our own code.
 
-    Raises OSError if an input can't be read.
+    Args:
+        inputs: Files by a name that does not depend on their place.
+        parameters: Whatever else determines the result; must be serializable as JSON.
+        tools: Names of the distributions whose versions matter.
+
+    Raises:
+        OSError: An input cannot be read.
     """
     facts = {
         "inputs": {name: str(file_digest(path)) for name, path in sorted(inputs.items())},
@@ -86,24 +101,3 @@ def key_of(
         "code": code_digest(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def version(distribution: str) -> str:
-    """The installed version of a distribution, "absent" if it is not installed."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "absent"
-
-
-@cache
-def code_digest() -> str:
-    """A digest of the toolchain's own code, the command line's part left out."""
-    package = Path(__file__).parents[1]
-    hasher = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        relative = path.relative_to(package).as_posix()
-        if not relative.startswith("cli/"):
-            hasher.update(relative.encode() + b"\0" + path.read_bytes() + b"\0")
-    return hasher.hexdigest()

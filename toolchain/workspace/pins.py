@@ -1,7 +1,7 @@
-"""`checkpoint.lock.json`: digests of files whose publisher gave none, recorded on first use.
+"""`checkpoint.lock.json`: digests of files without a published digest, recorded on first use.
 
-It lies beside the files.  From its first entry on, a file of that name has to have the recorded
-sha384, until the user accepts another one by name.
+It is in the folder of the files.  Once a file is recorded, only a file of this name with the same
+sha384 is used, until the user accepts another one by name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from toolchain.catalog.records import Digest
 from toolchain.errors import IntegrityError
 from toolchain.workspace.atomic import os_errors, write_json
-from toolchain.workspace.locking import locked
+from toolchain.workspace.locking import lock
 
 FILE = "checkpoint.lock.json"
 UNVERIFIED = ".unverified"
@@ -21,7 +21,13 @@ UNVERIFIED = ".unverified"
 
 @dataclass(frozen=True)
 class Pin:
-    """`size`: bytes.  `source`: where the file was taken from when it was recorded."""
+    """One recorded file.
+
+    Attributes:
+        digest: Its sha384.
+        size: Its size in bytes.
+        source: The source that it was fetched from when it was recorded.
+    """
 
     digest: Digest
     size: int
@@ -29,9 +35,10 @@ class Pin:
 
 
 def read_pins(folder: Path) -> dict[str, Digest]:
-    """The recorded sha384 of each file name; empty if nothing was recorded in `folder` yet.
+    """Read the recorded sha384 digests by file name; empty if nothing is recorded in `folder`.
 
-    Raises IntegrityError if the record can't be understood: without it nothing is verified.
+    Raises:
+        IntegrityError: The record is unreadable.
     """
     return {name: pin.digest for name, pin in _read(folder).items()}
 
@@ -39,17 +46,26 @@ def read_pins(folder: Path) -> dict[str, Digest]:
 def record_pin(
     folder: Path, name: str, digest: Digest, size: int, source: str, *, accept: bool = False
 ) -> None:
-    """Record the sha384 of `name`, `size` bytes, that came from `source`.
+    """Record the sha384 of a file.
 
-    Raises IntegrityError if another one is recorded, unless `accept`; nothing is changed then.
+    Args:
+        folder: Folder of the file.
+        name: Its name.
+        digest: Its sha384.
+        size: Its size in bytes.
+        source: The source that it was fetched from.
+        accept: Whether to replace another recorded digest.
+
+    Raises:
+        IntegrityError: Another digest is recorded and not to be replaced.
     """
-    with locked(folder / FILE):
+    with lock(folder / FILE):
         pins = _read(folder)
         known = pins.get(name)
         if known is not None and known.digest == digest:
             return
         if known is not None and not accept:
-            raise differs(folder, name, known.digest, digest)
+            raise pin_mismatch(folder, name, known.digest, digest)
         pins[name] = Pin(digest, size, source)
         write_json(
             folder / FILE,
@@ -64,25 +80,25 @@ def record_pin(
 
 
 def adopt(folder: Path, name: str) -> None:
-    """Rename `<name>.unverified` to `name`, once its content was checked."""
+    """Rename `<name>.unverified` to `name`; call it after the content was checked."""
     target = folder / name
     with os_errors(target, "write"):
         unverified_path(target).replace(target)
 
 
 def unverified_path(target: Path) -> Path:
-    """Where a file without any digest waits until its content was checked."""
+    """Return the path of a fetched file without a digest until its content is checked."""
     return target.with_name(target.name + UNVERIFIED)
 
 
-def differs(folder: Path, name: str, recorded: Digest, found: Digest) -> IntegrityError:
-    """The error for a file that is not the recorded one, with the way to accept it."""
+def pin_mismatch(folder: Path, name: str, recorded: Digest, found: Digest) -> IntegrityError:
+    """Build the error for a file that differs from the recorded one."""
     return IntegrityError(
-        f"{folder / name}: not the file that was recorded in {FILE}: expected sha384 "
+        f"{folder / name}: differs from the file recorded in {FILE}: expected sha384 "
         f"{recorded.value}, found {found.value}",
-        kept="Nothing was replaced; the new file was not used.",
-        hint="If its publisher has changed the file and you trust the change, say "
-        f"`--accept {name}`; otherwise remove it and fetch it again.",
+        kept="No file was replaced; the new file was not used.",
+        hint="If the publisher changed the file and you trust the change, use "
+        f"`--accept {name}`; otherwise remove the file and download it again.",
     )
 
 
@@ -105,7 +121,7 @@ def _read(folder: Path) -> dict[str, Pin]:
 
 def _unreadable(path: Path, why: str) -> IntegrityError:
     return IntegrityError(
-        f"{path}: can't be read as a record of digests: {why}",
-        kept="Nothing was changed, and no file was taken without its digest.",
-        hint="Restore it, or remove it to record the digests of the files anew.",
+        f"{path}: invalid record of digests: {why}",
+        kept="No file was used without verification.",
+        hint="Restore it, or remove it to record the digests again.",
     )

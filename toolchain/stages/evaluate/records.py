@@ -12,9 +12,8 @@ from toolchain.metrics.scoring import METRICS
 from toolchain.stages.evaluate.request import EvaluateRequest, Way
 from toolchain.stages.evaluate.shard import TOOLS, Scored, Scorer
 from toolchain.workspace.digests import file_digest
+from toolchain.workspace.environment import code_digest, processor, version
 from toolchain.workspace.journal import Journal
-from toolchain.workspace.ledger import code_digest, version
-from toolchain.workspace.machine import processor
 
 FOLDER = ".evaluation"
 

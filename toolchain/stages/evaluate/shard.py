@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from toolchain.errors import EvaluationError, FrameError
 from toolchain.frames.dataset import Fault, Item, Sample, fault_of
 from toolchain.stages.evaluate.request import ONNX, ORIGINAL, Way
-from toolchain.workspace.ledger import code_digest, version
-from toolchain.workspace.machine import processor
+from toolchain.workspace.environment import code_digest, processor, version
 
 if TYPE_CHECKING:
     from toolchain.definitions.arrays import Pixels

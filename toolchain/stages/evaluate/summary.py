@@ -14,8 +14,7 @@ from toolchain.metrics.totals import ByClip
 from toolchain.stages.evaluate.records import Records
 from toolchain.stages.evaluate.request import ORIGINAL, EvaluateRequest, Way
 from toolchain.stages.evaluate.shard import TOOLS
-from toolchain.workspace.ledger import version
-from toolchain.workspace.machine import machine
+from toolchain.workspace.environment import machine, version
 
 SCHEMA = 1
 Json = dict[str, Any]

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from toolchain.errors import QuantizationError
 from toolchain.stages.quantize.layers import CONVOLUTIONS, all_convolutions, kinds
 from toolchain.stages.quantize.request import Device
-from toolchain.workspace.quiet import quiet
-from toolchain.workspace.telemetry import without_telemetry
+from toolchain.workspace.third_party import suppress_output, without_telemetry
 
 if TYPE_CHECKING:
     from toolchain.definitions.arrays import Pixels
@@ -54,7 +53,7 @@ def quantized(
         return fed(ports, *pair)
 
     try:
-        with quiet():
+        with suppress_output():
             with without_telemetry():
                 import nncf
 
