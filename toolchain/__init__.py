@@ -10,7 +10,8 @@ __all__ = ["Matte", "Matting", "__version__"]
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:  # when they are asked for: importing this loads nothing heavy
+def __getattr__(name: str) -> Any:
+    """Import `Matte` and `Matting` on first use, so that `import toolchain` loads nothing heavy."""
     if name in ("Matte", "Matting"):
         from importlib import import_module
 

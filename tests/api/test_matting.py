@@ -1,4 +1,4 @@
-"""The Python API: frames of any size in, mattes of that size out, in order."""
+"""`toolchain.Matting`: frames of any size in, mattes of the same size out, in order."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,8 @@ def frames() -> list[Frame]:
     return list(composites(6, 40, *SIZE))
 
 
-def test_it_gives_what_the_runtime_gives(model: toolchain.Matting, frames: list[Frame]) -> None:
-    """At the model's own size a matte is bit for bit that of the IR."""
+def test_it_returns_what_the_runtime_returns(model: toolchain.Matting, frames: list[Frame]) -> None:
+    """At the model's input size a matte equals the output of the IR bit for bit."""
     assert model.located.precision == "FP16"
     assert (model.size, model.executed) == (SIZE, "f32")
     assert model.facts["weights"] == "upstream"
@@ -47,7 +48,7 @@ def test_it_gives_what_the_runtime_gives(model: toolchain.Matting, frames: list[
 def test_bytes_are_the_rounded_floats(
     model: toolchain.Matting, converted: Path, frames: list[Frame]
 ) -> None:
-    """With `as_bytes` each value is the float one times 255, rounded to nearest."""
+    """With `as_bytes` each value is the float value times 255, rounded to nearest."""
     with toolchain.Matting(converted, hint="f32", as_bytes=True) as small:
         found = small.matte(frames[1].src, frames[1].bgr)
     exact = model.matte(frames[1].src, frames[1].bgr)
@@ -59,10 +60,10 @@ def test_bytes_are_the_rounded_floats(
 
 @pytest.mark.parametrize("size", [(640, 384), (401, 333), (90, 260), (320, 100)])
 @pytest.mark.parametrize("as_bytes", [False, True])
-def test_any_size_comes_back_at_its_size(
+def test_a_matte_has_the_size_of_its_frame(
     converted: Path, size: tuple[int, int], as_bytes: bool
 ) -> None:
-    """Larger, smaller, upright or odd: the matte has the frame's size and the values' range."""
+    """Sizes and aspect ratios may differ from the model's; values stay in their range."""
     frame = composite(7, *size)
     with toolchain.Matting(converted, as_bytes=as_bytes) as model:
         found = model.matte(frame.src, frame.bgr)
@@ -77,32 +78,32 @@ def test_any_size_comes_back_at_its_size(
 def test_a_stream_keeps_the_order_with_several_in_flight(
     model: toolchain.Matting, frames: list[Frame]
 ) -> None:
-    """Each matte of a stream is that of its own pair, at whatever size each pair has."""
+    """Each matte of a stream belongs to its own pair, also if the pairs differ in size."""
     mixed = [*frames, composite(1, 200, 200), *frames[::-1]]
-    alone = [model.matte(frame.src, frame.bgr) for frame in mixed]
+    single = [model.matte(frame.src, frame.bgr) for frame in mixed]
     streamed = list(model.stream((frame.src, frame.bgr) for frame in mixed))
     assert len(streamed) == len(mixed)
-    for found, expected in zip(streamed, alone, strict=True):
+    for found, expected in zip(streamed, single, strict=True):
         assert np.array_equal(found.alpha, expected.alpha)
         assert np.array_equal(found.foreground, expected.foreground)
     assert len(list(model.stream([]))) == 0
 
 
 def test_an_asynchronous_stream_is_the_same(model: toolchain.Matting, frames: list[Frame]) -> None:
-    """From an event loop, of plain or asynchronous pairs, the same mattes come in order."""
+    """`stream_async` yields the same mattes in order, from plain and asynchronous iterables."""
     expected = [model.matte(frame.src, frame.bgr).alpha for frame in frames]
 
-    async def drip() -> AsyncIterator[tuple[np.ndarray, np.ndarray]]:
+    async def generate() -> AsyncIterator[tuple[np.ndarray, np.ndarray]]:
         for frame in frames:
             await asyncio.sleep(0)
             yield frame.src, frame.bgr
 
-    async def collected() -> list[list[np.ndarray]]:
+    async def collect() -> list[list[np.ndarray]]:
         plain = [(frame.src, frame.bgr) for frame in frames]
         first = [matte.alpha async for matte in model.stream_async(plain)]
-        return [first, [matte.alpha async for matte in model.stream_async(drip())]]
+        return [first, [matte.alpha async for matte in model.stream_async(generate())]]
 
-    for found in asyncio.run(collected()):
+    for found in asyncio.run(collect()):
         assert all(map(np.array_equal, found, expected))
         assert len(found) == len(expected)
 
@@ -110,25 +111,23 @@ def test_an_asynchronous_stream_is_the_same(model: toolchain.Matting, frames: li
 def test_an_error_in_a_stream_comes_after_the_mattes_before_it(
     model: toolchain.Matting, frames: list[Frame]
 ) -> None:
-    """What the source of pairs raises ends the stream; nothing before it is lost."""
+    """An exception from the iterable of pairs ends the stream; no matte before it is lost."""
 
-    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def read_pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for frame in frames[:4]:
             yield frame.src, frame.bgr
-        raise OSError("the cable is out")
+        raise OSError("cable unplugged")
 
     before = threading.active_count()
     found = []
-    with pytest.raises(OSError, match="cable"):
-        found.extend(model.stream(pairs()))
+    with pytest.raises(OSError, match="cable unplugged"):
+        found.extend(model.stream(read_pairs()))
     assert len(found) == 4
     assert threading.active_count() <= before
 
 
-def test_several_threads_may_ask_at_once(model: toolchain.Matting, frames: list[Frame]) -> None:
-    """Mattes asked for from many threads are not mixed up."""
-    from concurrent.futures import ThreadPoolExecutor
-
+def test_several_threads_may_call_it_at_once(model: toolchain.Matting, frames: list[Frame]) -> None:
+    """Mattes requested by several threads are not mixed up."""
     expected = [model.matte(frame.src, frame.bgr).alpha for frame in frames]
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda frame: model.matte(frame.src, frame.bgr).alpha, frames * 4))
@@ -145,22 +144,22 @@ def test_several_threads_may_ask_at_once(model: toolchain.Matting, frames: list[
         (
             np.zeros((8, 9, 3), np.uint8),
             np.zeros((9, 9, 3), np.uint8),
-            "plate is 9x9, the frame 9x8",
+            "plate is 9x9, the frame is 9x8",
         ),
-        ("frame.png", np.zeros((9, 9, 3), np.uint8), "src: .*got str"),
+        ("frame.png", np.zeros((9, 9, 3), np.uint8), "src: .*found str"),
     ],
 )
-def test_what_is_no_pair_is_said(
+def test_an_invalid_pair_is_an_error(
     model: toolchain.Matting, src: np.ndarray, bgr: np.ndarray, words: str
 ) -> None:
-    """An array of another kind or size is a FrameError that tells what was found."""
+    """An array of another type or shape is a FrameError that says what was found."""
     with pytest.raises(FrameError, match=words):
         model.matte(src, bgr)
 
 
-def test_a_device_that_is_not_there_is_said(converted: Path) -> None:
-    """An unknown device is a ValidationError that names it."""
-    with pytest.raises(ValidationError, match="can't run it on TPU"):
+def test_an_unknown_device_is_an_error(converted: Path) -> None:
+    """The ValidationError names the device."""
+    with pytest.raises(ValidationError, match=r"can('|no)t run it on TPU"):
         toolchain.Matting(converted, device="TPU")
 
 

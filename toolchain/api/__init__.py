@@ -1,1 +1,1 @@
-"""The Python API: a built model as `toolchain.Matting`, frames in and mattes out."""
+"""The Python API: a built model as `toolchain.Matting`, which turns frames into mattes."""

@@ -1,87 +1,111 @@
-"""Pictures of any size in a model of fixed size, and its mattes brought back."""
+"""Letterboxing: resizes images to the model's input size, and restores mattes to theirs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from toolchain.definitions.arrays import Pixels
+from toolchain.definitions.arrays import Array, Pixels
 
-Size = tuple[int, int]
-Values = npt.NDArray[Any]
+Size = tuple[int, int]  # width, height
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How a picture of size `outer` stands in a model's of size `inner` (width, height).
+class Letterbox:
+    """Placement of an image in the model's input.
 
-    It is scaled alike in both directions and stands in the middle; what is left over is black in
-    frame and plate, which makes it background.
+    The image is scaled with its aspect ratio kept, and centred. The padding is black in both the
+    frame and the clean plate, so the model treats it as background.
+
+    Attributes:
+        image_size: Width and height of the image.
+        model_size: Width and height of the model's input.
     """
 
-    outer: Size
-    inner: Size
+    image_size: Size
+    model_size: Size
 
     @cached_property
     def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom of the picture inside."""
-        (width, height), (wide, high) = self.outer, self.inner
-        scale = min(wide / width, high / height)
-        w, h = (max(1, round(side * scale)) for side in self.outer)
-        left, top = (wide - w) // 2, (high - h) // 2
-        return left, top, left + w, top + h
+        """Left, top, right and bottom of the scaled image in the model's input, in pixels."""
+        (width, height), (model_width, model_height) = self.image_size, self.model_size
+        scale = min(model_width / width, model_height / height)
+        scaled_width, scaled_height = (max(1, round(side * scale)) for side in self.image_size)
+        left, top = (model_width - scaled_width) // 2, (model_height - scaled_height) // 2
+        return left, top, left + scaled_width, top + scaled_height
 
-    def into(self, picture: Pixels) -> Pixels:
-        """H x W x 3 uint8 of `outer` -> of `inner`, with Pillow's BILINEAR; itself if it fits."""
-        if self.outer == self.inner:
-            return np.ascontiguousarray(picture)
-        left, top, right, bottom = self.box
-        small = np.asarray(_resized(Image.fromarray(picture), (right - left, bottom - top)))
-        if small.shape[:2] == self.inner[::-1]:
-            return small
-        filled = np.zeros((self.inner[1], self.inner[0], 3), np.uint8)
-        filled[top:bottom, left:right] = small
-        return filled
+    def apply(self, image: Pixels) -> Pixels:
+        """Resize an image to the model's input size, with bilinear filtering and padding.
 
-    def alpha(self, alpha: Values) -> Values:
-        """H x W of `inner` -> of `outer`, uint8 or float32 as it was."""
-        if self.outer == self.inner:
-            return alpha
-        return np.array(_resized(Image.fromarray(self._cut(alpha)), self.outer))
+        Args:
+            image: H x W x 3, uint8, of `image_size`.
 
-    def foreground(self, foreground: Values, inside: Pixels, picture: Pixels) -> Values:
-        """H x W x 3 of `inner` -> of `outer`, uint8 or float32 0..1 as it was.
-
-        As the network does between its own scales: what it changed in the frame is resized, and
-        added to the frame itself.  So opaque places keep the frame's detail.
-        `inside`: the frame in the model, `picture`: as it came.
+        Returns:
+            H x W x 3, uint8, of `model_size`; the image itself if the sizes are equal.
         """
-        if self.outer == self.inner:
-            return foreground
-        top = 255 if foreground.dtype == np.uint8 else 1
-        change = self._cut(foreground).astype(np.float32) * (255 / top) - self._cut(inside)
-        back = np.empty(picture.shape, np.float32)
-        for channel in range(3):
-            plane = np.ascontiguousarray(change[..., channel])
-            back[..., channel] = np.asarray(_resized(Image.fromarray(plane), self.outer))
-        back += picture
-        np.clip(back, 0, 255, out=back)
-        if foreground.dtype == np.uint8:
-            return np.rint(back, out=back).astype(np.uint8)
-        back /= 255
-        return back
+        if self.image_size == self.model_size:
+            return np.ascontiguousarray(image)
+        left, top, right, bottom = self.box
+        scaled = np.asarray(_resize(Image.fromarray(image), (right - left, bottom - top)))
+        if scaled.shape[:2] == self.model_size[::-1]:
+            return scaled
+        padded = np.zeros((self.model_size[1], self.model_size[0], 3), np.uint8)
+        padded[top:bottom, left:right] = scaled
+        return padded
 
-    def _cut(self, values: Values) -> Values:
+    def restore_alpha(self, alpha: Array) -> Array:
+        """Resize the model's alpha to the size of the image.
+
+        Args:
+            alpha: H x W of `model_size`, uint8 or float32.
+
+        Returns:
+            H x W of `image_size`, of the same type.
+        """
+        if self.image_size == self.model_size:
+            return alpha
+        return np.array(_resize(Image.fromarray(self._crop(alpha)), self.image_size))
+
+    def restore_foreground(self, foreground: Array, resized: Pixels, image: Pixels) -> Array:
+        """Restore the model's foreground to the size of the image.
+
+        The difference between the foreground and the resized frame is resized, and added to the
+        frame at its own size. The network upsamples its foreground residual in the same way.
+        Opaque regions keep the detail of the frame.
+
+        Args:
+            foreground: H x W x 3 of `model_size`, uint8 or float32 in 0..1.
+            resized: The frame as the model got it, H x W x 3, uint8, of `model_size`.
+            image: The frame, H x W x 3, uint8, of `image_size`.
+
+        Returns:
+            H x W x 3 of `image_size`, of the type and range of `foreground`.
+        """
+        if self.image_size == self.model_size:
+            return foreground
+        maximum = 255 if foreground.dtype == np.uint8 else 1
+        residual = self._crop(foreground).astype(np.float32) * (255 / maximum)
+        residual -= self._crop(resized)
+        restored = np.empty(image.shape, np.float32)
+        for channel in range(3):
+            plane = np.ascontiguousarray(residual[..., channel])
+            restored[..., channel] = np.asarray(_resize(Image.fromarray(plane), self.image_size))
+        restored += image
+        np.clip(restored, 0, 255, out=restored)
+        if foreground.dtype == np.uint8:
+            return np.rint(restored, out=restored).astype(np.uint8)
+        restored /= 255
+        return restored
+
+    def _crop(self, values: Array) -> Array:
         left, top, right, bottom = self.box
         return np.ascontiguousarray(values[top:bottom, left:right])
 
 
-def _resized(picture: Image.Image, size: Size) -> Image.Image:
-    if picture.size == size:
-        return picture
-    return picture.resize(size, Image.Resampling.BILINEAR)
+def _resize(image: Image.Image, size: Size) -> Image.Image:
+    if image.size == size:
+        return image
+    return image.resize(size, Image.Resampling.BILINEAR)

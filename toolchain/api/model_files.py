@@ -1,101 +1,120 @@
-"""Which IR is meant when somebody names a model: an IR, a folder of a build, or a package."""
+"""Search for the IR that a path means: the IR itself, a folder of a build, or a package."""
 
 from __future__ import annotations
 
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolchain.definitions.variants import BUILT, KNOWN, PREFERRED
 from toolchain.errors import UsageError
 from toolchain.stages.unpack import UnpackRequest, unpack
 
-PREFERRED = ("FP16", "FP32", "FP16-INT8")  # the first that is there, unless one is asked for
-PLACES = ("*.xml", "*/*.xml", "*/*/*.xml", "public/*/*/*.xml")  # from an IR's folder to a build's
+RANKS = (*PREFERRED, *(name for name in KNOWN if name not in PREFERRED), "")
+PATTERNS = ("*.xml", "*/*.xml", "*/*/*.xml", "public/*/*/*.xml")  # from an IR's folder to a build's
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".zst")
-HOW = "Give a folder that `matting build` made, a package, or the .xml of an IR."
+HINT = "Give a folder that `matting build` wrote, a package, or the .xml file of an IR."
 _unpacked: dict[tuple[Path, int, int], Path] = {}
 
 
 @dataclass(frozen=True)
-class Located:
-    """`name`: the model's, `precision`: FP32, FP16 or FP16-INT8 as its folder says, else empty."""
+class ModelFile:
+    """An IR on disk.
+
+    Attributes:
+        xml: The .xml file; the .bin file is beside it.
+        name: Name of the model.
+        precision: Name of its folder if that is a known precision, for example "FP16", else "".
+    """
 
     xml: Path
     name: str
     precision: str
 
 
-def locate(model: Path, precision: str | None = None) -> Located:
-    """The IR that `model` stands for; of several precisions FP16, then FP32, unless one is asked.
+def find_model(path: Path, precision: str | None = None) -> ModelFile:
+    """Find the IR that a path means.
 
-    `model`: the .xml of an IR; the folder of one; of one model with folders FP16 and the like; of
-    a build (`build`); or an archive that `matting package` made.  Raises UsageError where there is
-    none, or one of several would be a guess.
+    Args:
+        path: The .xml file of an IR, its folder, the folder of a model with one folder per
+            precision, the output folder of a build, or a package.
+        precision: Precision to choose. By default the first one present in the order of
+            `PREFERRED`, then other known precisions, then IRs in folders with other names.
+
+    Returns:
+        The IR.
+
+    Raises:
+        UsageError: No IR was found, none has this precision, or there are several models.
+        PackageFormatError: The package does not match its manifest.
     """
-    found = everything(model)
-    names = sorted({item.name for item in found})
+    found = find_models(path)
+    names = sorted({model.name for model in found})
     if len(names) > 1:
+        first = found[0].xml
+        folder = first.parent.parent if found[0].precision else first
         raise UsageError(
-            f"{model}: holds several models: {', '.join(names)}",
-            hint=f"Name the folder of one, such as {_folder(found[0])}.",
+            f"{path}: contains several models: {', '.join(names)}",
+            hint=f"Give the folder of one of them, for example {folder}.",
         )
-    if precision is not None:
-        found = [item for item in found if item.precision == precision] or _lacks(found, precision)
-    return min(found, key=_rank)
+    if precision is None:
+        return found[0]
+    for model in found:
+        if model.precision == precision:
+            return model
+    raise UsageError(
+        f"{path}: {precision} not found; "
+        f"it contains {', '.join(model.precision or str(model.xml) for model in found)}",
+        hint=f"Build it: `matting build --precisions {precision}`."
+        if precision in BUILT
+        else "Choose one of these.",
+    )
 
 
-def everything(model: Path) -> list[Located]:
-    """Every IR that `model` holds, by name and precision; never empty.  Raises UsageError."""
-    if model.is_file() and model.suffix.lower() in ARCHIVES:
-        return _packaged(model)
-    if model.is_file() and model.suffix.lower() == ".xml":
-        found = [model]
-    elif model.is_dir():
-        found = next(filter(None, (sorted(model.glob(place)) for place in PLACES)), [])
+def find_models(path: Path) -> list[ModelFile]:
+    """Find every IR in a path.
+
+    Args:
+        path: As for `find_model`.
+
+    Returns:
+        At least one IR, sorted by name, then in the order of choice among precisions.
+
+    Raises:
+        UsageError: No IR was found.
+        PackageFormatError: The package does not match its manifest.
+    """
+    if path.is_file() and path.suffix.lower() in ARCHIVES:
+        return find_models(_unpack_once(path))
+    if path.is_file() and path.suffix.lower() == ".xml":
+        found = [path]
+    elif path.is_dir():
+        found = next(filter(None, (sorted(path.glob(pattern)) for pattern in PATTERNS)), [])
         found = [xml for xml in found if xml.with_suffix(".bin").is_file()]
-    elif model.exists():
-        raise UsageError(f"{model}: is no model", hint=HOW)
+    elif path.exists():
+        raise UsageError(f"{path}: not a model", hint=HINT)
     else:
-        raise UsageError(f"{model}: is not there", hint=HOW)
+        raise UsageError(f"{path}: not found", hint=HINT)
     if not found:
-        raise UsageError(f"{model}: holds no IR", hint=HOW)
-    if not (bin_file := found[0].with_suffix(".bin")).is_file():
-        raise UsageError(f"{bin_file}: is not there; an IR is an .xml and a .bin", hint=HOW)
-    items = [
-        Located(xml, xml.stem, xml.parent.name if xml.parent.name in PREFERRED else "")
+        raise UsageError(f"{path}: contains no IR", hint=HINT)
+    if not (weights := found[0].with_suffix(".bin")).is_file():
+        raise UsageError(f"{weights}: not found; an IR is an .xml and a .bin file", hint=HINT)
+    models = [
+        ModelFile(xml, xml.stem, xml.parent.name if xml.parent.name in KNOWN else "")
         for xml in found
     ]
-    return sorted(items, key=lambda item: (item.name, _rank(item)))
+    return sorted(models, key=lambda model: (model.name, RANKS.index(model.precision)))
 
 
-def _packaged(archive: Path) -> list[Located]:
-    """What a package holds, every file held against its manifest; unpacked until the program ends.
-
-    Raises BundleError for one that is not what its manifest says.
-    """
-    found = archive.stat()
-    known = (archive.resolve(), found.st_mtime_ns, found.st_size)
-    if known not in _unpacked:
+def _unpack_once(archive: Path) -> Path:
+    """Verify and unpack a package into a folder that is deleted when the program ends."""
+    status = archive.stat()
+    key = (archive.resolve(), status.st_mtime_ns, status.st_size)
+    if key not in _unpacked:
         folder = Path(tempfile.mkdtemp(prefix="matting-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         unpack(UnpackRequest(archive, folder / "model"))
-        _unpacked[known] = folder / "model"
-    return everything(_unpacked[known])
-
-
-def _rank(item: Located) -> int:
-    return PREFERRED.index(item.precision) if item.precision else -1
-
-
-def _folder(item: Located) -> Path:
-    return item.xml.parent.parent if item.precision else item.xml
-
-
-def _lacks(found: Iterable[Located], precision: str) -> list[Located]:
-    there = ", ".join(item.precision or str(item.xml) for item in found)
-    raise UsageError(
-        f"no {precision} among {there}", hint=f"Build it: `matting build --precisions {precision}`."
-    )
+        _unpacked[key] = folder / "model"
+    return _unpacked[key]

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.api.letterbox import Fit
+from toolchain.api.letterbox import Letterbox
 from toolchain.api.matte import Matte
-from toolchain.api.matting import Matting, Prepared
+from toolchain.api.matting import Matting, PreparedPair
 from toolchain.definitions.arrays import Pixels
 from toolchain.definitions.variants import Hint
 from toolchain.errors import FrameError, ToolchainError
 from toolchain.progress import Listener, SilentListener
-from toolchain.run.prefetch import ahead
 from toolchain.run.backgrounds import TRANSPARENT, Background, Behind, open_background
 from toolchain.run.plate_correction import Align, Correction, advice, corrected
 from toolchain.run.plates import Plates
+from toolchain.run.prefetch import ahead
 from toolchain.run.sinks import Sink, check, holds_alpha, open_sink
 from toolchain.run.sources import Shot, Source, open_source
 
@@ -129,7 +129,7 @@ class _Work:
     shot: Shot
     inside: Pixels
     behind: Behind
-    fit: Fit
+    fit: Letterbox
 
 
 @dataclass(eq=False)
@@ -156,7 +156,7 @@ class _Way:
         try:
             with self.talk.task("run", count, "frames") as task:
                 works = ahead(self._works(), DECODED)
-                made = self.model.through(works, self._prepared, self._made)
+                made = self.model.process(works, self._prepared, self._made)
                 with closing(works), closing(made):
                     for seconds, result in made:
                         self.sink.add(result)
@@ -192,7 +192,7 @@ class _Way:
             for shot in islice(shots, self.request.frames):
                 if self.stop is not None and self.stop.is_set():
                     return
-                fit = self.model.fit(shot.size)
+                fit = self.model.letterbox(shot.size)
                 plate = self._matched(shot, self.plates.next(shot))
                 behind = self.background.next(shot.size, plate)
                 yield _Work(shot, self._fitted(plate, fit), behind, fit)
@@ -218,14 +218,16 @@ class _Way:
             self._right = found.plate
         return self._right if asked and self._right is not None else plate
 
-    def _fitted(self, plate: Pixels, fit: Fit) -> Pixels:
+    def _fitted(self, plate: Pixels, fit: Letterbox) -> Pixels:
         if plate is not self._plate or self._inside is None:
-            self._plate, self._inside = plate, fit.into(plate)
+            self._plate, self._inside = plate, fit.apply(plate)
         return self._inside
 
     @staticmethod
-    def _prepared(work: _Work) -> Prepared:
-        return Prepared(work.fit.into(work.shot.pixels), work.inside, work.shot.pixels, work.fit)
+    def _prepared(work: _Work) -> PreparedPair:
+        return PreparedPair(
+            work.fit.apply(work.shot.pixels), work.inside, work.shot.pixels, work.fit
+        )
 
     def _made(self, work: _Work, matte: Matte) -> tuple[float, Any]:
         return matte.seconds, self.sink.made(work.shot, matte, work.behind)

@@ -13,11 +13,11 @@ import numpy as np
 from toolchain.api.matte import Matte
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError, WorkspaceError
+from toolchain.run.audio import Sound
 from toolchain.run.backgrounds import Behind
 from toolchain.run.extras import CODING_THREADS, video
 from toolchain.run.mp4 import trim
 from toolchain.run.sinks import shown
-from toolchain.run.audio import Sound
 from toolchain.run.sources import Shot, Source
 from toolchain.workspace.atomic import os_errors, publish
 

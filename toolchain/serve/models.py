@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from toolchain.api.model_files import Located, everything
 from toolchain.api.matting import Matting
+from toolchain.api.model_files import ModelFile, find_models
 from toolchain.definitions.variants import Hint
 from toolchain.errors import UsageError
 
@@ -25,9 +25,9 @@ class Models:
         self._device = device
         self._lock = threading.Lock()
         self._loaded: WeakValueDictionary[tuple[str, Hint], Matting] = WeakValueDictionary()
-        self._located: dict[str, Located] = {}
+        self._located: dict[str, ModelFile] = {}
         for place in places:
-            for item in everything(place):
+            for item in find_models(place):
                 self._located.setdefault(_key(item), item)
 
     @property
@@ -49,5 +49,5 @@ class Models:
             return model
 
 
-def _key(item: Located) -> str:
+def _key(item: ModelFile) -> str:
     return f"{item.name} {item.precision}".rstrip()
