@@ -30,7 +30,8 @@ FETCHER = """
 import resource, sys, time
 from pathlib import Path
 from toolchain.catalog.records import Digest, HttpSource, ModelFile
-from toolchain.stages.download import DownloadRequest, download
+from toolchain.stages.download.download import download
+from toolchain.stages.download.request import DownloadRequest
 
 def fetch(url, size, sha384):
     file = ModelFile(url.rpartition("/")[2], size, Digest("sha384", sha384), (HttpSource(url),))

@@ -1,4 +1,4 @@
-"""The stage: sources in turn, what is there already, pins, plans, errors."""
+"""The download stage: order of sources, existing files, pins, plans, errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.support.web_server import File, page
 from toolchain.catalog.records import Digest, GoogleDriveSource, PackageSource
 from toolchain.errors import DownloadError, IntegrityError, WorkspaceError
-from toolchain.stages.download import download, plan
+from toolchain.stages.download.download import download, plan
 
 DATA = os.urandom(50_000)
 OTHER = os.urandom(50_000)
@@ -22,7 +22,7 @@ def sha384(data: bytes) -> Digest:
 
 
 def test_a_verified_file_is_not_fetched_again(server, make) -> None:
-    """A second run asks nobody and leaves the file alone."""
+    """A second run sends no request and does not change the file."""
     request = make.request(make.file(DATA, server.serve("/f", File(DATA))))
     download(request)
     before = make.target.stat()
@@ -32,8 +32,8 @@ def test_a_verified_file_is_not_fetched_again(server, make) -> None:
     assert make.target.stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_a_file_put_there_by_hand_is_verified_and_used(make) -> None:
-    """No source is needed for a file that is there and right."""
+def test_an_existing_file_is_verified_and_used(make) -> None:
+    """A file placed manually needs no source."""
     make.folder.mkdir()
     make.target.write_bytes(DATA)
     (got,) = download(make.request(make.file(DATA, "http://127.0.0.1:9/f"))).files
@@ -41,7 +41,7 @@ def test_a_file_put_there_by_hand_is_verified_and_used(make) -> None:
 
 
 def test_sources_are_tried_in_order(server, make) -> None:
-    """Missing, wrong size, wrong content: each moves on, and none is accepted."""
+    """After a missing file, a wrong size or wrong content the next source is used."""
     urls = (
         server.serve("/missing", page(404)),
         server.serve("/short", File(DATA[:-1])),
@@ -55,8 +55,8 @@ def test_sources_are_tried_in_order(server, make) -> None:
     assert [asked.path for asked in server.asked] == ["/missing", "/short", "/other", "/good"]
 
 
-def test_the_part_from_one_server_is_not_continued_from_another(server, make) -> None:
-    """A mirror's file is taken whole."""
+def test_a_partial_file_is_not_resumed_from_another_source(server, make) -> None:
+    """A mirror sends the whole file."""
     one = server.serve("/one", File(OTHER, cut=1000))
     two = server.serve("/two", File(DATA))
     download(make.request(make.file(DATA, one, two), attempts=1))
@@ -64,22 +64,22 @@ def test_the_part_from_one_server_is_not_continued_from_another(server, make) ->
     assert "range" not in server.asked[1].headers
 
 
-def test_a_part_is_kept_when_the_mirrors_have_nothing(server, make) -> None:
-    """The next run goes on where the first source broke off."""
+def test_a_partial_file_is_kept_if_the_mirrors_fail(server, make) -> None:
+    """The next run resumes from the first source."""
     one = server.serve("/one", File(DATA, cut=20_000), File(DATA))
     two = server.serve("/two", page(404))
     request = make.request(make.file(DATA, one, two), attempts=1)
     with pytest.raises(DownloadError) as caught:
         download(request)
-    assert caught.value.kept == "What arrived is kept, and the next run goes on from there."
+    assert caught.value.kept == "The received part is kept; the next run continues from it."
     assert make.partial.stat().st_size == 20_000
     download(request)
     assert make.target.read_bytes() == DATA
     assert server.asked[-1].headers["range"] == "bytes=20000-"
 
 
-def test_a_part_that_was_complete_needs_no_server(server, make) -> None:
-    """A process that died before the rename had all of it; the next one only verifies."""
+def test_a_complete_partial_file_needs_no_request(server, make) -> None:
+    """If a process ended before the rename, the next one only verifies the file."""
     one = server.serve("/one", File(DATA, declared=len(DATA) + 1))
     with pytest.raises(DownloadError):
         download(make.request(make.file(DATA, one, size=False), attempts=1))
@@ -88,8 +88,8 @@ def test_a_part_that_was_complete_needs_no_server(server, make) -> None:
     assert len(server.asked) == 1
 
 
-def test_a_damaged_part_costs_one_transfer_more(server, make) -> None:
-    """Bytes that changed on the disk are found by the digest, and fetched from the beginning."""
+def test_a_damaged_partial_file_is_fetched_again(server, make) -> None:
+    """The digest reveals changed bytes; the file is downloaded from the beginning."""
     url = server.serve("/f", File(DATA, cut=20_000), File(DATA))
     request = make.request(make.file(DATA, url), attempts=1)
     with pytest.raises(DownloadError):
@@ -101,8 +101,8 @@ def test_a_damaged_part_costs_one_transfer_more(server, make) -> None:
 
 
 @pytest.mark.parametrize("sidecar", ["", "{", "[]", '{"source": 1}', '{"source": "x"}'])
-def test_a_part_without_a_sound_record_is_not_used(server, make, sidecar) -> None:
-    """It is overwritten from the beginning."""
+def test_a_partial_file_with_an_invalid_record_is_not_used(server, make, sidecar) -> None:
+    """It is overwritten."""
     make.folder.mkdir()
     make.partial.write_bytes(OTHER)
     make.partial.with_name(make.partial.name + ".json").write_text(sidecar)
@@ -111,8 +111,8 @@ def test_a_part_without_a_sound_record_is_not_used(server, make, sidecar) -> Non
     assert "range" not in server.asked[0].headers
 
 
-def test_a_failed_fetch_leaves_what_is_there(server, make) -> None:
-    """A file that is not the published one stays until a good one can take its place."""
+def test_a_failed_download_does_not_change_the_target(server, make) -> None:
+    """An unexpected file stays until the expected one can replace it."""
     make.folder.mkdir()
     make.target.write_bytes(OTHER)
     url = server.serve("/f", page(500), File(DATA))
@@ -120,13 +120,13 @@ def test_a_failed_fetch_leaves_what_is_there(server, make) -> None:
     with pytest.raises(DownloadError) as caught:
         download(request)
     assert make.target.read_bytes() == OTHER
-    assert "left as it is" in caught.value.kept
+    assert caught.value.kept == "The existing file is unchanged and is not used."
     download(request)
     assert make.target.read_bytes() == DATA
 
 
-def test_the_error_names_every_source_and_every_way_out(server, make) -> None:
-    """Each source's reason, the URLs, the exact path for a file fetched by hand, the choice."""
+def test_the_error_names_every_source_and_the_alternatives(server, make) -> None:
+    """Each source's reason, the URLs, the path for a manual download, the alternative."""
     url = server.serve("/f", page(404))
     drive = GoogleDriveSource("some-id")
     server.serve("/drive", page(404))
@@ -134,7 +134,7 @@ def test_the_error_names_every_source_and_every_way_out(server, make) -> None:
     request = make.request(
         make.file(DATA, url, drive, local, PackageSource("absent.bin")),
         transport={"drive_url": f"{server.base}/drive"},
-        otherwise="Stay at home.",
+        alternative="Use other weights.",
     )
     with pytest.raises(DownloadError) as caught:
         download(request)
@@ -145,13 +145,13 @@ def test_the_error_names_every_source_and_every_way_out(server, make) -> None:
     assert "  package data absent.bin: No such file or directory" in text
     assert f"get {url} or https://drive.google.com/uc?export=download&id=some-id" in text
     assert f"save it as {make.target.absolute()}" in text
-    assert "Stay at home." in text
+    assert "Use other weights." in text
 
 
-def test_without_sources_a_file_is_only_verified(make) -> None:
-    """Missing or wrong, the error says which, and asks nobody."""
+def test_a_file_without_sources_is_only_verified(make) -> None:
+    """The error states whether it is missing or wrong."""
     request = make.request(make.file(DATA))
-    with pytest.raises(DownloadError, match="is not there"):
+    with pytest.raises(DownloadError, match=r"weights\.bin: not found"):
         download(request)
     make.folder.mkdir(exist_ok=True)
     make.target.write_bytes(OTHER)
@@ -160,8 +160,8 @@ def test_without_sources_a_file_is_only_verified(make) -> None:
     assert make.target.read_bytes() == OTHER
 
 
-def test_files_of_this_machine_are_sources(make, tmp_path) -> None:
-    """They are copied, verified, and stay where they were."""
+def test_local_files_are_sources(make, tmp_path) -> None:
+    """They are copied and verified; the source stays."""
     here = tmp_path / "here.bin"
     here.write_bytes(DATA)
     (got,) = download(make.request(make.file(DATA, make.source(here)))).files
@@ -170,13 +170,13 @@ def test_files_of_this_machine_are_sources(make, tmp_path) -> None:
 
 
 def test_package_data_is_a_source_and_never_leaves_the_package(make) -> None:
-    """A path out of `toolchain/data` is refused."""
+    """A path that leaves `toolchain/data` is refused."""
     with pytest.raises(DownloadError, match=r"package data '../errors.py' has a part"):
         download(make.request(make.file(DATA, PackageSource("../errors.py"))))
 
 
-def test_another_algorithm_is_checked_beside_sha384(server, make) -> None:
-    """A published sha256 is held against the content; the result still carries the sha384."""
+def test_a_published_sha256_is_verified_too(server, make) -> None:
+    """The result still has the sha384."""
     published = Digest("sha256", hashlib.sha256(DATA).hexdigest())
     bad, good = server.serve("/bad", File(OTHER)), server.serve("/good", File(DATA))
     file = replace(make.file(DATA, bad, good), digest=published)
@@ -185,8 +185,8 @@ def test_another_algorithm_is_checked_beside_sha384(server, make) -> None:
         assert (got.status, got.digest) == (status, sha384(DATA))
 
 
-def test_a_file_without_any_digest_waits_under_another_name(server, make) -> None:
-    """Nothing unverified ever stands in the target's place."""
+def test_a_file_without_any_digest_gets_another_name(server, make) -> None:
+    """The target is never an unverified file."""
     url = server.serve("/f", File(DATA))
     (got,) = download(make.request(make.file(None, url))).files
     assert got.path == make.folder / f"{make.name}.unverified"
@@ -195,15 +195,15 @@ def test_a_file_without_any_digest_waits_under_another_name(server, make) -> Non
 
 
 def test_a_recorded_digest_verifies(server, make) -> None:
-    """With a pin the file is fetched straight to its place."""
+    """With a pin the file is downloaded to the target."""
     url = server.serve("/f", File(DATA))
     request = make.request(make.file(None, url), pins=((make.name, sha384(DATA)),))
     (got,) = download(request).files
     assert (got.path, got.verified_by) == (make.target, "pinned")
 
 
-def test_another_file_than_the_recorded_one_is_an_error_that_names_the_way(server, make) -> None:
-    """Fetched or found, it is an IntegrityError that tells how to accept it."""
+def test_another_file_than_the_recorded_one_is_an_error(server, make) -> None:
+    """Downloaded or present: the error names the option to accept it."""
     url = server.serve("/f", File(OTHER))
     request = make.request(make.file(None, url), pins=((make.name, sha384(DATA)),))
     with pytest.raises(IntegrityError) as fetched:
@@ -217,7 +217,7 @@ def test_another_file_than_the_recorded_one_is_an_error_that_names_the_way(serve
         assert f"--accept {make.name}" in error.hint
 
 
-def test_a_plan_tells_and_touches_nothing(server, make) -> None:
+def test_a_plan_changes_nothing(server, make) -> None:
     """keep, check, fetch, replace, refuse; no request, no file, no folder."""
     url = server.serve("/f", File(DATA))
     published, free = make.request(make.file(DATA, url)), make.request(make.file(None, url))
@@ -235,8 +235,8 @@ def test_a_plan_tells_and_touches_nothing(server, make) -> None:
     assert server.asked == []
 
 
-def test_files_arrive_side_by_side(server, make) -> None:
-    """With jobs several files are fetched at a time, and come back in the order of the request."""
+def test_several_files_are_downloaded_at_a_time(server, make) -> None:
+    """With `jobs`; the results are in the order of the request."""
     contents = {f"part-{number}.bin": os.urandom(20_000) for number in range(6)}
     files = tuple(
         replace(make.file(data, server.serve(f"/{name}", File(data))), name=f"below/{name}")
@@ -249,23 +249,23 @@ def test_files_arrive_side_by_side(server, make) -> None:
 
 
 def test_one_failure_stops_the_others(server, make) -> None:
-    """The error is the one of the file that failed; what the others had is kept for later."""
+    """The error is that of the file that failed."""
     big = os.urandom(4_000_000)
     good = make.file(big, server.serve("/good", File(big, cut=1_000_000, stall=0.3), File(big)))
     bad = replace(make.file(DATA, server.serve("/bad", page(404))), name="bad.bin")
-    with pytest.raises(DownloadError, match=r"bad\.bin: no source gave the file"):
+    with pytest.raises(DownloadError, match=r"bad\.bin: no source provided the file"):
         download(make.request(good, bad, jobs=2, transport={"first_delay": 5, "longest_delay": 5}))
 
 
-def test_a_folder_in_the_target_s_place_is_said(server, make) -> None:
-    """It is an error of the workspace, in one sentence."""
+def test_a_folder_in_place_of_the_target_is_an_error(server, make) -> None:
+    """A WorkspaceError of one sentence."""
     make.target.mkdir(parents=True)
-    with pytest.raises(WorkspaceError, match="can't read: Is a directory"):
+    with pytest.raises(WorkspaceError, match="cannot read: Is a directory"):
         download(make.request(make.file(DATA, server.serve("/f", File(DATA)), size=False)))
 
 
-def test_a_file_where_the_folder_should_be_is_said(server, make) -> None:
-    """Likewise."""
+def test_a_file_in_place_of_the_folder_is_an_error(server, make) -> None:
+    """A WorkspaceError."""
     make.folder.write_bytes(b"in the way")
     with pytest.raises(WorkspaceError):
         download(make.request(make.file(DATA, server.serve("/f", File(DATA)))))

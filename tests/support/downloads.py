@@ -1,4 +1,4 @@
-"""Fixtures of the download tests."""
+"""Fixtures for tests of downloads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.web_server import Server, running
 from toolchain.catalog.records import Digest, FileSource, HttpSource, ModelFile, Source
-from toolchain.stages.download import DownloadRequest
+from toolchain.stages.download.request import DownloadRequest
 from toolchain.transfer.transport import Transport
 
 QUICK = Transport(
@@ -27,7 +27,7 @@ def server() -> Iterator[Server]:
 
 
 class Maker:
-    """Makes requests for one file called `name` in `folder`."""
+    """Builds requests for one file named `name` in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,25 +38,25 @@ class Maker:
     def file(
         self, data: bytes | None, *sources: str | Source, size: bool = True, digest: bool = True
     ) -> ModelFile:
-        """The file whose published content is `data`; text is an http source."""
+        """A file with the published content `data`; a string is an HTTP source."""
         given = tuple(HttpSource(item) if isinstance(item, str) else item for item in sources)
         known = Digest("sha384", hashlib.sha384(data).hexdigest()) if data is not None else None
         published = len(data) if data is not None else None
         return ModelFile(self.name, published if size else None, known if digest else None, given)
 
     def request(self, *files: ModelFile, attempts: int = 4, **more) -> DownloadRequest:
-        """A request that does not wait long for anything."""
+        """A request with short timeouts and delays."""
         transport = replace(QUICK, **more.pop("transport", {}))
         return DownloadRequest(
             files=files, folder=self.folder, attempts=attempts, transport=transport, **more
         )
 
     def source(self, path: Path) -> FileSource:
-        """A file on this machine as a source."""
+        """A local file as a source."""
         return FileSource(path)
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Maker:
-    """Requests for one file in a folder of its own."""
+    """Builds requests for one file in an empty folder."""
     return Maker(tmp_path / "results")

@@ -1,4 +1,4 @@
-"""A real web server on loopback that behaves as badly as a test asks it to."""
+"""A web server on loopback with configurable faults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answer = Callable[["Handler"], None]
 
 @dataclass
 class Asked:
-    """One request: `sent` counts the body's bytes that left."""
+    """One request.  `sent`: bytes of the body that were sent."""
 
     path: str
     headers: dict[str, str]
@@ -26,7 +26,7 @@ class Asked:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers by the script of its path; the last answer of a script is repeated."""
+    """Answers by the script of the path; the last answer of a script is repeated."""
 
     protocol_version = "HTTP/1.1"
     server: Server
@@ -55,16 +55,16 @@ class Handler(BaseHTTPRequestHandler):
             self.asked.sent += len(piece)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """No log."""
 
 
 @dataclass
 class File:
-    """A file as a sound server sends it, with the faults that are asked for.
+    """A file, sent correctly except for the given faults.
 
-    `cut`: bytes of the body after which the connection ends.  `reset`: it ends by a reset.
-    `declared`: a Content-Length that lies.  `ranges`: whether Range is honoured.  `strict`:
-    whether If-Range is.  `stall`: seconds of silence after `cut`.  `chunked`: without a length.
+    `cut`: bytes of the body after which the connection is closed.  `reset`: closed by a reset.
+    `declared`: a wrong Content-Length.  `ranges`: whether Range is honoured.  `strict`: whether
+    If-Range is.  `stall`: seconds without data after `cut`.  `chunked`: without a length.
     """
 
     data: bytes
@@ -134,12 +134,12 @@ def page(status: int, text: str = "", **headers: object) -> Answer:
 
 
 def redirect(target: str) -> Answer:
-    """An answer that sends the client elsewhere."""
+    """A redirect."""
     return lambda handler: handler.head(302, Location=target, Content_Length=0)
 
 
 def slowly(data: bytes, pieces: int, seconds: float, etag: str = '"one"') -> Answer:
-    """The whole file, in `pieces` with a pause after each; ranges are honoured."""
+    """The whole file in `pieces` with a pause after each; ranges are honoured."""
 
     def answer(handler: Handler) -> None:
         start = 0
@@ -158,7 +158,7 @@ def slowly(data: bytes, pieces: int, seconds: float, etag: str = '"one"') -> Ans
 
 
 class Server(ThreadingHTTPServer):
-    """`scripts`: answers by path.  `asked`: what was asked, in order."""
+    """`scripts`: answers by path.  `asked`: the requests in order."""
 
     daemon_threads = True
     block_on_close = False
@@ -170,7 +170,7 @@ class Server(ThreadingHTTPServer):
         self.stopping = threading.Event()
 
     def serve(self, path: str, *script: Answer) -> str:
-        """Answer requests for `path` by `script`, one after another; returns the URL."""
+        """Answer requests for `path` by `script` in order; return the URL."""
         self.scripts[path] = list(script)
         return f"{self.base}{path}"
 
@@ -180,16 +180,16 @@ class Server(ThreadingHTTPServer):
 
     @property
     def sent(self) -> int:
-        """Bytes of all bodies together."""
+        """Bytes of all bodies."""
         return sum(asked.sent for asked in self.asked)
 
     def handle_error(self, *_: object) -> None:
-        """A client that went away is what some tests are about."""
+        """Clients may close connections."""
 
 
 @contextlib.contextmanager
 def running() -> Iterator[Server]:
-    """A server in a thread of its own."""
+    """A server in a thread."""
     server = Server()
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""The cache by content."""
+"""The cache of files by digest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from tests.support.web_server import File, page
 from toolchain.catalog.records import Digest
 from toolchain.errors import WorkspaceError
-from toolchain.stages.download import download
+from toolchain.progress import SilentListener
+from toolchain.stages.download.download import download
 from toolchain.transfer import cache as cache_module
 
 DATA = os.urandom(50_000)
@@ -20,12 +21,12 @@ DIGEST = hashlib.sha384(DATA).hexdigest()
 
 @pytest.fixture
 def entry(tmp_path):
-    """Where the incumbent would put it."""
+    """The path that Open Model Zoo's downloader uses."""
     return tmp_path / "cache" / "1" / DIGEST[:2] / DIGEST[2:]
 
 
-def test_a_fetched_file_is_kept_and_taken_again(server, make, entry, tmp_path) -> None:
-    """The layout is Open Model Zoo's; the second folder is filled without a request."""
+def test_a_fetched_file_is_stored_and_loaded_again(server, make, entry, tmp_path) -> None:
+    """With Open Model Zoo's layout; the second folder needs no request."""
     url = server.serve("/f", File(DATA))
     request = make.request(make.file(DATA, url), cache_dir=tmp_path / "cache")
     download(request)
@@ -37,8 +38,8 @@ def test_a_fetched_file_is_kept_and_taken_again(server, make, entry, tmp_path) -
 
 
 @pytest.mark.parametrize("damage", [b"", DATA[:-1], DATA + b"x", bytes(50_000)])
-def test_a_damaged_entry_is_repaired(server, make, entry, tmp_path, damage) -> None:
-    """It is never used, and the fetched file takes its place."""
+def test_a_damaged_entry_is_replaced(server, make, entry, tmp_path, damage) -> None:
+    """It is never used; the fetched file replaces it."""
     entry.parent.mkdir(parents=True)
     entry.write_bytes(damage)
     url = server.serve("/f", File(DATA))
@@ -47,42 +48,37 @@ def test_a_damaged_entry_is_repaired(server, make, entry, tmp_path, damage) -> N
     assert make.target.read_bytes() == entry.read_bytes() == DATA
 
 
-def test_a_damaged_entry_does_not_harm_what_is_there(server, make, entry, tmp_path) -> None:
-    """With no source either, the target stays as it was."""
+def test_a_damaged_entry_does_not_change_the_target(server, make, entry, tmp_path) -> None:
+    """Without a source either, the target is unchanged and the entry is removed."""
     entry.parent.mkdir(parents=True)
     entry.write_bytes(b"damaged")
     make.folder.mkdir()
     make.target.write_bytes(b"older")
     url = server.serve("/f", page(404))
-    with pytest.raises(Exception, match="no source"):
+    with pytest.raises(Exception, match="no source provided"):
         download(make.request(make.file(DATA, url), cache_dir=tmp_path / "cache"))
     assert make.target.read_bytes() == b"older"
     assert not entry.exists()
 
 
-def test_a_cache_that_can_not_be_written_harms_nobody(server, make, tmp_path) -> None:
-    """The download succeeds, and the listener hears why nothing was kept."""
-    (tmp_path / "cache").write_bytes(b"a file, no folder")
-    said = []
+def test_a_cache_that_cannot_be_written_is_not_an_error(server, make, tmp_path) -> None:
+    """The download succeeds, and a note states why the file was not stored."""
+    (tmp_path / "cache").write_bytes(b"a file, not a folder")
+    notes = []
 
-    class Listener:
-        def task(self, *_):
-            from toolchain.progress import SilentListener
-
-            return SilentListener().task("")
-
-        def note(self, text):
-            said.append(text)
+    class Listener(SilentListener):
+        def note(self, text: str) -> None:
+            notes.append(text)
 
     url = server.serve("/f", File(DATA))
     request = make.request(make.file(DATA, url), cache_dir=tmp_path / "cache")
     download(request, Listener())
     assert make.target.read_bytes() == DATA
-    assert "not kept in the cache" in said[0]
+    assert "not stored in the cache" in notes[0]
 
 
-def test_a_pinned_file_is_cached_and_an_unverified_one_is_not(server, make, entry, tmp_path):
-    """Only content that something vouches for is kept."""
+def test_only_verified_files_are_stored(server, make, entry, tmp_path):
+    """A file with a recorded digest is, one without any digest is not."""
     url = server.serve("/f", File(DATA))
     request = make.request(make.file(None, url), cache_dir=tmp_path / "cache")
     download(request)
@@ -92,14 +88,14 @@ def test_a_pinned_file_is_cached_and_an_unverified_one_is_not(server, make, entr
     assert entry.read_bytes() == DATA
 
 
-def test_other_digests_are_not_looked_up() -> None:
-    """The layout knows sha384 alone."""
-    assert cache_module.entry_of("cache", Digest("sha256", "0" * 64)) is None
-    assert cache_module.entry_of("cache", None) is None
+def test_only_sha384_digests_have_entries() -> None:
+    """The layout has no place for others."""
+    assert cache_module.entry_path("cache", Digest("sha256", "0" * 64)) is None
+    assert cache_module.entry_path("cache", None) is None
 
 
 def test_an_unwritable_target_is_an_error(make, entry, tmp_path) -> None:
-    """The cache is fine, the place is not."""
+    """Even if the cache has the file."""
     entry.parent.mkdir(parents=True)
     entry.write_bytes(DATA)
     make.folder.write_bytes(b"in the way")

@@ -1,4 +1,4 @@
-"""Google Drive's pages, as it has them and as it had them."""
+"""Google Drive, with its present and its earlier pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.support.web_server import File, page, redirect
 from toolchain.catalog.records import GoogleDriveSource
 from toolchain.errors import DownloadError
-from toolchain.stages.download import download
+from toolchain.stages.download.download import download
 
 DATA = os.urandom(50_000)
 WARNING = (
@@ -29,7 +29,7 @@ LOGIN = "<!doctype html><html><title>Sign in - Google Accounts</title></html>"
 
 @pytest.fixture
 def fetch(server, make):
-    """Download the file from a Drive that lies on loopback."""
+    """Downloads the file from a Drive on loopback."""
 
     def start(attempts: int = 4):
         file = make.file(DATA, GoogleDriveSource("some-id"))
@@ -40,16 +40,16 @@ def fetch(server, make):
     return start
 
 
-def test_a_small_file_comes_at_once(server, make, fetch) -> None:
-    """The id goes into the query."""
+def test_a_small_file_needs_one_request(server, make, fetch) -> None:
+    """The id is in the query."""
     server.serve("/uc", File(DATA))
     fetch()
     assert make.target.read_bytes() == DATA
     assert server.asked[0].path == "/uc?id=some-id&export=download"
 
 
-def test_the_form_of_the_warning_page_is_sent(server, make, fetch) -> None:
-    """Every hidden field goes along."""
+def test_the_form_of_the_warning_page_is_submitted(server, make, fetch) -> None:
+    """With every hidden field."""
     server.serve("/uc", page(200, WARNING.format(action=f"{server.base}/download")))
     server.serve("/download", File(DATA))
     fetch()
@@ -57,7 +57,7 @@ def test_the_form_of_the_warning_page_is_sent(server, make, fetch) -> None:
     assert server.asked[1].path == "/download?id=some-id&confirm=t&uuid=12-34"
 
 
-def test_the_older_link_is_followed(server, make, fetch) -> None:
+def test_the_link_of_an_earlier_warning_page_is_followed(server, make, fetch) -> None:
     """A link with `confirm=` on the page."""
     server.serve("/uc", page(200, LINK))
     server.serve("/confirmed", File(DATA))
@@ -66,8 +66,8 @@ def test_the_older_link_is_followed(server, make, fetch) -> None:
     assert "confirm=Ab" in server.asked[1].path
 
 
-def test_the_oldest_cookie_is_answered(server, make, fetch) -> None:
-    """A cookie `download_warning...` carries the token."""
+def test_the_cookie_of_the_earliest_warning_page_is_used(server, make, fetch) -> None:
+    """A cookie `download_warning...` contains the token."""
     warned = page(200, "<html>warning</html>", Set_Cookie="download_warning_1=Xy; Path=/")
     server.serve("/uc", warned, File(DATA))
     fetch()
@@ -75,8 +75,8 @@ def test_the_oldest_cookie_is_answered(server, make, fetch) -> None:
     assert server.asked[1].path == "/uc?id=some-id&export=download&confirm=Xy"
 
 
-def test_a_cut_download_is_gone_on_from(server, make, fetch) -> None:
-    """Range and If-Range pass through the confirmation."""
+def test_an_interrupted_download_is_resumed(server, make, fetch) -> None:
+    """Range and If-Range are sent with the confirmed request."""
     server.serve("/uc", redirect("/warning"))
     server.serve("/warning", page(200, WARNING.format(action="/download")))
     server.serve("/download", File(DATA, cut=1000), File(DATA))
@@ -86,31 +86,33 @@ def test_a_cut_download_is_gone_on_from(server, make, fetch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [(QUOTA, "Google Drive's quota page"), (LOGIN, "login or quota page")]
+    ("text", "expected"), [(QUOTA, "Google Drive's quota page"), (LOGIN, "login or quota page")]
 )
 @pytest.mark.parametrize("confirmed", [False, True])
-def test_a_page_instead_is_said(server, make, fetch, text, said, confirmed) -> None:
-    """Quota and login pages are told, at once or after the confirmation, and not repeated."""
+def test_a_page_instead_of_the_file_is_an_error(
+    server, make, fetch, text, expected, confirmed
+) -> None:
+    """Quota and login pages are recognized, before and after the confirmation; no retry."""
     if confirmed:
         server.serve("/uc", page(200, WARNING.format(action="/download")))
         server.serve("/download", page(200, text))
     else:
         server.serve("/uc", page(200, text))
-    with pytest.raises(DownloadError, match=said):
+    with pytest.raises(DownloadError, match=expected):
         fetch()
     assert len(server.asked) == 1 + confirmed
     assert not make.partial.exists()
 
 
-def test_a_page_can_not_send_us_elsewhere(server, fetch) -> None:
-    """A form that leads to a stranger's host is not sent."""
+def test_a_page_cannot_redirect_to_another_host(server, fetch) -> None:
+    """A form with the address of an unknown host is not submitted."""
     server.serve("/uc", page(200, WARNING.format(action="http://stranger.invalid/download")))
     with pytest.raises(DownloadError, match="login or quota page"):
         fetch()
 
 
-def test_a_missing_file_is_missing(server, fetch) -> None:
-    """404 is not repeated."""
+def test_a_missing_file_is_an_error(server, fetch) -> None:
+    """No retry after 404."""
     server.serve("/uc", page(404))
     with pytest.raises(DownloadError, match="Google Drive id some-id: 404 Not Found"):
         fetch()

@@ -1,4 +1,4 @@
-"""What the download does with servers that cut, lie, stall and change their mind."""
+"""Downloads from servers that close connections, send wrong headers, stall or change the file."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import pytest
 
 from tests.support.web_server import File, page, redirect
 from toolchain.errors import DownloadError
-from toolchain.stages.download import download
-from toolchain.transfer.transport import Transport
+from toolchain.stages.download.download import download
 
 DATA = os.urandom(300_000)
 OTHER = os.urandom(300_000)
 
 
 def test_a_file_arrives_as_it_was_served(server, make) -> None:
-    """The target holds the served bytes, and nothing else is left in the folder."""
+    """The target has the served bytes, and only the lock file is left beside it."""
     url = server.serve("/f", File(DATA))
     (got,) = download(make.request(make.file(DATA, url))).files
     assert make.target.read_bytes() == DATA
@@ -29,29 +28,29 @@ def test_a_file_arrives_as_it_was_served(server, make) -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_cut_connection_is_gone_on_from(server, make, reset, chunked) -> None:
-    """After a cut the rest alone is asked for, on the condition that the file is the same."""
+def test_a_closed_connection_is_resumed(server, make, reset, chunked) -> None:
+    """Only the rest is requested, with If-Range."""
     url = server.serve("/f", File(DATA, cut=200_000, reset=reset, chunked=chunked), File(DATA))
     download(make.request(make.file(DATA, url)))
     assert make.target.read_bytes() == DATA
     second = server.asked[1].headers
     assert second["if-range"] == '"one"'
     offset = int(second["range"].removeprefix("bytes=").removesuffix("-"))
-    if not reset:  # which may throw away what was on its way
+    if not reset:  # a reset may discard bytes on their way
         assert offset == 200_000
 
 
-def test_a_length_that_is_declared_too_long_is_noticed(server, make) -> None:
-    """A body that ends before its Content-Length is no whole file."""
+def test_a_content_length_that_is_too_long_is_an_error(server, make) -> None:
+    """A body shorter than its Content-Length is not a whole file."""
     url = server.serve("/f", File(DATA, declared=len(DATA) + 9))
-    with pytest.raises(DownloadError, match="cut off with 9 bytes still to come"):
+    with pytest.raises(DownloadError, match="closed with 9 bytes missing"):
         download(make.request(make.file(DATA, url, size=False), attempts=1))
     assert not make.target.exists()
 
 
 @pytest.mark.parametrize("declared", [len(DATA) - 9, len(DATA) + 9])
-def test_a_length_other_than_the_published_one_is_refused_at_once(server, make, declared) -> None:
-    """The next source is tried without another attempt, and nothing is transferred."""
+def test_a_content_length_other_than_the_published_size_is_refused(server, make, declared) -> None:
+    """The next source is tried without a retry."""
     bad = server.serve("/bad", File(DATA, declared=declared))
     good = server.serve("/good", File(DATA))
     download(make.request(make.file(DATA, bad, good)))
@@ -60,7 +59,7 @@ def test_a_length_other_than_the_published_one_is_refused_at_once(server, make, 
 
 
 def test_a_body_that_is_too_long_is_refused(server, make) -> None:
-    """Without a declared length, more bytes than were published end the transfer."""
+    """Without a Content-Length, the transfer ends after the published size."""
     url = server.serve("/f", File(DATA + b"more", chunked=True))
     with pytest.raises(DownloadError, match="wrong size: expected 300,000 bytes, found more"):
         download(make.request(make.file(DATA, url)))
@@ -69,8 +68,8 @@ def test_a_body_that_is_too_long_is_refused(server, make) -> None:
     assert len(server.asked) == 1
 
 
-def test_a_body_that_ends_early_without_a_length_is_gone_on_from(server, make) -> None:
-    """The published size tells that the connection was closed too soon."""
+def test_a_body_without_a_length_that_ends_early_is_resumed(server, make) -> None:
+    """The published size shows that bytes are missing."""
 
     def closes(handler):
         handler.send_response(200)
@@ -84,8 +83,8 @@ def test_a_body_that_ends_early_without_a_length_is_gone_on_from(server, make) -
     assert server.asked[1].headers["range"] == "bytes=1000-"
 
 
-def test_a_server_that_ignores_range_makes_it_start_over(server, make) -> None:
-    """Status 200 to a request for the rest gives the whole file, once."""
+def test_a_server_that_ignores_range_restarts_the_download(server, make) -> None:
+    """Status 200 to a request for the rest delivers the whole file."""
     url = server.serve("/f", File(DATA, cut=1000), File(DATA, ranges=False))
     download(make.request(make.file(DATA, url)))
     assert make.target.read_bytes() == DATA
@@ -93,48 +92,48 @@ def test_a_server_that_ignores_range_makes_it_start_over(server, make) -> None:
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_a_file_that_changed_is_never_spliced(server, make, strict) -> None:
-    """Another ETag makes it start over, even where the server does not honour If-Range."""
+def test_parts_of_different_files_are_never_joined(server, make, strict) -> None:
+    """Another ETag restarts the download, even if the server ignores If-Range."""
     url = server.serve("/f", File(OTHER, cut=1000), File(DATA, etag='"two"', strict=strict))
     download(make.request(make.file(None, url)))
     assert make.target.with_name(make.name + ".unverified").read_bytes() == DATA
 
 
-@pytest.mark.parametrize(("age", "goes_on"), [(3600, True), (0, False)])
-def test_a_modification_time_counts_if_it_is_old_enough(server, make, age, goes_on) -> None:
-    """A time within the same second as the answer does not tell two contents apart."""
+@pytest.mark.parametrize(("age", "resumes"), [(3600, True), (0, False)])
+def test_only_an_older_modification_time_is_a_validator(server, make, age, resumes) -> None:
+    """One in the same second as the response may belong to two contents."""
     settled = File(DATA, etag=None, modified=time.time() - age)
     url = server.serve("/f", File(DATA, None, settled.modified, cut=1000), settled)
     download(make.request(make.file(None, url)))
-    assert ("range" in server.asked[1].headers) is goes_on
+    assert ("range" in server.asked[1].headers) is resumes
     assert make.target.with_name(make.name + ".unverified").read_bytes() == DATA
 
 
-def test_a_weak_tag_does_not_count(server, make) -> None:
-    """Without a reliable validator and a digest it begins afresh."""
+def test_a_weak_etag_is_not_a_validator(server, make) -> None:
+    """Without a validator and a digest the download restarts."""
     url = server.serve("/f", File(OTHER, 'W/"one"', cut=1000), File(DATA, 'W/"one"', strict=False))
     download(make.request(make.file(None, url)))
     assert make.target.with_name(make.name + ".unverified").read_bytes() == DATA
     assert "range" not in server.asked[1].headers
 
 
-def test_a_spliced_file_is_fetched_again_from_the_beginning(server, make) -> None:
-    """Where a digest alone guards the splice, a wrong one costs a whole transfer, no more."""
+def test_a_resumed_file_with_a_wrong_digest_is_fetched_again(server, make) -> None:
+    """If only the digest reveals it, one more complete transfer follows."""
     url = server.serve("/f", File(OTHER, None, cut=1000), File(DATA, None))
     download(make.request(make.file(DATA, url)))
     assert make.target.read_bytes() == DATA
     assert ["range" in asked.headers for asked in server.asked] == [False, True, False]
 
 
-def test_a_part_longer_than_the_file_is_dropped(server, make) -> None:
-    """416 makes it start over within the same attempt."""
+def test_a_partial_file_longer_than_the_file_is_discarded(server, make) -> None:
+    """After 416 the whole file is requested in the same attempt."""
     url = server.serve("/f", File(OTHER, cut=200_000), File(DATA[:100], strict=False))
     download(make.request(make.file(DATA[:100], url, size=False), attempts=2))
     assert make.target.read_bytes() == DATA[:100]
 
 
-def test_a_range_from_elsewhere_is_not_used(server, make) -> None:
-    """A Content-Range that begins at another byte makes it start over."""
+def test_another_range_than_requested_is_not_used(server, make) -> None:
+    """The download restarts."""
 
     def elsewhere(handler):
         if "range" not in handler.asked.headers:
@@ -148,20 +147,20 @@ def test_a_range_from_elsewhere_is_not_used(server, make) -> None:
     assert make.target.read_bytes() == DATA
 
 
-def test_an_unasked_for_part_is_refused(server, make) -> None:
-    """206 to a request for the whole file is an error, not a file."""
+def test_a_range_that_was_not_requested_is_refused(server, make) -> None:
+    """206 to a request for the whole file is an error."""
 
     def part(handler):
         handler.head(206, Content_Range=f"bytes 0-2/{len(DATA)}", Content_Length=3)
         handler.body(DATA[:3])
 
     url = server.serve("/f", part)
-    with pytest.raises(DownloadError, match="sent a part of the file"):
+    with pytest.raises(DownloadError, match="received a part of the file"):
         download(make.request(make.file(DATA, url)))
 
 
-def test_a_stall_is_noticed_and_gone_on_from(server, make) -> None:
-    """A connection that gives nothing for the read timeout is dropped; what came is kept."""
+def test_a_stalled_connection_is_resumed(server, make) -> None:
+    """It is closed after the read timeout; the received bytes are kept."""
     url = server.serve("/f", File(DATA, cut=1000, stall=30), File(DATA))
     began = time.monotonic()
     download(make.request(make.file(DATA, url), transport={"read_timeout": 0.2}))
@@ -171,8 +170,8 @@ def test_a_stall_is_noticed_and_gone_on_from(server, make) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
-def test_a_refusal_is_not_repeated(server, make, status) -> None:
-    """404 and its like are asked for once, and said."""
+def test_a_permanent_failure_is_not_retried(server, make, status) -> None:
+    """One request, and the status is in the message."""
     url = server.serve("/f", page(status), File(DATA))
     with pytest.raises(DownloadError, match=f"  {url}: {status} "):
         download(make.request(make.file(DATA, url)))
@@ -180,16 +179,16 @@ def test_a_refusal_is_not_repeated(server, make, status) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_passing_failure_is_repeated(server, make, status) -> None:
-    """429, 5xx and 408 may do better in a moment."""
+def test_a_temporary_failure_is_retried(server, make, status) -> None:
+    """408, 429 and 5xx."""
     url = server.serve("/f", page(status), page(status), File(DATA))
     download(make.request(make.file(DATA, url), attempts=3))
     assert make.target.read_bytes() == DATA
     assert len(server.asked) == 3
 
 
-def test_attempts_come_to_an_end(server, make) -> None:
-    """The number of requests is the one that was asked for, and the error tells it."""
+def test_the_number_of_attempts_is_limited(server, make) -> None:
+    """By the request; the error states it."""
     url = server.serve("/f", page(500))
     with pytest.raises(DownloadError, match=r"500 Internal Server Error \(3 attempts\)"):
         download(make.request(make.file(DATA, url), attempts=3))
@@ -198,21 +197,12 @@ def test_attempts_come_to_an_end(server, make) -> None:
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_honoured_up_to_a_cap(server, make, form) -> None:
-    """The server's wish replaces the backoff, but an hour is not waited for."""
+    """It replaces the backoff; longer times are shortened to the limit."""
     wish = "3600" if form == "seconds" else formatdate(time.time() + 3600, usegmt=True)
     url = server.serve("/f", page(429, Retry_After=wish), File(DATA))
     began = time.monotonic()
     download(make.request(make.file(DATA, url), transport={"longest_wait": 0.4}))
     assert 0.4 <= time.monotonic() - began < 3
-
-
-def test_backoff_doubles_with_jitter_and_is_capped() -> None:
-    """Delays lie between half and all of 1, 2, 4 ... s, never above the cap."""
-    patience = Transport(first_delay=1, longest_delay=5)
-    for failures, most in ((1, 1), (2, 2), (3, 4), (4, 5), (50, 5)):
-        delays = [patience.delay(failures) for _ in range(50)]
-        assert all(most / 2 <= delay <= most for delay in delays)
-        assert len(set(delays)) > 1
 
 
 @pytest.mark.parametrize(
@@ -224,8 +214,8 @@ def test_backoff_doubles_with_jitter_and_is_capped() -> None:
         File(b"anything", headers={"Content-Type": "text/html; charset=utf-8"}),
     ],
 )
-def test_a_page_in_place_of_the_file_is_recognised(server, make, answer) -> None:
-    """HTML is said to be a login or quota page, and no further attempt is made."""
+def test_a_page_instead_of_the_file_is_an_error(server, make, answer) -> None:
+    """HTML is reported as a login or quota page; no retry."""
     url = server.serve("/f", answer)
     with pytest.raises(DownloadError, match="a login or quota page"):
         download(make.request(make.file(None, url)))
@@ -234,8 +224,8 @@ def test_a_page_in_place_of_the_file_is_recognised(server, make, answer) -> None
     assert not make.partial.exists()
 
 
-def test_a_page_is_a_file_where_one_was_asked_for(server, make) -> None:
-    """A file called .html may hold HTML."""
+def test_html_may_be_downloaded_as_a_html_file(server, make) -> None:
+    """A file named .html may contain HTML."""
     make.name = "index.html"
     data = b"<html>yes</html>"
     url = server.serve("/f", File(data, headers={"Content-Type": "text/html"}))
@@ -244,7 +234,7 @@ def test_a_page_is_a_file_where_one_was_asked_for(server, make) -> None:
 
 
 def test_redirects_are_followed(server, make) -> None:
-    """Also when going on after a cut."""
+    """Also when a download is resumed."""
     server.serve("/real", File(DATA, cut=1000), File(DATA))
     url = server.serve("/f", redirect("/real"))
     download(make.request(make.file(DATA, url)))
@@ -252,16 +242,16 @@ def test_redirects_are_followed(server, make) -> None:
     assert server.asked[3].headers["range"] == "bytes=1000-"
 
 
-def test_bytes_are_taken_as_they_are_stored(server, make) -> None:
-    """A claimed Content-Encoding does not make the client unpack a file that is packed itself."""
+def test_a_declared_content_encoding_is_not_decoded(server, make) -> None:
+    """A compressed file stays compressed."""
     data = b"\x1f\x8b not gzip at all"
     url = server.serve("/f", File(data, headers={"Content-Encoding": "gzip"}))
     download(make.request(make.file(data, url)))
     assert make.target.read_bytes() == data
 
 
-def test_a_refused_connection_is_explained(make) -> None:
-    """Nobody listens: one short sentence, no nest of exceptions."""
+def test_a_refused_connection_is_one_sentence(make) -> None:
+    """Without the nested exceptions of requests and urllib3."""
     with pytest.raises(DownloadError) as caught:
         download(make.request(make.file(DATA, "http://127.0.0.1:9/f"), attempts=1))
     assert "the connection failed: Connection refused" in caught.value.message

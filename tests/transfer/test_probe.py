@@ -1,4 +1,4 @@
-"""Whether a source could be reached: quick, and never an exception."""
+"""The check whether a source can be reached."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.web_server import File, page
 from toolchain.catalog.records import GoogleDriveSource, HttpSource, ModelFile, PackageSource
-from toolchain.transfer.probe import reachable
+from toolchain.transfer.probe import probe
 from toolchain.transfer.transport import Transport
 
 
@@ -17,65 +17,65 @@ def file(*sources) -> ModelFile:
     return ModelFile("weights.bin", None, None, sources)
 
 
-def test_a_server_that_has_it_is_reachable(server) -> None:
-    """One byte is asked for."""
+def test_a_server_that_has_the_file_is_reachable(server) -> None:
+    """One byte is requested."""
     url = server.serve("/f", File(b"x" * 100_000))
-    answer = reachable((file(HttpSource(url)),), 5)
+    answer = probe((file(HttpSource(url)),), 5)
     assert answer.ok
     assert answer.reason == f"{url} answers"
     assert server.asked[0].headers["range"] == "bytes=0-0"
 
 
-def test_any_source_will_do(server) -> None:
-    """A missing first source does not hide the second."""
+def test_one_reachable_source_is_enough(server) -> None:
+    """The second is used if the first is missing."""
     sources = [
         HttpSource(server.serve("/a", page(404))),
         HttpSource(server.serve("/b", File(b"x"))),
     ]
-    assert reachable((file(*sources),), 5).ok
+    assert probe((file(*sources),), 5).ok
 
 
-def test_a_silent_server_costs_no_more_than_the_time_given(server) -> None:
-    """The time is counted by the clock, whatever hangs, and the other sources are asked beside."""
+def test_a_silent_server_takes_no_longer_than_the_timeout(server) -> None:
+    """Other sources are asked at the same time."""
     slow = HttpSource(server.serve("/slow", lambda handler: handler.server.stopping.wait(30)))
     began = time.monotonic()
-    answer = reachable((file(slow),), 0.3)
+    answer = probe((file(slow),), 0.3)
     assert time.monotonic() - began < 1.5
     assert not answer.ok
     assert "0.3 s" in answer.reason
-    assert reachable((file(slow, HttpSource(server.serve("/f", File(b"x")))),), 5).ok
+    assert probe((file(slow, HttpSource(server.serve("/f", File(b"x")))),), 5).ok
 
 
-def test_a_name_that_hangs_costs_no_more_either(monkeypatch) -> None:
-    """A look-up that never ends is left behind."""
+def test_slow_name_resolution_takes_no_longer_than_the_timeout(monkeypatch) -> None:
+    """It goes on in its thread."""
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(2) or [])
     began = time.monotonic()
-    answer = reachable((file(HttpSource("http://models.invalid/f")),), 0.3)
+    answer = probe((file(HttpSource("http://models.invalid/f")),), 0.3)
     assert time.monotonic() - began < 1.5
     assert not answer.ok
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"), [(page(404), "404 Not Found"), (page(200), "a web page came")]
+    ("answer", "expected"), [(page(404), "404 Not Found"), (page(200), "received a web page")]
 )
-def test_what_is_not_the_file_is_not_reachable(server, answer, said) -> None:
-    """A refusal, or the page of a network that wants a login first."""
-    found = reachable((file(HttpSource(server.serve("/f", answer))),), 5)
+def test_anything_but_the_file_is_not_reachable(server, answer, expected) -> None:
+    """An error status, or the login page of a network."""
+    found = probe((file(HttpSource(server.serve("/f", answer))),), 5)
     assert not found.ok
-    assert said in found.reason
+    assert expected in found.reason
 
 
-def test_drive_and_local_files_count(server) -> None:
-    """Drive is asked as for a download; a file of the package has only to be there."""
+def test_drive_and_local_files_are_checked(server) -> None:
+    """Drive as for a download; a local file must exist."""
     server.serve("/uc", File(b"x"))
-    patient = Transport(drive_url=f"{server.base}/uc")
-    assert reachable((file(GoogleDriveSource("some-id")),), 5, patient).ok
-    assert not reachable((file(PackageSource("absent.bin")),), 5).ok
+    transport = Transport(drive_url=f"{server.base}/uc")
+    assert probe((file(GoogleDriveSource("some-id")),), 5, transport).ok
+    assert not probe((file(PackageSource("absent.bin")),), 5).ok
 
 
-def test_nothing_is_not_reachable() -> None:
-    """No file, no source, no server: an answer each time."""
-    assert not reachable((), 1).ok
-    assert not reachable((file(),), 1).ok
-    assert not reachable((file(HttpSource("http://127.0.0.1:9/")),), 1).ok
-    assert not reachable((file(HttpSource("http://[/")),), 1).ok
+def test_missing_sources_are_not_reachable() -> None:
+    """No file, no source, no server, no valid URL: never an exception."""
+    assert not probe((), 1).ok
+    assert not probe((file(),), 1).ok
+    assert not probe((file(HttpSource("http://127.0.0.1:9/")),), 1).ok
+    assert not probe((file(HttpSource("http://[/")),), 1).ok

@@ -1,13 +1,12 @@
-"""What `omz_converter` does with a model: downloaded files in, IR out, rounded as it did."""
+"""Conversion of a model for `omz_converter`: verified downloads to IR, rounded as there."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from toolchain import __version__
 from toolchain.catalog.arguments import ConversionSettings, conversion_settings, substitute
@@ -20,8 +19,9 @@ from toolchain.pipeline.obtain import obtain
 from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import choose, layout_of
 from toolchain.progress import Listener
-from toolchain.stages.convert import ConvertRequest, Precision
-from toolchain.stages.download import DownloadRequest, download
+from toolchain.stages.convert import ConvertRequest
+from toolchain.stages.download.download import download
+from toolchain.stages.download.request import DownloadRequest
 from toolchain.workspace.atomic import os_errors, sweep
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.environment import version
@@ -30,15 +30,20 @@ from toolchain.workspace.ledger import Ledger
 from toolchain.workspace.locking import lock
 
 CONVERTIBLE = ("onnx", "pytorch")
-OTHER_NETWORK = "--model-name"  # in conversion_to_onnx_args: a class in code that is not here
-_EXPORTING = threading.Lock()  # PyTorch's exporter is not made for threads
+OTHER_NETWORK = "--model-name"  # in conversion_to_onnx_args: a class in code that is not included
+_EXPORTING = threading.Lock()  # PyTorch's exporter is not thread-safe
 
 
 @dataclass(frozen=True)
-class ConversionRequest:
-    """`downloads`, `output`: roots of trees.  `arguments`: for Model Optimizer, model.yml's first.
+class ConvertModelRequest:
+    """One model to convert.
 
-    `precisions`: those to make, each of which the model has.
+    Attributes:
+        model: The model.
+        downloads: Root of the tree of downloaded files.
+        output: Root of the tree of results.
+        precisions: Precisions to make; the model has each of them.
+        arguments: Arguments for Model Optimizer that have priority over those of model.yml.
     """
 
     model: Model
@@ -49,128 +54,152 @@ class ConversionRequest:
 
     @property
     def layout(self) -> Layout:
-        """Where the results lie."""
+        """Paths of the results."""
         return layout_of(self.model, self.model.name, self.output)
 
     @property
     def download_folder(self) -> Path:
-        """Where the downloaded files lie."""
+        """Folder of the downloaded files."""
         return layout_of(self.model, self.model.name, self.downloads).folder
 
 
 @dataclass(frozen=True)
-class Conversion:
-    """What would be done for one file: "run", or "keep" what still holds."""
+class PlannedFile:
+    """What a conversion would do for one file.
+
+    Attributes:
+        entry: Name of the step.
+        runs: Whether the step would run; if not, the file is up to date.
+        target: Path of the file.
+    """
 
     entry: str
-    action: Literal["run", "keep"]
+    runs: bool
     target: Path
 
 
-def convert_downloaded(request: ConversionRequest, listener: Listener) -> tuple[Outcome, ...]:
-    """Verify the downloaded files, export if they are a checkpoint, convert to each precision.
+def convert_model(request: ConvertModelRequest, listener: Listener) -> tuple[Outcome, ...]:
+    """Verify the downloaded files, export a checkpoint to ONNX, convert to each precision.
 
-    Nothing is downloaded.  Raises ConversionError for a framework that needs another tool,
-    ToolchainError for a file that is not there, and whatever the stages raise.
+    Nothing is downloaded.
+
+    Args:
+        request: What to convert.
+        listener: Receives notes and progress.
+
+    Returns:
+        The outcome of each step.
+
+    Raises:
+        ConversionError: The framework or the network is not supported.
+        UsageError: An argument cannot be translated.
+        ToolchainError: A file is missing, differs from its digest, or cannot be converted.
     """
-    _check(request)
+    _check_supported(request.model)
     settings = conversion_settings(request.model, request.arguments)
+    _check_downloads_exist(request, settings)
     folder = request.layout.folder
     outcomes = []
-    with _locked(request):
+    with _lock_folders(folder, request.download_folder):
         with os_errors(folder, "write"):
             folder.mkdir(parents=True, exist_ok=True)
             sweep(folder)
         ledger = Ledger(folder)
-        _verify(request, settings, listener)
+        _verify_downloads(request, listener)
         if request.model.framework == "pytorch":
             with _EXPORTING:
                 outcomes.append(run(_export_job(request), ledger, listener))
         for precision in request.precisions:
-            job = _job(request, settings, precision)  # its facts need the ONNX to be there
+            job = _conversion_job(request, settings, precision)  # reads the ONNX's digest
             outcomes.append(run(job, ledger, listener))
     return tuple(outcomes)
 
 
-def foresee_conversion(request: ConversionRequest) -> tuple[Conversion, ...]:
-    """What `convert_downloaded` would do, without touching anything."""
-    _check(request)
+def plan_conversion(request: ConvertModelRequest) -> tuple[PlannedFile, ...]:
+    """List what `convert_model` would do, without changing anything.
+
+    Args:
+        request: What to convert.
+
+    Returns:
+        The files, in the order of the steps.
+
+    Raises:
+        ToolchainError: See `convert_model`.
+    """
+    _check_supported(request.model)
     settings = conversion_settings(request.model, request.arguments)
-    _check_files(request, settings)
-    forecast = Forecast(Ledger(request.layout.folder))
-    jobs = [_job(request, settings, precision) for precision in request.precisions]
+    _check_downloads_exist(request, settings)
+    jobs = [_conversion_job(request, settings, precision) for precision in request.precisions]
     if request.model.framework == "pytorch":
         jobs.insert(0, _export_job(request))
-    return tuple(
-        Conversion(job.entry, "run" if forecast.runs(job) else "keep", job.outputs[0])
-        for job in jobs
-    )
+    forecast = Forecast(Ledger(request.layout.folder))
+    return tuple(PlannedFile(job.entry, forecast.runs(job), job.outputs[0]) for job in jobs)
 
 
 @contextlib.contextmanager
-def _locked(request: ConversionRequest) -> Iterator[None]:
-    """Hold both folders, always in one order; they may be the same."""
-    folders = {folder.absolute() for folder in (request.layout.folder, request.download_folder)}
+def _lock_folders(*folders: Path) -> Iterator[None]:
+    """Lock the folders, always in the same order; they may be the same."""
     with contextlib.ExitStack() as stack:
-        for folder in sorted(folders):
+        for folder in sorted({folder.absolute() for folder in folders}):
             stack.enter_context(lock(folder))
         yield
 
 
-def _check(request: ConversionRequest) -> None:
-    model = request.model
+def _check_supported(model: Model) -> None:
     if model.framework not in CONVERTIBLE:
         raise ConversionError(
-            f"{model.name}: its framework is {model.framework}, and what reads that is missing "
-            f"here: this toolchain converts {' and '.join(CONVERTIBLE)} models",
+            f"{model.name}: framework {model.framework} is not supported; this toolchain converts "
+            f"{' and '.join(CONVERTIBLE)} models",
             kept="Nothing was written.",
             hint="OpenVINO's `ovc` reads TensorFlow models; an IR (dldt) needs no conversion.",
         )
     named = [item for item in model.conversion_to_onnx_args or () if item.startswith(OTHER_NETWORK)]
     if named:
         raise ConversionError(
-            f"{model.name}: is a PyTorch model of another network ({named[0]}), and the code of "
-            "that is missing here: of PyTorch models this toolchain exports its own alone",
+            f"{model.name}: PyTorch model of another network ({named[0]}), whose code is not "
+            "included; this toolchain exports only its own network",
             kept="Nothing was written.",
             hint="Export it to ONNX with its own code, and describe that file in a model.yml of "
             "framework onnx.",
         )
 
 
-def _verify(request: ConversionRequest, settings: ConversionSettings, listener: Listener) -> None:
-    """Hold every downloaded file against its digest; fetch nothing."""
-    model, folder = request.model, request.download_folder
-    _check_files(request, settings)
+def _verify_downloads(request: ConvertModelRequest, listener: Listener) -> None:
+    """Compare every downloaded file with its digest; fetch nothing."""
+    model = request.model
     if model.framework == "pytorch":
         obtain(_build_request(request), listener)
         return
-    changed = {step.file for step in model.postprocessing}  # on purpose
-    files = (replace(file, sources=()) for file in model.files if file.name not in changed)
-    download(DownloadRequest(files=tuple(files), folder=folder), listener)
+    changed = {step.file for step in model.postprocessing}
+    files = [replace(file, sources=()) for file in model.files if file.name not in changed]
+    download(DownloadRequest(files=tuple(files), folder=request.download_folder), listener)
 
 
-def _check_files(request: ConversionRequest, settings: ConversionSettings) -> None:
-    """Raise unless every downloaded file is there, in whatever state, and so is the ONNX."""
+def _check_downloads_exist(request: ConvertModelRequest, settings: ConversionSettings) -> None:
     model, folder = request.model, request.download_folder
     unpacked = {step.file for step in model.postprocessing if isinstance(step, UnpackArchive)}
     needed = [folder / file.name for file in model.files if file.name not in unpacked]
     if model.framework == "onnx":
-        needed.append(_onnx(request, settings))
+        needed.append(_onnx_path(request, settings))
     missing = [path for path in dict.fromkeys(needed) if not path.is_file()]
     if missing:
-        names = ", ".join(
-            path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
-            for path in missing
-        )
         raise ToolchainError(
-            f"{folder}: has no {names}",
+            f"{folder}: file not found: {', '.join(_relative(missing, folder))}",
             kept="Nothing was changed.",
-            hint=f"Run `omz_downloader --name {model.name} -o {request.downloads}` first, or put "
-            "the file there by hand.",
+            hint=f"Run `omz_downloader --name {model.name} -o {request.downloads}` first, or copy "
+            "the file to this folder.",
         )
 
 
-def _build_request(request: ConversionRequest) -> BuildRequest:
+def _relative(paths: Sequence[Path], folder: Path) -> list[str]:
+    return [
+        path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+        for path in paths
+    ]
+
+
+def _build_request(request: ConvertModelRequest) -> BuildRequest:
     model = request.model
     return BuildRequest(
         model=model,
@@ -181,23 +210,23 @@ def _build_request(request: ConversionRequest) -> BuildRequest:
     )
 
 
-def _export_job(request: ConversionRequest) -> Job:
+def _export_job(request: ConvertModelRequest) -> Job:
     build = _build_request(request)
     return export_job(build, facts_of(build))
 
 
-def _job(request: ConversionRequest, settings: ConversionSettings, precision: str) -> Job:
+def _conversion_job(
+    request: ConvertModelRequest, settings: ConversionSettings, precision: str
+) -> Job:
     layout = request.layout
-    rounding: Precision = "FP16" if precision.startswith("FP16") else "FP32"
-    if settings.compress_to_fp16 is not None:  # --add_mo_arg has the last word, as it had
-        rounding = "FP16" if settings.compress_to_fp16 else "FP32"
-    name = settings.model_name or layout.name
-    xml = layout.folder / precision / f"{name}.xml"
-    onnx = _onnx(request, settings)
+    half = settings.compress_to_fp16  # of --add_mo_arg, which has priority over the folder
+    if half is None:
+        half = precision.startswith("FP16")
+    onnx = _onnx_path(request, settings)
     work = ConvertRequest(
         onnx=onnx,
-        xml=xml,
-        precision=rounding,
+        xml=layout.folder / precision / f"{settings.model_name or layout.name}.xml",
+        precision="FP16" if half else "FP32",
         settings=settings,
         facts=_facts(request, onnx, settings),
         model_info=request.model.model_info,
@@ -205,26 +234,27 @@ def _job(request: ConversionRequest, settings: ConversionSettings, precision: st
     return conversion_job(work, f"convert-{precision}", layout)
 
 
-def _onnx(request: ConversionRequest, settings: ConversionSettings) -> Path:
+def _onnx_path(request: ConvertModelRequest, settings: ConversionSettings) -> Path:
     if request.model.framework == "pytorch":
         return request.layout.onnx
-    folders: Mapping[str, object] = {
-        "dl_dir": request.download_folder,
-        "conv_dir": request.layout.folder,
-        "config_dir": request.model.config_path.parent,
-    }
+    config = request.model.config_path
     if settings.input_model is None:
         raise ConversionError(
-            f"{request.model.config_path}: model_optimizer_args name no --input_model",
+            f"{config}: no --input_model in model_optimizer_args",
             kept="Nothing was written.",
             hint="Add --input_model=$dl_dir/<file>.onnx to them.",
         )
-    (path,) = substitute((settings.input_model,), folders, request.model.config_path)
+    folders = {
+        "dl_dir": request.download_folder,
+        "conv_dir": request.layout.folder,
+        "config_dir": config.parent,
+    }
+    (path,) = substitute((settings.input_model,), folders, config)
     return Path(path)
 
 
 def _facts(
-    request: ConversionRequest, onnx: Path, settings: ConversionSettings
+    request: ConvertModelRequest, onnx: Path, settings: ConversionSettings
 ) -> tuple[tuple[str, str], ...]:
     if request.model.framework == "pytorch":
         return facts_of(_build_request(request)) + ir_facts(settings)
@@ -239,4 +269,4 @@ def _facts(
     )
     if settings.outputs == OUTPUTS:
         return facts + ir_facts(settings)
-    return (*facts, ("openvino", version("openvino")))  # what it takes and gives is not known
+    return (*facts, ("openvino", version("openvino")))  # meaning of inputs and outputs unknown

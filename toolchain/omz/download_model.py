@@ -1,36 +1,48 @@
-"""All files of one model as published, postprocessed: what `omz_downloader` does with it."""
+"""Download of a model for `omz_downloader`: all files as published, verified and postprocessed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from toolchain.catalog.records import Model, ModelFile
+from toolchain.definitions.variants import KNOWN
 from toolchain.errors import DownloadError
-from toolchain.omz.postprocess import PostprocessRequest, holds, postprocess, restore
+from toolchain.omz.download_progress import DownloadProgress
+from toolchain.omz.postprocess import (
+    PostprocessRequest,
+    is_postprocessed,
+    postprocess,
+    restore_originals,
+)
 from toolchain.pipeline.obtain import obtain
 from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import choose, layout_of
 from toolchain.progress import Listener
-from toolchain.stages.download import DownloadRequest, download
+from toolchain.stages.download.download import download
+from toolchain.stages.download.request import DownloadRequest
 from toolchain.workspace.locking import lock
 
 
 @dataclass(frozen=True)
-class PublishedRequest:
-    """Have the files of `model` below `output`, strictly as published.
+class DownloadModelRequest:
+    """One model to download.
 
-    `left_out`: folders of precisions that are not wanted.  `jobs`: files at a time.  `accept`:
-    name of a file whose changed digest is accepted.
+    Attributes:
+        model: The model.
+        output: Root of the tree of downloaded files.
+        precisions: Precisions whose folders are downloaded.
+        cache_dir: Cache of files, addressed by their content.
+        attempts: Attempts per source of a file.
+        jobs: Number of files at the same time.
+        accept: Name of a file whose changed digest is accepted.
     """
 
     model: Model
     output: Path
-    left_out: frozenset[str] = frozenset()
+    precisions: Collection[str] = KNOWN
     cache_dir: Path | None = None
     attempts: int = 1
     jobs: int = 1
@@ -38,86 +50,76 @@ class PublishedRequest:
 
     @property
     def folder(self) -> Path:
-        """Where the files lie."""
+        """Folder of the model's files."""
         return layout_of(self.model, self.model.name, self.output).folder
 
     @property
     def files(self) -> tuple[ModelFile, ...]:
-        """Those that are wanted."""
-        return tuple(file for file in self.model.files if not self._is_left_out(file.name))
+        """The files to download: all but those in the folder of another precision."""
+        return tuple(file for file in self.model.files if not self._is_excluded(file.name))
 
     @property
     def postprocessing(self) -> PostprocessRequest:
-        """The steps on wanted files, or on what comes out of their archives."""
-        wanted = {file.name: file for file in self.files}
-        known = {file.name for file in self.model.files}
+        """The steps on these files, and on files from their archives."""
+        files = {file.name: file for file in self.files}
+        published = {file.name for file in self.model.files}
         steps = tuple(
             step
             for step in self.model.postprocessing
-            if step.file in wanted or step.file not in known
+            if step.file in files or step.file not in published
         )
-        touched = {step.file for step in steps}
-        files = tuple(file for name, file in wanted.items() if name in touched)
-        return PostprocessRequest(self.folder, files, steps)
+        changed = {step.file for step in steps}
+        return PostprocessRequest(
+            self.folder, tuple(file for name, file in files.items() if name in changed), steps
+        )
 
-    def _is_left_out(self, name: str) -> bool:
-        folder, slash, rest = name.partition("/")
-        return bool(slash) and "/" not in rest and folder in self.left_out
-
-
-class Watcher(Protocol):
-    """Who hears what begins and ends; an exception that leaves a context means it failed."""
-
-    def model(self, name: str, files: int) -> AbstractContextManager[object]:
-        """The download of all files of a model."""
-
-    def file(self, model: str, file: ModelFile, target: Path) -> AbstractContextManager[Listener]:
-        """One file; the listener hears how far it is."""
-
-    def postprocessing(self, model: str) -> AbstractContextManager[object]:
-        """The steps after the download."""
+    def _is_excluded(self, name: str) -> bool:
+        folder, *rest = name.split("/")
+        return len(rest) == 1 and folder in KNOWN and folder not in self.precisions
 
 
-def fetch_published(request: PublishedRequest, watcher: Watcher) -> None:
-    """Have every file there and verified, under the lock of the model's folder.
+def download_model(request: DownloadModelRequest, progress: DownloadProgress) -> None:
+    """Download and verify every file of a model, and postprocess them, under the folder's lock.
 
-    A checkpoint without a published digest is held against the network and its sha384 recorded,
-    as `obtain` does.  Raises DownloadError at the first file that can't be had, and what `obtain`
-    and `postprocess` raise.
+    A checkpoint without a published digest is verified by its structure, and its sha384 recorded,
+    see `obtain`.
+
+    Args:
+        request: What to download.
+        progress: Receives the steps.
+
+    Raises:
+        DownloadError: No source provides a file; the first such file ends the download.
+        ToolchainError: See `obtain` and `postprocess`.
     """
     after = request.postprocessing
     with lock(request.folder):
-        processed = bool(after.steps) and holds(after)
-        if after.steps and not processed:
-            restore(after)
-        changed = {file.name for file in after.files} if processed else set()
+        postprocessed = bool(after.steps) and is_postprocessed(after)
+        if not postprocessed:
+            restore_originals(after)
+        changed = {file.name for file in after.files} if postprocessed else set()
 
-        def have(file: ModelFile) -> None:
+        def obtain_file(file: ModelFile) -> None:
             target = request.folder.joinpath(*file.name.split("/"))
-            with watcher.file(request.model.name, file, target) as listener:
+            with progress.file(request.model.name, file, target) as listener:
                 if file.name in changed:
-                    listener.note(f"{file.name}: postprocessed already, unchanged since")
+                    listener.note(f"{file.name}: already postprocessed, unchanged since")
                 else:
-                    _have(request, file, listener)
+                    _obtain_file(request, file, listener)
 
-        with watcher.model(request.model.name, len(request.model.files)):
-            _each(have, request.files, request.jobs)
-        if after.steps and not processed:
-            with watcher.postprocessing(request.model.name):
+        with progress.model(request.model.name, len(request.model.files)):
+            if request.jobs == 1:
+                for file in request.files:
+                    obtain_file(file)
+            else:
+                with ThreadPoolExecutor(request.jobs, "download") as pool:
+                    list(pool.map(obtain_file, request.files))  # raises the first error
+        if after.steps and not postprocessed:
+            with progress.postprocessing(request.model.name):
                 postprocess(after)
 
 
-def _each(work: Callable[[ModelFile], None], files: Iterable[ModelFile], jobs: int) -> None:
-    if jobs == 1:
-        for file in files:
-            work(file)
-        return
-    with ThreadPoolExecutor(jobs, "download") as pool:
-        for _ in pool.map(work, files):
-            pass
-
-
-def _have(request: PublishedRequest, file: ModelFile, listener: Listener) -> None:
+def _obtain_file(request: DownloadModelRequest, file: ModelFile, listener: Listener) -> None:
     model = request.model
     if file.digest is not None:
         download(
@@ -132,8 +134,8 @@ def _have(request: PublishedRequest, file: ModelFile, listener: Listener) -> Non
         return
     if model.framework != "pytorch" or file != model.files[0]:
         raise DownloadError(
-            f"{file.name}: no checksum is published, and only a checkpoint of the built-in "
-            "network can be verified without one",
+            f"{file.name}: no checksum is published; without one, only a checkpoint of the "
+            "built-in network can be verified",
             kept="Nothing was fetched.",
             hint=f"Add its `checksum` to {model.config_path}.",
         )

@@ -6,7 +6,8 @@ from toolchain.errors import UsageError
 from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener
 from toolchain.stages.crosscheck import CrossCheckRequest, cross_check
-from toolchain.stages.download import DownloadRequest, download
+from toolchain.stages.download.download import download
+from toolchain.stages.download.request import DownloadRequest
 
 
 def cross_checked(request: BuildRequest, listener: Listener) -> str:

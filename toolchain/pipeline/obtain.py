@@ -9,8 +9,9 @@ from toolchain.errors import CheckpointError, IntegrityError
 from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener
 from toolchain.stages.checkpoint import CheckpointRequest, check
-from toolchain.stages.download import DownloadRequest, download, plan
-from toolchain.transfer.transport import shown
+from toolchain.stages.download.download import download, plan
+from toolchain.stages.download.request import DownloadRequest
+from toolchain.transfer.transport import display_name
 from toolchain.workspace.ledger import Ledger, compute_key
 from toolchain.workspace.pins import adopt, read_pins, record_pin
 
@@ -83,7 +84,7 @@ def obtain(request: BuildRequest, listener: Listener) -> bool:
 def _without(asked: DownloadRequest, source: str) -> DownloadRequest:
     """The same request with the sources that come after `source`, which gave the wrong file."""
     (file,) = asked.files
-    names = [shown(item) for item in file.sources]
+    names = [display_name(item) for item in file.sources]
     after = file.sources[names.index(source) + 1 :] if source in names else ()
     return replace(asked, files=(replace(file, sources=after),))
 
@@ -134,5 +135,5 @@ def _download_request(request: BuildRequest) -> DownloadRequest:
         pins=tuple(sorted(pins.items())),
         cache_dir=request.cache_dir,
         attempts=request.attempts,
-        otherwise=OFFLINE if request.weights.kind == "upstream" else "",
+        alternative=OFFLINE if request.weights.kind == "upstream" else "",
     )

@@ -12,7 +12,7 @@ from toolchain.catalog.positions import complaint
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import FileSource, Model, ModelFile
 from toolchain.errors import CheckpointError, UsageError
-from toolchain.transfer.probe import reachable
+from toolchain.transfer.probe import probe
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.layout import Layout
 
@@ -88,7 +88,7 @@ def _auto(model: Model, output: Path) -> Weights:
     upstream = _upstream(model, "its checkpoint is already here")
     if (layout_of(model, model.name, output).folder / upstream.file.name).exists():
         return upstream
-    answer = reachable((upstream.file,), timeout=PROBE_SECONDS)
+    answer = probe((upstream.file,), timeout=PROBE_SECONDS)
     if answer.ok:
         return _upstream(model, "upstream can be reached")
     return _bundled(model, f"upstream can't be reached: {answer.reason}")

@@ -1,1 +1,1 @@
-"""Bytes from a source into a partial file beside the target, resumable and verified."""
+"""Transfer from a source into a partial file beside the target: resumable and verified."""

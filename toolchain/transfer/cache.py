@@ -1,7 +1,7 @@
-"""A cache by content, laid out as Open Model Zoo's downloader has it, so that both share one.
+"""A cache of files by digest, with the layout of Open Model Zoo's downloader.
 
-`<cache>/1/<first two hex digits of the sha384>/<the rest>`.  Nothing in it is believed: a file is
-verified while it is copied out, and a damaged one is removed.
+A file is `<cache>/1/<first two hex digits of its sha384>/<the rest>`.  Every file is verified
+while it is copied from the cache; a damaged one is removed.
 """
 
 from __future__ import annotations
@@ -20,24 +20,29 @@ from toolchain.workspace.locking import lock
 FORMAT = "1"
 
 
-class _Damaged(Exception):  # noqa: N818 - never leaves this module
-    """The entry's bytes are not those of its name."""
+class _DamagedError(Exception):
+    """The content does not match the digest."""
 
 
-def entry_of(cache: Path, digest: Digest | None) -> Path | None:
-    """Where the file of this digest lies if it is cached; None for other digests than sha384."""
+def entry_path(cache: Path, digest: Digest | None) -> Path | None:
+    """Return the path of a cached file, present or not; None unless the digest is a sha384."""
     if digest is None or digest.algorithm != "sha384":
         return None
     return cache / FORMAT / digest.value[:2] / digest.value[2:]
 
 
-def take(cache: Path, digest: Digest | None, target: Path) -> bool:
-    """Copy the file of this digest to `target`, verified; False if it is not there or damaged.
+def load(cache: Path, digest: Digest | None, target: Path) -> bool:
+    """Copy a file from the cache to `target` and verify it.
 
-    A damaged entry is removed, so that the next `keep` repairs it.  Raises WorkspaceError if
-    `target` can't be written.
+    A damaged entry is removed, so that the next `store` replaces it.
+
+    Returns:
+        Whether the file was in the cache and undamaged.
+
+    Raises:
+        WorkspaceError: `target` cannot be written.
     """
-    entry = entry_of(cache, digest)
+    entry = entry_path(cache, digest)
     if entry is None or digest is None:
         return False
     try:
@@ -47,15 +52,19 @@ def take(cache: Path, digest: Digest | None, target: Path) -> bool:
     try:
         with source, atomic_write(target) as temporary, temporary.open("wb", buffering=0) as copy:
             _copy(source, copy, digest)
-    except _Damaged:
-        _repair(entry, digest)
+    except _DamagedError:
+        _remove_damaged(entry, digest)
         return False
     return True
 
 
-def keep(cache: Path, digest: Digest, path: Path) -> str:
-    """Put the verified file `path` into the cache; "" or why that failed, which harms nobody."""
-    entry = entry_of(cache, digest)
+def store(cache: Path, digest: Digest, path: Path) -> str:
+    """Copy the verified file `path` into the cache.
+
+    Returns:
+        "", or why it was not stored; this is not an error of the download.
+    """
+    entry = entry_path(cache, digest)
     if entry is None or entry.is_file():
         return ""
     try:
@@ -69,35 +78,35 @@ def keep(cache: Path, digest: Digest, path: Path) -> str:
                     _copy(source, copy, digest)
     except (WorkspaceError, OSError) as error:
         return str(error)
-    except _Damaged:
+    except _DamagedError:
         return f"{path} changed while it was copied"
     return ""
 
 
-def _repair(entry: Path, digest: Digest) -> None:
-    """Remove the entry, unless another process has put a good one there meanwhile."""
+def _remove_damaged(entry: Path, digest: Digest) -> None:
+    """Remove the entry, unless another process has replaced it by an undamaged one."""
     with contextlib.suppress(WorkspaceError, OSError), lock(entry):
         try:
             with entry.open("rb", buffering=0) as stream:
                 _copy(stream, None, digest)
-        except _Damaged:
+        except _DamagedError:
             entry.unlink()
 
 
 def _copy(source: io.FileIO, target: io.FileIO | None, digest: Digest) -> None:
-    """Copy everything.  Raises _Damaged if it has another digest, OSError only for `target`."""
+    """Copy and verify.  Raises _DamagedError for another digest, OSError only for `target`."""
     hasher = hashlib.sha384()
-    while piece := _read(source):
-        hasher.update(piece)
-        rest = memoryview(piece)
+    while chunk := _read(source):
+        hasher.update(chunk)
+        rest = memoryview(chunk)
         while target is not None and rest:
             rest = rest[target.write(rest) or 0 :]
     if hasher.hexdigest() != digest.value:
-        raise _Damaged
+        raise _DamagedError
 
 
 def _read(source: io.FileIO) -> bytes:
     try:
         return source.read(CHUNK)
     except OSError as error:
-        raise _Damaged(str(error)) from error
+        raise _DamagedError(str(error)) from error

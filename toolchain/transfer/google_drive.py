@@ -1,85 +1,82 @@
-"""Google Drive: from a file's id to its bytes, past the page that asks for a confirmation."""
+"""Google Drive: download a file by its id, including the confirmation page of large files."""
 
 from __future__ import annotations
 
 import re
-import threading
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-from toolchain.catalog.records import GoogleDriveSource, ModelFile
+import requests
+
 from toolchain.errors import SourceError
-from toolchain.progress import Task
-from toolchain.transfer import answers
-from toolchain.transfer.http import Fetch, fetch
-from toolchain.transfer.partial import Partial
-from toolchain.transfer.transport import Transport, shown
+from toolchain.transfer import responses
+from toolchain.transfer.connection import Connection
 
-if TYPE_CHECKING:
-    import requests
-
-    from toolchain.transfer.connection import Connection
-
-PAGE_LIMIT = 1 << 19  # bytes of a page that are read to find the confirmation
+PAGE_LIMIT = 1 << 19  # bytes of a page that are searched for the confirmation
 _HOSTS = (".google.com", ".googleusercontent.com")
 _QUOTA = re.compile(r"quota|too many users have viewed or downloaded", re.IGNORECASE)
 
 
-def fetch_google_drive(
-    source: GoogleDriveSource,
-    file: ModelFile,
-    partial: Partial,
-    transport: Transport,
-    task: Task,
-    cancelled: threading.Event,
-) -> None:
-    """Have the whole file in `partial`; raises as `http.fetch_http`."""
-    asker = Asker(source.id, transport.drive_url, file.name)
-    fetch(Fetch(shown(source), asker, file, partial, transport, task, cancelled))
-
-
 @dataclass(frozen=True)
-class Asker:
-    """Asks for the file `id`, and once more where Drive wants the download confirmed."""
+class DriveRequest:
+    """Requests a file, and requests it again if Drive wants the download confirmed.
+
+    Attributes:
+        id: The file's id.
+        drive_url: Address of Google Drive.
+        name: The file's name.
+    """
 
     id: str
     drive_url: str
     name: str
 
     def __call__(self, connection: Connection, headers: dict[str, str]) -> requests.Response:
-        """The answer with the file, or Drive's own failure.  SourceError for a page instead."""
+        """Return the response with the file, or with Drive's own failure status.
+
+        Raises:
+            SourceError: Drive sends a web page instead of the file.
+        """
         params = {"id": self.id, "export": "download"}
         first = connection.get(self.drive_url, headers, params)
         if not _is_page(first, self.name):
             return first
         with first:
-            page = _text(first)
-        confirmed = confirmation(page, first.url, dict(first.cookies), params)
-        if confirmed is None or not self._trusted(confirmed[0]):
-            raise SourceError(_why(page))
+            page = _read_text(first)
+        confirmed = find_confirmation(page, first.url, dict(first.cookies), params)
+        if confirmed is None or not self._is_trusted(confirmed[0]):
+            raise SourceError(_describe(page))
         second = connection.get(confirmed[0], headers, confirmed[1])
         if _is_page(second, self.name):
             with second:
-                raise SourceError(_why(_text(second)))
+                raise SourceError(_describe(_read_text(second)))
         return second
 
-    def _trusted(self, url: str) -> bool:
-        """A page may send us on only within Google's hosts (or the one that a test names)."""
+    def _is_trusted(self, url: str) -> bool:
+        """Return whether a page may redirect there: a host of Google, or that of `drive_url`."""
         parts, own = urlsplit(url), urlsplit(self.drive_url)
         if (parts.scheme, parts.netloc) == (own.scheme, own.netloc):
             return True
         return parts.scheme == "https" and (parts.hostname or "").endswith(_HOSTS)
 
 
-def confirmation(
+def find_confirmation(
     page: str, url: str, cookies: dict[str, str], params: dict[str, str]
 ) -> tuple[str, dict[str, str]] | None:
-    """Address and parameters of the confirmed download, in any of the ways Drive has had.
+    """Find the confirmed download in a warning page.
 
-    A `download_warning` cookie, a form with hidden fields, or a link with `confirm=`; None if
-    the page offers no download.
+    Drive has used a `download_warning` cookie, a form with hidden fields, and a link with
+    `confirm=`.
+
+    Args:
+        page: The HTML.
+        url: Its address.
+        cookies: Cookies of its response.
+        params: Parameters of its request.
+
+    Returns:
+        Address and parameters; None if the page offers no download.
     """
     for key, value in cookies.items():
         if key.startswith("download_warning"):
@@ -97,7 +94,7 @@ def confirmation(
 
 
 class _Page(HTMLParser):
-    """The download form's address and hidden fields, and every link."""
+    """Finds the download form's address and hidden fields, and all links."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,14 +118,14 @@ class _Page(HTMLParser):
 
 
 def _is_page(response: requests.Response, name: str) -> bool:
-    return response.ok and answers.is_page(name, response.headers, b"")
+    return response.ok and responses.is_page(name, response.headers, b"")
 
 
-def _text(response: requests.Response) -> str:
+def _read_text(response: requests.Response) -> str:
     return str(response.raw.read(PAGE_LIMIT, decode_content=True).decode("utf-8", "replace"))
 
 
-def _why(page: str) -> str:
+def _describe(page: str) -> str:
     if _QUOTA.search(page):
-        return "Google Drive's quota page came instead of the file: too many downloads of it today"
-    return "a web page came instead of the file: Google Drive's login or quota page"
+        return "received Google Drive's quota page instead of the file (too many downloads today)"
+    return "received a web page instead of the file (Google Drive's login or quota page)"

@@ -1,32 +1,38 @@
-"""The part of a file that is here so far, beside its target, and what it was taken from.
+"""The partial file of a transfer, beside its target, with the origin of its bytes.
 
-`.<name>.partial` holds the bytes, `.<name>.partial.json` the source and the server's word for
-this very content (a strong ETag or a modification time), so that another process can go on and a
-file that changed meanwhile is never spliced.  Whoever uses it holds the target's lock.
+`.<name>.partial` contains the bytes received so far, `.<name>.partial.json` the source and the
+server's validator for this content (a strong ETag or a modification time).  So another process
+can resume, and parts of different versions of a file are never joined.  Using it requires the
+target's lock.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
+import queue
+import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 
-from toolchain.catalog.records import DigestAlgorithm
-from toolchain.transfer.digesting import BackgroundDigest, Digests
+from toolchain.catalog.records import Digest, DigestAlgorithm
 from toolchain.workspace.atomic import os_errors, write_json
-from toolchain.workspace.digests import CHUNK
+from toolchain.workspace.digests import CHUNK, Digests
+
+MAX_QUEUED = 8  # chunks of at most CHUNK bytes between the reader and the digest
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What the bytes were taken from.
+    """Where the bytes come from.
 
-    `validator`: fit for If-Range, None if the server gave none.  `total`: bytes of the whole
-    file, None if it did not say.
+    Attributes:
+        source: Name of the source.
+        validator: Value for If-Range, None if the server sent none.
+        total: Size of the whole file in bytes, None if unknown.
     """
 
     source: str
@@ -35,15 +41,21 @@ class Origin:
 
 
 def partial_path(target: Path) -> Path:
-    """Where the part of `target` that is here so far lies."""
+    """Return the path of the partial file of `target`."""
     return target.with_name(f".{target.name}.partial")
 
 
 class Partial(contextlib.AbstractContextManager["Partial"]):
-    """The partial file of `target`, open for appending.
+    """The partial file of a target, open for appending.
 
-    `size`: bytes so far.  `resumed`: whether any byte in it was appended to an earlier part.
-    Its methods raise WorkspaceError for a full disk and the like; what was written stays.
+    Its methods raise WorkspaceError if it cannot be written; the bytes written before stay.
+
+    Attributes:
+        target: The file that it becomes.
+        path: The partial file.
+        size: Its size in bytes.
+        resumed: Whether bytes were appended to those of an earlier transfer.
+        origin: Where its bytes come from, None if unknown.
     """
 
     def __init__(self, target: Path, algorithms: Iterable[DigestAlgorithm]) -> None:
@@ -65,79 +77,78 @@ class Partial(contextlib.AbstractContextManager["Partial"]):
         self.origin = _read_origin(self._sidecar)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._forget_digest()
+    def __exit__(self, *_: object) -> None:
+        self._close_digest()
         if self._stream is not None:
             self._stream.close()
             self._stream = None
         if self.size == 0:
             with contextlib.suppress(OSError):
-                self._remove()
+                self.path.unlink(missing_ok=True)
+                self._sidecar.unlink(missing_ok=True)
 
     def resumable(self, source: str, *, digest_known: bool) -> int:
-        """How many bytes of `source` are here and may be gone on from; 0 to begin afresh.
+        """Return the number of bytes from which a transfer can continue; 0 to start over.
 
-        Without the server's word for the content, only a known digest makes it safe to go on.
+        Args:
+            source: Name of the source.
+            digest_known: Whether the whole file will be verified.  Without this, only a validator
+                makes it safe to continue.
         """
-        here = self.origin
-        if here is None or here.source != source or not (here.validator or digest_known):
+        origin = self.origin
+        if origin is None or origin.source != source or not (origin.validator or digest_known):
             return 0
-        if here.total is not None and self.size > here.total:
+        if origin.total is not None and self.size > origin.total:
             return 0
         return self.size
 
-    def go_on(self) -> None:
-        """Before appending to what is here: have its digest at hand."""
+    def resume(self) -> None:
+        """Prepare to append to the existing bytes."""
         self.resumed = True
         self._digest_so_far()
 
     def start_over(self, origin: Origin) -> None:
-        """Drop what is here; from now on it is taken from `origin`."""
+        """Remove all bytes; those that follow come from `origin`."""
         assert self._stream is not None
-        self._forget_digest()
+        self._close_digest()
         with os_errors(self.target, "write"):
-            # In this order a kill never leaves bytes of one origin under the name of another.
+            # In this order, a killed process never leaves bytes with the wrong origin.
             self._stream.truncate(0)
             self.size, self.resumed = 0, False
             write_json(self._sidecar, asdict(origin))
         self.origin = origin
 
-    def append(self, piece: bytes) -> None:
-        """Write `piece` to the end."""
+    def append(self, chunk: bytes) -> None:
+        """Append `chunk`."""
         assert self._stream is not None
         digest = self._digest_so_far()
         with os_errors(self.target, "write"):
-            rest = memoryview(piece)
+            rest = memoryview(chunk)
             while rest:
                 rest = rest[self._stream.write(rest) or 0 :]
-        self.size += len(piece)
-        digest.update(piece)
+        self.size += len(chunk)
+        digest.update(chunk)
 
     def digests(self) -> Digests:
-        """The digests of all bytes so far."""
+        """Return the digests of all bytes so far."""
         return self._digest_so_far().digests()
 
     def finish(self, final: Path) -> None:
-        """Rename to `final`, in the same folder.  The partial is closed and gone afterwards."""
+        """Close the partial file and rename it to `final` in the same folder."""
         assert self._stream is not None
-        self._forget_digest()
+        self._close_digest()
         with os_errors(final, "write"):
             self._stream.close()
             self._stream = None
-            # No fsync: whoever uses the file verifies it first, so one torn by a power failure
-            # is fetched again, and a large file needs not wait for the disk.
+            # No fsync: the file is verified before each use, so one damaged by a power failure
+            # is downloaded again, and large files need not wait for the disk.
             self.path.replace(final)
             self._sidecar.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Drop what is here for good."""
+        """Remove all bytes and their origin."""
         assert self._stream is not None
-        self._forget_digest()
+        self._close_digest()
         with os_errors(self.target, "write"):
             self._stream.truncate(0)
             self._sidecar.unlink(missing_ok=True)
@@ -147,18 +158,14 @@ class Partial(contextlib.AbstractContextManager["Partial"]):
         if self._digest is None:
             self._digest = BackgroundDigest(self._algorithms)
             with os_errors(self.path, "read"), self.path.open("rb", buffering=0) as stream:
-                while piece := stream.read(CHUNK):
-                    self._digest.update(piece)
+                while chunk := stream.read(CHUNK):
+                    self._digest.update(chunk)
         return self._digest
 
-    def _forget_digest(self) -> None:
+    def _close_digest(self) -> None:
         if self._digest is not None:
             self._digest.close()
             self._digest = None
-
-    def _remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self._sidecar.unlink(missing_ok=True)
 
 
 def _read_origin(sidecar: Path) -> Origin | None:
@@ -166,10 +173,45 @@ def _read_origin(sidecar: Path) -> Origin | None:
         found = json.loads(sidecar.read_text(encoding="utf-8"))
         origin = Origin(found["source"], found["validator"], found["total"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # damaged or none: the part is not used
-    sound = (
+        return None  # missing or damaged: the bytes are not used
+    is_valid = (
         isinstance(origin.source, str)
         and isinstance(origin.validator, str | None)
         and isinstance(origin.total, int | None)
     )
-    return origin if sound else None
+    return origin if is_valid else None
+
+
+class BackgroundDigest:
+    """Digests of a sequence of chunks, computed in a thread so that the reader need not wait.
+
+    At most `MAX_QUEUED` chunks are held in memory.  Call `close` at the end.
+    """
+
+    def __init__(self, algorithms: Iterable[DigestAlgorithm]) -> None:
+        self._hashers = {name: hashlib.new(name) for name in algorithms}
+        self._chunks: queue.Queue[bytes | None] = queue.Queue(MAX_QUEUED)
+        self._thread = threading.Thread(target=self._work, name="digest", daemon=True)
+        self._thread.start()
+
+    def update(self, chunk: bytes) -> None:
+        """Append `chunk`; waits while too many are queued."""
+        self._chunks.put(chunk)
+
+    def digests(self) -> Digests:
+        """Return the digests of all chunks so far."""
+        self._chunks.join()
+        return {name: Digest(name, hasher.hexdigest()) for name, hasher in self._hashers.items()}
+
+    def close(self) -> None:
+        """End the thread.  May be called more than once."""
+        if self._thread.is_alive():
+            self._chunks.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        while (chunk := self._chunks.get()) is not None:
+            for hasher in self._hashers.values():
+                hasher.update(chunk)
+            self._chunks.task_done()
+        self._chunks.task_done()

@@ -1,4 +1,4 @@
-"""Whether a file could be had at all, decided within a few seconds."""
+"""Check within a few seconds whether a file can be downloaded."""
 
 from __future__ import annotations
 
@@ -10,29 +10,36 @@ from dataclasses import dataclass
 
 from toolchain.catalog.records import GoogleDriveSource, HttpSource, ModelFile, Source
 from toolchain.errors import ToolchainError
-from toolchain.transfer import answers
-from toolchain.transfer.connection import Connection, Dropped, opened
-from toolchain.transfer.google_drive import Asker
-from toolchain.transfer.http import OK, PARTIAL_CONTENT
-from toolchain.transfer.local import path_of
-from toolchain.transfer.transport import Transport, shown
+from toolchain.transfer import responses
+from toolchain.transfer.connection import ConnectionFailure, connect
+from toolchain.transfer.sources import build_request, local_path
+from toolchain.transfer.transport import Transport, display_name
 
 
 @dataclass(frozen=True)
 class Reachability:
-    """`reason`: which source answered, or why none did; one line."""
+    """Result of a probe.
+
+    Attributes:
+        ok: Whether a source has the file.
+        reason: Which source answered, or why none did; one line.
+    """
 
     ok: bool
     reason: str
 
 
-def reachable(
+def probe(
     files: Sequence[ModelFile], timeout: float, transport: Transport | None = None
 ) -> Reachability:
-    """Whether any source of the first file seems to have it.  Never raises.
+    """Check whether any source of the first file seems to have it.  Never raises.
 
-    All sources are asked at once, for one byte.  `timeout`: seconds in all, name look-up and
-    whatever else hangs included.
+    All sources are asked for one byte at the same time.
+
+    Args:
+        files: Only the first one is checked.
+        timeout: Seconds in total, including name resolution.
+        transport: Another address of Google Drive, in tests.
     """
     if not files or not files[0].sources:
         return Reachability(ok=False, reason="no source is known")
@@ -41,57 +48,51 @@ def reachable(
     hurried = Transport(
         attempts=1, connect_timeout=timeout, read_timeout=timeout, drive_url=base.drive_url
     )
-    answers_in: queue.Queue[tuple[Source, str]] = queue.Queue()
+    results: queue.Queue[tuple[Source, str]] = queue.Queue()
 
-    def ask(source: Source) -> None:
-        answers_in.put((source, _fault(source, file, hurried)))
+    def check(source: Source) -> None:
+        results.put((source, _find_fault(source, file, hurried)))
 
     deadline = time.monotonic() + timeout
     for source in file.sources:
-        # A look-up of a name can't be interrupted; a daemon does not keep the process waiting.
-        threading.Thread(target=ask, args=(source,), name="probe", daemon=True).start()
+        # Name resolution cannot be interrupted; the process need not wait for a daemon thread.
+        threading.Thread(target=check, args=(source,), name="probe", daemon=True).start()
     faults: dict[Source, str] = {}
     while len(faults) < len(file.sources):
         try:
-            source, fault = answers_in.get(timeout=max(0.0, deadline - time.monotonic()))
+            source, fault = results.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             break
         if not fault:
-            return Reachability(ok=True, reason=f"{shown(source)} answers")
+            return Reachability(ok=True, reason=f"{display_name(source)} answers")
         faults[source] = fault
     late = f"no answer within {timeout:g} s"
-    reasons = [f"{shown(source)}: {faults.get(source, late)}" for source in file.sources]
+    reasons = [f"{display_name(source)}: {faults.get(source, late)}" for source in file.sources]
     return Reachability(ok=False, reason="; ".join(reasons))
 
 
-def _fault(source: Source, file: ModelFile, transport: Transport) -> str:
+def _find_fault(source: Source, file: ModelFile, transport: Transport) -> str:
     try:
         if isinstance(source, HttpSource | GoogleDriveSource):
-            with opened(transport) as connection:
-                return _fault_of_answer(connection, source, file, transport)
-        return "" if path_of(source).is_file() else "is not there"
-    except (ToolchainError, Dropped) as error:
+            return _find_fault_of_response(source, file, transport)
+        return "" if local_path(source).is_file() else "not found"
+    except (ToolchainError, ConnectionFailure) as error:
         return str(error)
-    # Whatever a probe meets is an answer: no.  The build then goes on without this source.
+    # Any other error also means that the source cannot be used; the build goes on without it.
     except Exception as error:  # noqa: BLE001
         return f"{type(error).__name__}: {error}"
 
 
-def _fault_of_answer(
-    connection: Connection,
-    source: HttpSource | GoogleDriveSource,
-    file: ModelFile,
-    transport: Transport,
+def _find_fault_of_response(
+    source: HttpSource | GoogleDriveSource, file: ModelFile, transport: Transport
 ) -> str:
-    def ask(connection: Connection, headers: dict[str, str]):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        if isinstance(source, HttpSource):
-            return connection.get(source.url, headers)
-        return Asker(source.id, transport.drive_url, file.name)(connection, headers)
-
     headers = {"Accept-Encoding": "identity", "Range": "bytes=0-0"}
-    with connection.receiving(ask, headers) as response:
-        if response.status_code not in (OK, PARTIAL_CONTENT):
+    with (
+        connect(transport) as connection,
+        connection.open(build_request(source, file, transport), headers) as response,
+    ):
+        if response.status_code not in (responses.OK, responses.PARTIAL_CONTENT):
             return f"{response.status_code} {response.reason or ''}".rstrip()
-        if answers.is_page(file.name, response.headers, b""):
-            return "a web page came instead of the file"
+        if responses.is_page(file.name, response.headers, b""):
+            return "received a web page instead of the file"
     return ""

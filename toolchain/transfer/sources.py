@@ -1,22 +1,33 @@
-"""One source of any kind into a partial file."""
+"""Transfer from a source of any kind, and the error if no source provides the file."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 
-from toolchain.catalog.records import Digest, GoogleDriveSource, HttpSource, ModelFile, Source
-from toolchain.errors import SourceError
+from toolchain.catalog.builtin import data_file
+from toolchain.catalog.records import (
+    Digest,
+    FileSource,
+    GoogleDriveSource,
+    HttpSource,
+    ModelFile,
+    PackageSource,
+    Source,
+)
+from toolchain.errors import CatalogError, DownloadError, IntegrityError, SourceError
 from toolchain.progress import Task
-from toolchain.transfer.digesting import Digests
-from toolchain.transfer.google_drive import fetch_google_drive
-from toolchain.transfer.http import fetch_http
-from toolchain.transfer.local import fetch_local
-from toolchain.transfer.partial import Partial
-from toolchain.transfer.transport import Transport
+from toolchain.transfer.connection import SendRequest
+from toolchain.transfer.google_drive import DriveRequest
+from toolchain.transfer.http import Cancelled, Download, fetch
+from toolchain.transfer.partial import Origin, Partial, partial_path
+from toolchain.transfer.transport import Transport, browser_address, display_name
+from toolchain.workspace.digests import CHUNK, Digests
 
 
 class WrongDigestError(SourceError):
-    """A source gave a whole file, but another one."""
+    """A source provided a complete file with another digest."""
 
     def __init__(self, expected: Digest, found: Digest) -> None:
         super().__init__(
@@ -34,15 +45,27 @@ def fetch_verified(
     task: Task,
     cancelled: threading.Event,
 ) -> Digests:
-    """Have all of `file` in `partial`, held against its size and digest; returns its digests.
+    """Transfer a file into the partial file, and verify its size and digest if known.
 
-    A part that was gone on from and does not fit is fetched once more from the beginning.
-    Raises SourceError when the source can't give this very file.
+    If a resumed file is not the expected one, it is transferred once more from the beginning.
+
+    Returns:
+        The digests of the file.
+
+    Raises:
+        SourceError: The source cannot provide this file.
+        WorkspaceError: The partial file cannot be written.
+        Cancelled: `cancelled` was set.
     """
     while True:
-        _fetch(source, file, partial, transport, task, cancelled)
+        if isinstance(source, HttpSource | GoogleDriveSource):
+            send = build_request(source, file, transport)
+            name = display_name(source)
+            fetch(Download(name, send, file, partial, transport, task, cancelled))
+        else:
+            _copy(source, partial, task, cancelled)
         digests = partial.digests()
-        fault = _fault(file, partial.size, digests)
+        fault = _find_fault(file, partial.size, digests)
         if fault is None:
             return digests
         resumed = partial.resumed
@@ -52,23 +75,98 @@ def fetch_verified(
         task.reach(0)
 
 
-def _fetch(
-    source: Source,
+def build_request(
+    source: HttpSource | GoogleDriveSource, file: ModelFile, transport: Transport
+) -> SendRequest:
+    """Return the function that sends the request for the file."""
+    if isinstance(source, GoogleDriveSource):
+        return DriveRequest(source.id, transport.drive_url, file.name)
+    url = source.url
+    return lambda connection, headers: connection.get(url, headers)
+
+
+def local_path(source: FileSource | PackageSource) -> Path:
+    """Return the path of a local source, which need not exist.
+
+    Raises:
+        SourceError: The path leaves the package data.
+    """
+    if isinstance(source, FileSource):
+        return source.path
+    try:
+        return data_file(source.path)
+    except CatalogError as error:
+        raise SourceError(error.message) from error
+
+
+def no_source_succeeded(
     file: ModelFile,
-    partial: Partial,
-    transport: Transport,
-    task: Task,
-    cancelled: threading.Event,
+    target: Path,
+    failures: Sequence[tuple[Source, SourceError]],
+    fault: str,
+    alternative: str,
+) -> DownloadError:
+    """Build the error for a file that no source provided.
+
+    Args:
+        file: The file.
+        target: Its path.
+        failures: Every source with its error.
+        fault: What is wrong with an existing file at `target`, "" if there is none.
+        alternative: A sentence on what else the user can do, or "".
+
+    Returns:
+        The error with all reasons, the addresses, and the path for a manual download.
+    """
+    place = target.absolute()
+    hint = f"Place the file manually at {place}: it is verified and used."
+    if addresses := [address for source, _ in failures if (address := browser_address(source))]:
+        hint = (
+            f"To download it manually: get {' or '.join(addresses)} and save it as {place}; it is "
+            "verified and used."
+        )
+    if alternative:
+        hint += f"\n{alternative}"
+    kept = ""
+    partial = partial_path(target)
+    if fault:
+        kept = "The existing file is unchanged and is not used."
+    elif partial.is_file() and partial.stat().st_size:
+        kept = "The received part is kept; the next run continues from it."
+    if not failures and fault:
+        return IntegrityError(fault, kept=kept, hint=hint)
+    if not failures:
+        return DownloadError(f"{place}: not found", hint=hint)
+    reasons = [f"  {display_name(source)}: {error.message}" for source, error in failures]
+    head = f"{file.name}: no source provided the file"
+    if fault:
+        head += f", and the existing file is not the expected one ({fault})"
+    return DownloadError("\n".join([head, *reasons]), kept=kept, hint=hint)
+
+
+def _copy(
+    source: FileSource | PackageSource, partial: Partial, task: Task, cancelled: threading.Event
 ) -> None:
-    if isinstance(source, HttpSource):
-        fetch_http(source, file, partial, transport, task, cancelled)
-    elif isinstance(source, GoogleDriveSource):
-        fetch_google_drive(source, file, partial, transport, task, cancelled)
-    else:
-        fetch_local(source, partial, task, cancelled)
+    try:
+        stream = local_path(source).open("rb", buffering=0)
+    except OSError as error:
+        raise SourceError(f"{error.strerror or error}") from error
+    with stream:
+        partial.start_over(Origin(display_name(source)))
+        while True:
+            try:
+                chunk = stream.read(CHUNK)
+            except OSError as error:
+                raise SourceError(f"{error.strerror or error}") from error
+            if not chunk:
+                return
+            partial.append(chunk)
+            task.reach(partial.size)
+            if cancelled.is_set():
+                raise Cancelled
 
 
-def _fault(file: ModelFile, size: int, digests: Digests) -> SourceError | None:
+def _find_fault(file: ModelFile, size: int, digests: Digests) -> SourceError | None:
     if file.size is not None and size != file.size:
         return SourceError(f"wrong size: expected {file.size:,} bytes, found {size:,}")
     if file.digest is not None and digests[file.digest.algorithm] != file.digest:

@@ -1,23 +1,28 @@
-"""How patiently a source is asked, and how its address is shown to people."""
+"""Timeouts and retries of a transfer, and how the address of a source is shown."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
-from toolchain.catalog.records import HttpSource, Source
+from toolchain.catalog.records import GoogleDriveSource, HttpSource, Source
 
 DRIVE_URL = "https://drive.google.com/uc"
 
 
 @dataclass(frozen=True)
 class Transport:
-    """Times are in seconds.
+    """Settings of a transfer; times in seconds.
 
-    `attempts`: requests per source, the first included.  Delays between them begin at
-    `first_delay`, double each time, never exceed `longest_delay`, and lose up to half by chance,
-    so that many clients don't come back at once; `longest_wait` caps a server's Retry-After.
-    A connection that gives nothing for `read_timeout` has stalled.  `drive_url` is for tests.
+    Attributes:
+        attempts: Requests per source, including the first.
+        first_delay: Delay before the second attempt; doubles each time, and is shortened randomly
+            by up to half so that many clients do not retry at the same moment.
+        longest_delay: Upper limit of the delay.
+        longest_wait: Upper limit of a server's Retry-After.
+        connect_timeout: Time to establish a connection.
+        read_timeout: Time without any data after which a connection has stalled.
+        drive_url: Address of Google Drive; another one in tests.
     """
 
     attempts: int = 4
@@ -28,18 +33,32 @@ class Transport:
     read_timeout: float = 60.0
     drive_url: str = DRIVE_URL
 
-    def delay(self, failures: int, asked: float | None = None) -> float:
-        """Seconds to wait after `failures` (from 1) failed attempts; `asked`: by the server."""
-        if asked is not None:
-            return min(max(asked, 0.0), self.longest_wait)
+    def delay(self, failures: int, retry_after: float | None = None) -> float:
+        """Return the seconds to wait before the next attempt.
+
+        Args:
+            failures: Number of failed attempts, from 1.
+            retry_after: Seconds that the server asked for, if it did.
+        """
+        if retry_after is not None:
+            return min(max(retry_after, 0.0), self.longest_wait)
         most = min(self.first_delay * 2.0 ** (failures - 1), self.longest_delay)
         return most * random.uniform(0.5, 1.0)  # noqa: S311 - spreading load, not a secret
 
 
-def shown(source: Source) -> str:
-    """The source as it may stand in a message or file: without a user name and password."""
+def display_name(source: Source) -> str:
+    """Return the source for messages and records, without user name and password."""
     if not isinstance(source, HttpSource):
         return str(source)
     scheme, separator, rest = source.url.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def browser_address(source: Source) -> str:
+    """Return the address to open in a browser; "" for a source that has none."""
+    if isinstance(source, HttpSource):
+        return display_name(source)
+    if isinstance(source, GoogleDriveSource):
+        return f"{DRIVE_URL}?export=download&id={source.id}"
+    return ""

@@ -1,4 +1,4 @@
-"""Whatever a server does, the end is exactly the served bytes or an error."""
+"""Whatever a server does, the result is exactly the served bytes or an error."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from tests.support.downloads import QUICK
 from tests.support.web_server import File, page
 from toolchain.catalog.records import Digest, HttpSource, ModelFile
 from toolchain.errors import DownloadError
-from toolchain.stages.download import DownloadRequest, download
+from toolchain.stages.download.download import download
+from toolchain.stages.download.request import DownloadRequest
 
 CONTENTS = (b"abcdefghij" * 50, b"ABCDEFGHIJ" * 50, b"abcdefghij" * 40, b"")
 
 
 @st.composite
 def answers(draw):
-    """A file with faults, or a failure."""
+    """A response with or without faults, or an error status."""
     if draw(st.integers(0, 5)) == 0:
         return page(draw(st.sampled_from([404, 416, 429, 500])))
     number = draw(st.integers(0, len(CONTENTS) - 1))
     content = CONTENTS[number]
     return File(
         data=content,
-        etag=draw(st.sampled_from([f'"{number}"', None])),  # an ETag never lies about the content
+        etag=draw(st.sampled_from([f'"{number}"', None])),  # the same ETag means the same content
         cut=draw(st.none() | st.integers(0, 600)),
         declared=draw(st.none() | st.integers(0, 600)) if draw(st.booleans()) else None,
         ranges=draw(st.booleans()),
@@ -36,8 +37,8 @@ def answers(draw):
     )
 
 
-def attempted(request: DownloadRequest) -> Path | None:
-    """Where the file lies; None if no source gave it."""
+def try_download(request: DownloadRequest) -> Path | None:
+    """The path of the file; None if no source provided it."""
     try:
         return download(request).files[0].path
     except DownloadError:
@@ -52,8 +53,8 @@ def attempted(request: DownloadRequest) -> Path | None:
     runs=st.integers(1, 3),
     sized=st.booleans(),
 )
-def test_a_digest_admits_one_content_alone(server, script, runs, sized) -> None:
-    """Any schedule of cuts, lies and failures, over several runs: the file, or an error."""
+def test_a_digest_admits_only_one_content(server, script, runs, sized) -> None:
+    """Any sequence of faults over several runs gives the file or an error."""
     data = CONTENTS[0]
     digest = Digest("sha384", hashlib.sha384(data).hexdigest())
     url = server.serve("/f", *script)
@@ -62,7 +63,7 @@ def test_a_digest_admits_one_content_alone(server, script, runs, sized) -> None:
         target = Path(name, "f")
         request = DownloadRequest(files=(file,), folder=Path(name), attempts=3, transport=QUICK)
         for _ in range(runs):
-            done = attempted(request)
+            done = try_download(request)
             assert target.exists() == (done is not None)
             assert done is None or target.read_bytes() == data
 
@@ -72,11 +73,11 @@ def test_a_digest_admits_one_content_alone(server, script, runs, sized) -> None:
 )
 @given(script=st.lists(answers(), min_size=1, max_size=6), runs=st.integers(1, 3))
 def test_contents_are_never_mixed(server, script, runs) -> None:
-    """Without a digest, too, what arrives is the beginning of one content, whole if it was told."""
+    """Without a digest, the file is the beginning of one content."""
     url = server.serve("/f", *script)
     file = ModelFile("f", None, None, (HttpSource(url),))
     with tempfile.TemporaryDirectory() as name:
         request = DownloadRequest(files=(file,), folder=Path(name), attempts=3, transport=QUICK)
         for _ in range(runs):
-            path = attempted(request)
+            path = try_download(request)
             assert path is None or any(own.startswith(path.read_bytes()) for own in CONTENTS)
