@@ -121,11 +121,11 @@ def reported(validated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle(reported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packaged(reported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archive of that build, version 1.2; not to be changed."""
     from toolchain.cli.main import main
 
-    place, target = reported.parents[2], tmp_path_factory.mktemp("bundle")
+    place, target = reported.parents[2], tmp_path_factory.mktemp("packaged")
     options = ["--config", str(place / "model.yml"), "-o", str(place / "out"), "-q"]
     assert main(["package", *options, "--to", str(target), "--version", "1.2"]) == 0
     return target / f"{reported.name}-1.2.tar.gz"

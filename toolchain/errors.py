@@ -17,8 +17,8 @@
     |-- EvaluationError            a dataset or cluster without reliable results
     |-- ValidationError            outputs differ from the original's by more than the limits
     |-- ReportError                records from which no report can be built
-    |-- PackageError               a build that can't be handed over: not validated, or changed
-    `-- BundleError                a bundle that is damaged, changed, hostile or does not compute
+    |-- PackageError               a build that cannot be packaged: not validated, or changed
+    `-- PackageFormatError         a package that is damaged, changed, unsafe or gives other outputs
         `-- SignatureError         not signed, or not by the owner of this key
 
 Each carries up to three sentences: what was wrong, what was kept safe, what to do next.
@@ -157,12 +157,12 @@ class ReportError(ToolchainError):
 
 
 class PackageError(ToolchainError):
-    """A build that can't be handed over: not validated, failed, or changed since."""
+    """A build that cannot be packaged: not validated, failed, or changed since."""
 
 
-class BundleError(ToolchainError):
-    """A bundle that is not what its manifest says, or can't be trusted to be read."""
+class PackageFormatError(ToolchainError):
+    """A package that does not exist, is damaged or unsafe, or differs from its manifest."""
 
 
-class SignatureError(BundleError):
-    """A bundle that is not signed, or not by the owner of the key."""
+class SignatureError(PackageFormatError):
+    """A package that is not signed, or not by the owner of the key."""

@@ -50,11 +50,11 @@ def test_a_folder_of_any_name_is_accepted_if_it_is_the_only_one(tmp_path: Path) 
         assert (find_model(path).xml, find_model(path).precision) == (xml, "")
 
 
-def test_a_package_is_a_model(bundle: Path) -> None:
+def test_a_package_is_a_model(packaged: Path) -> None:
     """The archive itself is accepted; its precisions are those that were packaged."""
-    found = find_models(bundle)
+    found = find_models(packaged)
     assert [model.precision for model in found] == ["FP16", "FP32"]
-    assert find_model(bundle, "FP32").xml == found[1].xml
+    assert find_model(packaged, "FP32").xml == found[1].xml
     assert found[0].xml.with_suffix(".bin").is_file()
 
 

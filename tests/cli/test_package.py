@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bundles import FILES, flipped, write_folder, write_small
+from tests.support.packages import FILES, flip_bit, write_folder, write_small
 from tests.support.keys import write_keys
 from toolchain import __version__
 from toolchain.cli import main as matting
@@ -66,14 +66,14 @@ def test_package_in_json_and_dry(options: list[str], tmp_path: Path, capsys: Cap
     [
         (["package", "-o", "nowhere"], 1, "has not been validated"),
         (["package", "-o", "nowhere", "--version", "a/b"], 2, "--version a/b"),
-        (["verify", "nowhere.tar.gz"], 1, "neither an archive nor a folder"),
+        (["verify", "nowhere.tar.gz"], 1, "nowhere.tar.gz: file not found"),
         (["verify", "x", "--device", "GPU"], 2, "--device is for --run"),
         (["verify", "x", "--signature", "s"], 2, "--signature says nothing without --verify-key"),
         (["unpack", "x", "-o", "y", "--signature", "s"], 2, "--signature says nothing"),
         (["unpack", "x"], 2, "required: -o/--output"),
         (["unpack", "x", "-o", "y", "--layout", "zip"], 2, "invalid choice"),
-        (["unpack", "x", "-o", "y", "--sign", "nowhere"], 2, "can't be used as a private key"),
-        (["unpack", "nowhere", "-o", "y"], 1, "neither an archive nor a folder"),
+        (["unpack", "x", "-o", "y", "--sign", "nowhere"], 2, "cannot be used as a private key"),
+        (["unpack", "nowhere", "-o", "y"], 1, "nowhere: file not found"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -100,7 +100,7 @@ def test_verify_names_what_differs_and_ends_with_1(tmp_path: Path, capsys: Captu
     folder = write_folder(tmp_path / "m")
     assert main(["verify", str(folder), "-q"]) == 0
     assert "files    as the manifest says" in capsys.readouterr().out
-    (folder / "m.onnx").write_bytes(flipped(FILES["m.onnx"], 0))
+    (folder / "m.onnx").write_bytes(flip_bit(FILES["m.onnx"], 0))
     (folder / "README.md").unlink()
     (folder / "more").write_text("x")
     assert main(["verify", str(folder), "-q"]) == 1
@@ -114,9 +114,9 @@ def test_verify_names_what_differs_and_ends_with_1(tmp_path: Path, capsys: Captu
     assert [change["name"] for change in told["changed"]] == ["m.onnx"]
 
 
-def test_verify_runs_the_sample(bundle: Path, capsys: Capture) -> None:
+def test_verify_runs_the_sample(packaged: Path, capsys: Capture) -> None:
     """A row an output, with the share that differs and the one that may."""
-    assert main(["verify", str(bundle), "--run", "--json"]) == 0
+    assert main(["verify", str(packaged), "--run", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["verdict"] == "pass"
     assert [run["verdict"] for run in told["runs"]] == ["pass"] * 4
@@ -130,7 +130,7 @@ def test_a_key_that_did_not_sign_ends_with_1(tmp_path: Path, capsys: Capture) ->
     assert "is not signed" in capsys.readouterr().err
     (tmp_path / "m-1.0.tar.gz.sig").write_text("{}")
     assert main(["verify", str(archive), "--verify-key", str(tmp_path / "nowhere")]) == 2
-    assert "can't be used as a public key" in capsys.readouterr().err
+    assert "cannot be used as a public key" in capsys.readouterr().err
 
 
 def test_unpack_prints_the_files(tmp_path: Path, capsys: Capture) -> None:

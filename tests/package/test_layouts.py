@@ -1,4 +1,4 @@
-"""Layouts: every file has one place, and what was not chosen is not half there."""
+"""Places of the files in each layout."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolchain.package.layouts import LAYOUTS, Layout, laid_out, precisions_of
-from toolchain.package.manifest import Entry, Manifest, entry_of, parsed
+from toolchain.package.layouts import LAYOUTS, Layout, list_precisions, plan_layout
+from toolchain.package.manifest import Entry, Manifest, make_entry, parse_manifest
 
 FORMS = ("FP16", "FP32", "FP16-INT8")
 OTHERS = ("README.md", "LICENSE", "model.yml", "sample/src.png", "sample/bgr.png")
 
 
 def plain(forms: tuple[str, ...], name: str) -> Manifest:
-    """A manifest as packaging makes it, of these precisions."""
+    """Make the manifest of a plain package with these precisions."""
     roles = {f"{name}.onnx": "onnx", **dict.fromkeys(OTHERS, "other")}
     for form in forms:
         roles |= {f"{form}/{name}{suffix}": "ir" for suffix in (".xml", ".bin")}
         roles |= {f"sample/{form}/{port}.png": "sample-output" for port in ("pha", "fgr")}
-    files: list[Entry] = [entry_of(path, path.encode(), role) for path, role in roles.items()]
+    files: list[Entry] = [make_entry(path, path.encode(), role) for path, role in roles.items()]
     expected = [
         {
             "precision": form,
@@ -47,10 +47,10 @@ def plain(forms: tuple[str, ...], name: str) -> Manifest:
 def test_every_file_has_one_place_and_keeps_its_content(
     forms: list[str], name: str, layout: Layout
 ) -> None:
-    """The new manifest is a good one, of the same bytes, and names only files that are there."""
+    """The new manifest is valid, has the same digests, and refers only to its own files."""
     manifest = plain(tuple(forms), name)
-    out = laid_out(manifest, layout)
-    assert parsed(out.manifest.dumped(), "here") == out.manifest
+    out = plan_layout(manifest, layout)
+    assert parse_manifest(out.manifest.to_bytes(), "here") == out.manifest
     placed = out.manifest.by_path()
     assert placed.keys() == out.sources.keys()
     known = manifest.by_path()
@@ -68,9 +68,9 @@ def test_every_file_has_one_place_and_keeps_its_content(
 
 
 @given(st.lists(st.sampled_from(FORMS), min_size=1, unique=True))
-def test_fp16_is_served_if_it_is_there(forms: list[str]) -> None:
-    """Else FP32, else what there is; of the others nothing lies in the server's repository."""
-    out = laid_out(plain(tuple(forms), "m"), "ovms")
+def test_fp16_is_served_by_default(forms: list[str]) -> None:
+    """Else FP32, else any other; files of other precisions are left out."""
+    out = plan_layout(plain(tuple(forms), "m"), "ovms")
     served = next(form for form in (*FORMS[:2], forms[0]) if form in forms)
     assert out.sources["m/1/m.xml"] == f"{served}/m.xml"
     assert [row["precision"] for row in out.manifest.facts["sample"]["expected"]] == [served]
@@ -81,4 +81,4 @@ def test_fp16_is_served_if_it_is_there(forms: list[str]) -> None:
         f"about/sample/{served}/pha.png",
         f"about/sample/{served}/fgr.png",
     }
-    assert set(precisions_of(plain(tuple(forms), "m"))) == set(forms)
+    assert set(list_precisions(plain(tuple(forms), "m"))) == set(forms)

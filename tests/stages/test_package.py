@@ -1,4 +1,4 @@
-"""Package: only what passed, the same bytes each time, everything told once and truly."""
+"""Packaging: validated builds only, reproducible, with card, SBOM, sample and licences."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ from cyclonedx.validation.json import JsonStrictValidator
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from tests.support.bundles import contents, flipped
+from tests.support.packages import flip_bit, read_contents
 from tests.support.records import evaluation
 from toolchain.catalog.licences import licences
 from toolchain.catalog.published import published_accuracy
 from toolchain.catalog.reader import read_model
 from toolchain.errors import PackageError
 from toolchain.network.profile import profile
-from toolchain.package.examine import examine
-from toolchain.package.layouts import precisions_of
-from toolchain.stages.package import PackageRequest, package
-from toolchain.stages.unpack import UnpackRequest, unpack
+from toolchain.package.inspection import inspect_package
+from toolchain.package.layouts import list_precisions
+from toolchain.stages.package.package import package
+from toolchain.stages.package.request import PackageRequest
+from toolchain.stages.unpack.request import UnpackRequest
+from toolchain.stages.unpack.unpack import unpack
 from toolchain.workspace.atomic import write_json
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.layout import Layout
@@ -43,14 +45,14 @@ NAME = "small-matting"
 
 
 @pytest.fixture(scope="module")
-def plain(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle, unpacked."""
-    return unpack(UnpackRequest(bundle, tmp_path_factory.mktemp("plain") / "out")).target
+def plain(packaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package, unpacked."""
+    return unpack(UnpackRequest(packaged, tmp_path_factory.mktemp("plain") / "out")).target
 
 
 @pytest.fixture
 def build(reported: Path, tmp_path: Path) -> PackageRequest:
-    """The same build in a folder of this test's own."""
+    """A request for a copy of the build that the test may change."""
     place = Path(shutil.copytree(reported.parents[2], tmp_path / "place"))
     layout = Layout(place / "out", f"public/{NAME}", NAME)
     return PackageRequest(read_model(place / "model.yml"), layout, "1.2", tmp_path / "dist")
@@ -61,11 +63,13 @@ def front_matter(card: str) -> dict[str, Any]:
     return found
 
 
-def test_everything_is_in_it(bundle: Path, plain: Path, reported: Path) -> None:
-    """Models and records as they lie in the build, with card, licences, SBOM and sample."""
-    found = examine(bundle)
-    assert found.whole
-    assert bundle.name == f"{NAME}-1.2.tar.gz"
+def test_the_package_contains_the_build_and_its_description(
+    packaged: Path, plain: Path, reported: Path
+) -> None:
+    """Models and records are unchanged; card, licences, SBOM and sample are added."""
+    found = inspect_package(packaged)
+    assert found.intact
+    assert packaged.name == f"{NAME}-1.2.tar.gz"
     roles = {entry.path: entry.role for entry in found.manifest.files}
     same = [path for path, role in roles.items() if role in ("ir", "onnx", "validation", "report")]
     assert len(same) == 8
@@ -77,11 +81,11 @@ def test_everything_is_in_it(bundle: Path, plain: Path, reported: Path) -> None:
     assert [path for path, role in roles.items() if role == "sample-output"] == [
         f"sample/{form}/{port}.png" for form in ("FP16", "FP32") for port in ("fgr", "pha")
     ]
-    assert precisions_of(found.manifest) == ("FP16", "FP32")
+    assert list_precisions(found.manifest) == ("FP16", "FP32")
 
 
-def test_the_manifest_tells_source_parameters_and_tools(plain: Path, reported: Path) -> None:
-    """As the validation recorded them."""
+def test_the_manifest_records_source_parameters_and_tools(plain: Path, reported: Path) -> None:
+    """With the values of validation.json."""
     manifest = json.loads((plain / "manifest.json").read_text())
     verdict = json.loads((reported / "validation.json").read_text())
     assert manifest["source"]["sha384"] == verdict["facts"]["checkpoint_sha384"]
@@ -95,15 +99,15 @@ def test_the_manifest_tells_source_parameters_and_tools(plain: Path, reported: P
             assert file_digest(path, kind).value == entry[kind]
 
 
-def test_nothing_of_this_machine_gets_in(plain: Path, reported: Path) -> None:
-    """No folder, user or time but in model.yml, which is the user's own."""
-    telling = [str(reported.parents[2]).encode(), str(ROOT).encode(), str(Path.home()).encode()]
-    for path, data in contents(plain).items():
+def test_nothing_of_this_machine_is_in_the_package(plain: Path, reported: Path) -> None:
+    """No folder of this machine is named except in model.yml, which is the user's own."""
+    local = [str(reported.parents[2]).encode(), str(ROOT).encode(), str(Path.home()).encode()]
+    for path, data in read_contents(plain).items():
         if path != "model.yml":
-            assert not [word for word in telling if word != b"/root" and word in data], path
+            assert not [word for word in local if word != b"/root" and word in data], path
 
 
-# Nobody, where this process may become somebody else.
+# Another user, where this process may change its user.
 OWNER = {"user": 65_534, "group": 65_534} if getattr(os, "geteuid", lambda: 1)() == 0 else {}
 
 
@@ -130,11 +134,11 @@ sys.exit(main(sys.argv[2:]))
 
 
 def test_another_user_umask_folder_and_time_give_the_same_bytes(
-    bundle: Path, reported: Path
+    packaged: Path, reported: Path
 ) -> None:
-    """From a copy of the build with another owner, modes and times, in another process and place.
+    """A copy of the build with another owner, modes and times is packaged by another process.
 
-    The process itself is another user's where that user can start this Python.
+    The process runs as another user if that user can start this Python.
     """
     place = Path(tempfile.mkdtemp(prefix="another-"))
     try:
@@ -156,28 +160,28 @@ def test_another_user_umask_folder_and_time_give_the_same_bytes(
             **(OWNER if _can_start_python(OWNER) else {}),  # type: ignore[call-overload]
         )
         assert done.returncode == 0, done.stderr
-        assert (place / "d" / bundle.name).read_bytes() == bundle.read_bytes()
+        assert (place / "d" / packaged.name).read_bytes() == packaged.read_bytes()
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _says_fail(request: PackageRequest) -> None:
+def _fail_verdict(request: PackageRequest) -> None:
     verdict = json.loads(request.layout.validation.read_text())
     write_json(request.layout.validation, {**verdict, "verdict": "fail"})
 
 
-def _edited(request: PackageRequest) -> None:
+def _edit_verdict(request: PackageRequest) -> None:
     text = request.layout.validation.read_text()
     request.layout.validation.write_text(text.replace('"cores"', '"CORES"'))
 
 
-def _changed(request: PackageRequest) -> None:
+def _change_model(request: PackageRequest) -> None:
     path = request.layout.ir("FP16").with_suffix(".bin")
-    path.write_bytes(flipped(path.read_bytes(), 99))
+    path.write_bytes(flip_bit(path.read_bytes(), 99))
 
 
-def _unspoken(request: PackageRequest) -> None:
-    """A verdict that leaves the IR's weights out, recorded as if it had been written so."""
+def _remove_from_verdict(request: PackageRequest) -> None:
+    """Remove an IR from the verdict, and record the verdict as unchanged."""
     path = request.layout.validation
     verdict = json.loads(path.read_text())
     del verdict["files"][f"FP16/{NAME}.xml"]
@@ -187,50 +191,55 @@ def _unspoken(request: PackageRequest) -> None:
 
 REFUSED: dict[str, tuple[Callable[[PackageRequest], object], str]] = {
     "not validated": (lambda r: r.layout.validation.unlink(), "has not been validated"),
-    "failed": (_says_fail, "says fail"),
-    "edited verdict": (_edited, "is not what validate wrote"),
+    "failed": (_fail_verdict, "the verdict is fail"),
+    "edited verdict": (_edit_verdict, "changed since validate wrote it"),
     "no record": (
         lambda r: (r.layout.folder / ".stages" / "validate.json").unlink(),
-        "is not what validate wrote",
+        "changed since validate wrote it",
     ),
-    "changed model": (_changed, r"\.bin: has changed since it was validated"),
-    "lost model": (lambda r: r.layout.onnx.unlink(), "has gone since it was validated"),
-    "not spoken of": (_unspoken, "the verdict does not speak of it"),
-    "no report": (lambda r: r.layout.report.unlink(), r"report\.html: is not there"),
-    "edited report": (lambda r: r.layout.report.write_text("PASS"), "is not what report wrote"),
-    "no json": (lambda r: r.layout.validation.write_text("{"), "can't be read as a record"),
-    "a list": (lambda r: r.layout.validation.write_text("[]"), "can't be read as a record"),
+    "changed model": (_change_model, r"\.bin: changed since it was validated"),
+    "lost model": (lambda r: r.layout.onnx.unlink(), "removed since it was validated"),
+    "not covered": (_remove_from_verdict, "not covered by the validation"),
+    "no report": (lambda r: r.layout.report.unlink(), r"report\.html: file not found"),
+    "edited report": (
+        lambda r: r.layout.report.write_text("PASS"),
+        "changed since report wrote it",
+    ),
+    "no json": (lambda r: r.layout.validation.write_text("{"), "not a readable record"),
+    "a list": (lambda r: r.layout.validation.write_text("[]"), "not a readable record"),
     "another schema": (
         lambda r: r.layout.validation.write_text('{"schema": 9}'),
-        "of schema 9, expected 1",
+        "schema 9, expected 1",
     ),
 }
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_a_build_that_did_not_pass_as_it_lies_is_refused(kind: str, build: PackageRequest) -> None:
-    """Nothing is written, and an archive that was there stays."""
-    break_it, said = REFUSED[kind]
+def test_a_build_that_did_not_pass_or_was_changed_is_refused(
+    kind: str, build: PackageRequest
+) -> None:
+    """Nothing is written, and an existing archive is kept."""
+    break_it, message = REFUSED[kind]
     break_it(build)
     build.target.mkdir()
-    there = build.target / f"{NAME}-1.2.tar.gz"
-    there.write_bytes(b"the last good one")
-    with pytest.raises(PackageError, match=said) as error:
+    existing = build.target / f"{NAME}-1.2.tar.gz"
+    existing.write_bytes(b"the last good one")
+    with pytest.raises(PackageError, match=message) as error:
         package(build)
     assert error.value.kept == "Nothing was packaged."
-    assert "matting build" in error.value.hint or "Make it again" in error.value.hint
-    assert contents(build.target) == {there.name: b"the last good one"}
+    assert "matting build" in error.value.hint or "Build it again" in error.value.hint
+    assert read_contents(build.target) == {existing.name: b"the last good one"}
 
 
 def test_another_model_yml_is_refused(build: PackageRequest) -> None:
-    """One with another licence did not make this build."""
+    """One with another licence."""
     model = replace(build.model, license_url="https://example.org/OTHER")
-    with pytest.raises(PackageError, match=r"is not the model\.yml of this build"):
+    with pytest.raises(PackageError, match=r"not the model\.yml of this build"):
         package(replace(build, model=model))
 
 
-def test_a_signature_of_an_earlier_archive_does_not_stay(build: PackageRequest) -> None:
-    """An unsigned archive never lies beside another one's signature."""
+def test_a_signature_of_an_earlier_archive_is_removed(build: PackageRequest) -> None:
+    """It would not match the new archive."""
     build.target.mkdir()
     old = build.target / f"{NAME}-1.2.tar.gz.sig"
     old.write_bytes(b"old")
@@ -238,8 +247,8 @@ def test_a_signature_of_an_earlier_archive_does_not_stay(build: PackageRequest) 
     assert not old.exists()
 
 
-def test_the_card_s_front_matter_is_what_the_hub_reads(plain: Path) -> None:
-    """Parsed by the Hub's own library, with licence, task, library and results."""
+def test_the_hub_reads_the_card_s_front_matter(plain: Path) -> None:
+    """Its own library finds licence, task, library and results."""
     card = ModelCard.load(plain / "README.md")
     assert card.data.license == "mit"
     assert card.data.library_name == "openvino"
@@ -257,7 +266,7 @@ def test_the_card_s_front_matter_is_what_the_hub_reads(plain: Path) -> None:
 
 
 def test_every_figure_of_the_card_is_counted_or_recorded(plain: Path) -> None:
-    """GFlops and MParams from the network, accuracy from the verdict and the published table."""
+    """GFlops and MParams from the network, accuracy from validation and published table."""
     card = (plain / "README.md").read_text(encoding="utf-8")
     verdict = json.loads((plain / "validation.json").read_text())
     found = profile(320, 192, 0.25, 8000)
@@ -283,7 +292,7 @@ def test_every_figure_of_the_card_is_counted_or_recorded(plain: Path) -> None:
 
 
 def test_the_card_s_code_gives_the_expected_matte(plain: Path, tmp_path: Path) -> None:
-    """Run as it stands in the bundle's folder, it makes the picture that lies in the sample."""
+    """Run in the package's folder, it writes the image that is in the sample."""
     card = (plain / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     copy = Path(shutil.copytree(plain, tmp_path / "copy"))
@@ -296,8 +305,8 @@ def test_the_card_s_code_gives_the_expected_matte(plain: Path, tmp_path: Path) -
     assert expected.std() > 10
 
 
-def test_an_evaluation_stands_on_the_card_instead(build: PackageRequest) -> None:
-    """Its means, its data set; one of other weights is refused."""
+def test_the_card_shows_the_evaluation_if_there_is_one(build: PackageRequest) -> None:
+    """Its means and its data set; an evaluation of other weights is refused."""
     layout = build.layout
     verdict = json.loads(layout.validation.read_text())
     record = evaluation(verdict)
@@ -314,12 +323,12 @@ def test_an_evaluation_stands_on_the_card_instead(build: PackageRequest) -> None
     assert (plain / "evaluation.json").read_bytes() == layout.evaluation.read_bytes()
     facts = {**record["facts"], "checkpoint_sha384": "0" * 96}
     write_json(layout.evaluation, {**record, "facts": facts})
-    with pytest.raises(PackageError, match="of another checkpoint"):
+    with pytest.raises(PackageError, match="for another checkpoint"):
         package(build)
 
 
-def test_the_sbom_is_valid_and_names_model_files_source_and_tools(plain: Path) -> None:
-    """Held against CycloneDX's own schema, strictly."""
+def test_the_sbom_is_valid_and_lists_model_files_source_and_tools(plain: Path) -> None:
+    """Checked with the strict schema of CycloneDX."""
     text = (plain / "sbom.cdx.json").read_text(encoding="utf-8")
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     sbom = json.loads(text)
@@ -332,9 +341,9 @@ def test_the_sbom_is_valid_and_names_model_files_source_and_tools(plain: Path) -
     assert model["licenses"] == [{"license": {"id": "MIT"}}]
     manifest = json.loads((plain / "manifest.json").read_text())
     sums = {entry["path"]: entry["sha256"] for entry in manifest["files"]}
-    told = {part["name"]: part["hashes"][0]["content"] for part in model["components"]}
-    assert told == {path: sums[path] for path in told}
-    assert len(told) == 5
+    listed = {part["name"]: part["hashes"][0]["content"] for part in model["components"]}
+    assert listed == {path: sums[path] for path in listed}
+    assert len(listed) == 5
     tools = {tool["name"]: tool["version"] for tool in sbom["metadata"]["tools"]["components"]}
     assert {**manifest["tools"]}.items() - tools.items() == {
         ("toolchain", manifest["tools"]["toolchain"])

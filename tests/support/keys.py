@@ -1,4 +1,4 @@
-"""Keys to sign with."""
+"""Keys for signing."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ PKCS8 = serialization.PrivateFormat.PKCS8
 def write_keys(
     folder: Path, name: str = "key", curve: ec.EllipticCurve | None = None, password: str = ""
 ) -> tuple[Path, Path]:
-    """A private key and its public one, as PEM."""
+    """Write a private key and its public key as PEM."""
     key = ec.generate_private_key(curve or ec.SECP256R1())
-    return _written(folder, name, key, password)
+    return _write(folder, name, key, password)
 
 
 def write_rsa(folder: Path) -> tuple[Path, Path]:
-    """Keys of a kind that the format does not take."""
-    return _written(folder, "rsa", rsa.generate_private_key(65_537, 2048), "")
+    """Write keys of a kind that the format does not support."""
+    return _write(folder, "rsa", rsa.generate_private_key(65_537, 2048), "")
 
 
-def _written(
+def _write(
     folder: Path, name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: str
 ) -> tuple[Path, Path]:
     private, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    how = (
+    encryption = (
         serialization.BestAvailableEncryption(password.encode())
         if password
         else serialization.NoEncryption()
     )
-    private.write_bytes(key.private_bytes(PEM, PKCS8, how))
+    private.write_bytes(key.private_bytes(PEM, PKCS8, encryption))
     public.write_bytes(key.public_key().public_bytes(PEM, SPKI))
     return private, public

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from toolchain.package.examine import examine
+from toolchain.package.inspection import inspect_package
 from toolchain.package.manifest import SIGNATURE
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def test_every_line_is_a_make_target_or_a_plain_comparison() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="runs sh")
-def test_the_lines_make_a_bundle_that_verifies(reported: Path, tmp_path: Path) -> None:
+def test_the_lines_make_a_package_that_verifies(reported: Path, tmp_path: Path) -> None:
     """Run one by one on a small model: one archive, the same a second time, and whole."""
     place = reported.parents[2]
     tools = tmp_path / "bin"
@@ -80,7 +80,7 @@ def test_the_lines_make_a_bundle_that_verifies(reported: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line[2:] for line in done.stdout.splitlines() if line.startswith("$ ")] == lines()
     (archive,) = (tmp_path / "dist").iterdir()
-    assert examine(archive).whole
+    assert inspect_package(archive).intact
     assert archive.read_bytes() == (tmp_path / "again" / archive.name).read_bytes()
     assert SIGNATURE not in {path.name for path in (tmp_path / "dist").iterdir()}
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from toolchain.definitions.variants import BUILT, KNOWN, PREFERRED
 from toolchain.errors import UsageError
-from toolchain.stages.unpack import UnpackRequest, unpack
+from toolchain.stages.unpack.request import UnpackRequest
+from toolchain.stages.unpack.unpack import unpack
 
 RANKS = (*PREFERRED, *(name for name in KNOWN if name not in PREFERRED), "")
 PATTERNS = ("*.xml", "*/*.xml", "*/*/*.xml", "public/*/*/*.xml")  # from an IR's folder to a build's

@@ -12,7 +12,7 @@ from toolchain.cli.output import print_json
 
 if TYPE_CHECKING:
     from toolchain.pipeline.request import BuildRequest
-    from toolchain.stages.verify import VerifyResult
+    from toolchain.stages.verify.request import VerifyResult
 
 TEXT = "make one archive of a validated build, to be handed over"
 EXAMPLE = "matting package --weights bundled --version 1.0.0 --sign key.pem"
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace, request: BuildRequest) -> int:
     """Package, print, return the exit code."""
     from toolchain.cli.console import listener
     from toolchain.cli.summary import weights_line
-    from toolchain.pipeline.package import PackagingRequest, packaged
+    from toolchain.pipeline.package import PackagingRequest, package_build
 
     talk = listener(quiet=options.quiet)
     talk.note(weights_line(request.weights))
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace, request: BuildRequest) -> int:
     if options.dry_run:
         _print_plan(options, request)
         return 0
-    made = packaged(asked, talk)
+    made = package_build(asked, talk)
     manifest = made.manifest
     if options.json:
         print_json(
@@ -121,9 +121,10 @@ def _print_plan(options: argparse.Namespace, request: BuildRequest) -> None:
 
 def _verify(options: argparse.Namespace) -> int:
     from toolchain.cli.console import listener
-    from toolchain.errors import BundleError, UsageError
-    from toolchain.package.examine import require_whole
-    from toolchain.stages.verify import VerifyRequest, verify
+    from toolchain.errors import PackageFormatError, UsageError
+    from toolchain.package.inspection import require_intact
+    from toolchain.stages.verify.request import VerifyRequest
+    from toolchain.stages.verify.verify import verify
 
     if options.device and not options.run:
         raise UsageError("--device is for --run: nothing else runs the model")
@@ -140,9 +141,9 @@ def _verify(options: argparse.Namespace) -> int:
         print_json(_as_json(options.bundle, result))
     else:
         print(*_as_text(result), sep="\n")
-    require_whole(options.bundle, result.findings)
+    require_intact(options.bundle, result.findings)
     if not result.passed:
-        raise BundleError(
+        raise PackageFormatError(
             f"{options.bundle}: its sample does not give the expected output here",
             kept="Nothing was written.",
             hint="Compare the versions of OpenVINO here and in manifest.json, and the device.",
@@ -152,7 +153,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _unpack(options: argparse.Namespace) -> int:
     from toolchain.cli.console import listener
-    from toolchain.stages.unpack import UnpackRequest, unpack
+    from toolchain.stages.unpack.request import UnpackRequest
+    from toolchain.stages.unpack.unpack import unpack
 
     _require_key_for_signature(options)
     request = UnpackRequest(
@@ -205,7 +207,7 @@ def _as_text(result: VerifyResult) -> list[str]:
         *(f"extra    {name}" for name in found.extra),
         *(f"changed  {change.name}" for change in found.changed),
     ]
-    if found.whole:
+    if found.intact:
         lines.append("files    as the manifest says")
     if result.signed is not None:
         lines.append("signed   by the owner of the key")

@@ -1,1 +1,1 @@
-"""The bundle as files: its manifest, its archive, its layouts, its signature."""
+"""The package format: archive, manifest, layouts, signature, and a reader for untrusted ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +46,21 @@ def write_archive(manifest: Manifest, sources: Mapping[str, Source], target: Pat
             _add(tar, f"{manifest.root}/{FILE}", manifest.to_bytes())
             for path in sorted(manifest.by_path()):
                 _add(tar, f"{manifest.root}/{path}", sources[path])
+
+
+def write_folder(manifest: Manifest, sources: Mapping[str, Source], folder: Path) -> None:
+    """Write the folder that the archive of these files unpacks to.
+
+    Raises:
+        OSError: A file cannot be read or written.
+    """
+    for path, source in {**sources, FILE: manifest.to_bytes()}.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(source, bytes):
+            target.write_bytes(source)
+        else:
+            shutil.copyfile(source, target)
 
 
 def _add(tar: tarfile.TarFile, name: str, source: Source) -> None:

@@ -1,35 +1,34 @@
-"""Write the files of an archive into a folder of their own."""
+"""Extract the files of a package's archive."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO
 
-from toolchain.package.examine import Findings, examine
+from toolchain.package.inspection import Findings, inspect_package
 from toolchain.package.manifest import FILE
 from toolchain.workspace.atomic import os_errors
+from toolchain.workspace.unpacking import create_below
 
 
 def extract(archive: Path, folder: Path) -> Findings:
-    """Write every declared file, and the manifest, below `folder`; which is made and must be new.
+    """Write the manifest and every declared file of `archive` below `folder`, and nothing else.
 
-    Call `examine` first, and nothing else than these files is ever written.  Raises what it raises;
-    WorkspaceError for a full disk and the like.
+    Call `inspect_package` first: a damaged archive is noticed only after some files were written.
+
+    Args:
+        archive: The archive.
+        folder: A folder that does not exist yet.
+
+    Returns:
+        Differences from the manifest.
+
+    Raises:
+        PackageFormatError: The archive is damaged or unsafe.
+        WorkspaceError: A file cannot be written.
     """
-
-    @contextlib.contextmanager
-    def sink(name: str) -> Iterator[IO[bytes]]:
-        place = folder / name
-        with os_errors(place, "write"):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with place.open("xb") as stream:
-                yield stream
-
     with os_errors(folder, "write"):
         folder.mkdir(parents=True)
-    found = examine(archive, sink)
-    with os_errors(folder, "write"):
-        (folder / FILE).write_bytes(found.manifest.dumped())
+        found = inspect_package(archive, partial(create_below, folder))
+        (folder / FILE).write_bytes(found.manifest.to_bytes())
     return found

@@ -1,4 +1,4 @@
-"""manifest.json: what a bundle holds, to the last byte."""
+"""manifest.json: name, size and digests of every file in a package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from toolchain.catalog.names import MODEL_NAME, fault_of_path
 from toolchain.catalog.records import Digest
-from toolchain.errors import BundleError
+from toolchain.errors import PackageFormatError
 
 FILE = "manifest.json"
 SIGNATURE = "model.sig"  # where model-signing's own tool puts it
@@ -23,9 +23,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """One file.  `path`: below the bundle's folder, with `/`.  `size`: bytes.
+    """A file in a package.
 
-    `sha256`, `sha384`: hexadecimal digits.  `role`: what it is there for.
+    Attributes:
+        path: Path below the package's folder, with `/`.
+        size: Size in bytes.
+        sha256: Digest in hexadecimal digits.
+        sha384: Digest in hexadecimal digits.
+        role: Purpose of the file.
     """
 
     path: str
@@ -37,7 +42,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`layout`: how the files are placed.  `facts`: everything else that it tells, as JSON."""
+    """The content of manifest.json.
+
+    Attributes:
+        name: Name of the model.
+        version: Version of the package.
+        layout: Name of the layout, which decides where the files are.
+        files: The files, except the manifest itself and a signature.
+        facts: All other keys, as JSON.
+    """
 
     name: str
     version: str
@@ -47,61 +60,68 @@ class Manifest:
 
     @property
     def root(self) -> str:
-        """The folder inside the archive."""
+        """Name of the folder inside the archive."""
         return f"{self.name}-{self.version}"
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Total size of the files in bytes."""
         return sum(entry.size for entry in self.files)
 
     def by_path(self) -> dict[str, Entry]:
-        """The files by their paths."""
+        """Map each path to its file."""
         return {entry.path: entry for entry in self.files}
 
-    def of_role(self, role: str) -> tuple[Entry, ...]:
-        """The files of a role."""
+    def with_role(self, role: str) -> tuple[Entry, ...]:
+        """Select the files of `role`."""
         return tuple(entry for entry in self.files if entry.role == role)
 
-    def dumped(self) -> bytes:
-        """The file's bytes: `parsed` takes these and no others for the same content."""
-        return _dumped(self._content())
-
-    def _content(self) -> Json:
-        return {
-            "schema": SCHEMA,
-            "name": self.name,
-            "version": self.version,
-            "layout": self.layout,
-            **self.facts,
-            "files": [asdict(entry) for entry in self.files],
-        }
-
-
-def entry_of(path: str, data: bytes, role: str) -> Entry:
-    """The entry of a file of these bytes."""
-    sums = hashlib.sha256(data).hexdigest(), hashlib.sha384(data).hexdigest()
-    return Entry(path, len(data), *sums, role)
+    def to_bytes(self) -> bytes:
+        """Serialize it; `parse_manifest` accepts no other bytes for the same content."""
+        return _serialize(
+            {
+                "schema": SCHEMA,
+                "name": self.name,
+                "version": self.version,
+                "layout": self.layout,
+                **self.facts,
+                "files": [asdict(entry) for entry in self.files],
+            }
+        )
 
 
-def parsed(data: bytes, where: str) -> Manifest:
-    """The manifest in `data`; `where` it was found stands in the message.
+def make_entry(path: str, data: bytes, role: str) -> Entry:
+    """Describe a file with the content `data`."""
+    digests = hashlib.sha256(data).hexdigest(), hashlib.sha384(data).hexdigest()
+    return Entry(path, len(data), *digests, role)
 
-    Raises BundleError for anything but the bytes that `dumped` gives for safe and distinct names,
-    sizes and digests: one flipped bit is noticed.
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """Read a manifest of unknown origin.
+
+    Args:
+        data: Content of the file.
+        where: Where it was found, for the message.
+
+    Returns:
+        The manifest: names are safe and distinct, sizes and digests well-formed.
+
+    Raises:
+        PackageFormatError: `data` is anything but the bytes that `Manifest.to_bytes` returns for a
+            valid manifest; any flipped bit is noticed.
     """
     try:
         content = json.loads(data)
-        fault = _fault(content)
-        if not fault and _dumped(_unsealed(content)) != data:
-            fault = f"it was changed: its {SEAL} or its form is not that of its content"
+        fault = _find_fault(content)
+        if not fault and _serialize(_drop_seal(content)) != data:
+            fault = f"it was changed: its {SEAL} or its format does not match its content"
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         fault = f"{type(error).__name__}: {error}"
     if fault:
-        raise BundleError(
-            f"{where}: can't be trusted as a manifest: {fault}",
+        raise PackageFormatError(
+            f"{where}: not a valid manifest: {fault}",
             kept="Nothing was written.",
-            hint="Fetch the bundle again from whoever made it.",
+            hint="Get the package again from its publisher.",
         )
     known = ("schema", "name", "version", "layout", "files", SEAL)
     return Manifest(
@@ -113,19 +133,29 @@ def parsed(data: bytes, where: str) -> Manifest:
     )
 
 
-def fault_of_files(files: Iterable[Entry]) -> str:
-    """What is wrong with the names, sizes or digests of `files`; "" if they are safe."""
+def _find_fault(content: Json) -> str:
+    if content["schema"] != SCHEMA:
+        return f"schema {content['schema']!r}, expected {SCHEMA}"
+    for key in ("name", "version"):
+        if not MODEL_NAME.fullmatch(content[key]) or fault_of_path(content[key]):
+            return f"invalid {key} {content[key]!r}"
+    if not isinstance(content["layout"], str):
+        return "its layout is not a string"
+    return _find_fault_of_files(Entry(**item) for item in content["files"])
+
+
+def _find_fault_of_files(files: Iterable[Entry]) -> str:
     seen: dict[str, str] = {}
     total = 0
     for entry in files:
         if fault := fault_of_path(entry.path):
-            return f"{entry.path!r} {fault}"
+            return f"the name {entry.path!r} {fault}"
         folded = entry.path.casefold()
         if folded in seen or folded in (FILE, SIGNATURE):
-            return f"{entry.path!r} is there twice, or stands for another file"
+            return f"duplicate or reserved name {entry.path!r}"
         seen[folded] = entry.path
         if type(entry.size) is not int or entry.size < 0 or not isinstance(entry.role, str):
-            return f"{entry.path!r} has no proper size or role"
+            return f"{entry.path!r} has an invalid size or role"
         Digest("sha256", entry.sha256)
         Digest("sha384", entry.sha384)
         total += entry.size
@@ -134,29 +164,18 @@ def fault_of_files(files: Iterable[Entry]) -> str:
     for folded, path in seen.items():
         parts = folded.split("/")
         if any("/".join(parts[:count]) in seen for count in range(1, len(parts))):
-            return f"{path!r} lies below a file"
+            return f"{path!r} is below a file"
     return ""
 
 
-def _fault(content: Json) -> str:
-    if content["schema"] != SCHEMA:
-        return f"it is of schema {content['schema']!r}, expected {SCHEMA}"
-    for key in ("name", "version"):
-        if not MODEL_NAME.fullmatch(content[key]) or fault_of_path(content[key]):
-            return f"its {key} {content[key]!r} is no name"
-    if not isinstance(content["layout"], str):
-        return "its layout is no text"
-    return fault_of_files(Entry(**item) for item in content["files"])
-
-
-def _unsealed(content: Json) -> Json:
+def _drop_seal(content: Json) -> Json:
     return {key: value for key, value in content.items() if key != SEAL}
 
 
-def _dumped(content: Json) -> bytes:
-    seal = hashlib.sha256(_text(content)).hexdigest()
-    return _text({**content, SEAL: seal})
+def _serialize(content: Json) -> bytes:
+    seal = hashlib.sha256(_dump(content)).hexdigest()
+    return _dump({**content, SEAL: seal})
 
 
-def _text(content: Json) -> bytes:
+def _dump(content: Json) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,4 +1,4 @@
-"""From a build to its bundle; from a bundle to a verdict on it, or to a layout."""
+"""Package the result of a build."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from toolchain.pipeline.build import alone
 from toolchain.pipeline.report import provenance_of
 from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener, SilentListener
-from toolchain.stages.package import PackageRequest, PackageResult, package
+from toolchain.stages.package.request import PackageRequest, PackageResult
 
 
 @dataclass(frozen=True)
 class PackagingRequest:
-    """Package what `build` made.  `target`: for the archive.  `key`: a private one, or None."""
+    """What to package.
+
+    Attributes:
+        build: The build.
+        version: Version of the package.
+        target: Folder for the archive.
+        key: Private key (PEM) to sign with; None: not signed.
+    """
 
     build: BuildRequest
     version: str
@@ -24,16 +31,28 @@ class PackagingRequest:
     key: Path | None = None
 
 
-def packaged(request: PackagingRequest, listener: Listener | None = None) -> PackageResult:
-    """Package under the lock of the model's folder.
+def package_build(request: PackagingRequest, listener: Listener | None = None) -> PackageResult:
+    """Package a build while its folder is locked.
 
-    Raises UsageError for a version that makes no file name, and what `package` raises.
+    Args:
+        request: What to package.
+        listener: Receiver of progress reports and notes.
+
+    Returns:
+        The package.
+
+    Raises:
+        UsageError: The version cannot be part of a file name.
+        PackageError: The build is not validated, failed, or was changed since.
+        WorkspaceError: The archive cannot be written.
     """
-    talk = listener or SilentListener()
+    listener = listener or SilentListener()
     if fault := fault_of_model_name(request.version):
         raise UsageError(f"--version {request.version}: {fault}; expected such as 1.0.0")
+    from toolchain.stages.package.package import package  # loads PyTorch, OpenVINO and ONNX
+
     build = request.build
-    asked = PackageRequest(
+    stage_request = PackageRequest(
         model=build.model,
         layout=build.layout,
         version=request.version,
@@ -41,7 +60,7 @@ def packaged(request: PackagingRequest, listener: Listener | None = None) -> Pac
         provenance=provenance_of(build),
         key=request.key,
     )
-    if not build.layout.folder.is_dir():  # the lock would make it
-        return package(asked, talk)
-    with alone(build.layout.folder, talk):
-        return package(asked, talk)
+    if not build.layout.folder.is_dir():  # the lock would create it
+        return package(stage_request, listener)
+    with alone(build.layout.folder, listener):
+        return package(stage_request, listener)

@@ -1,4 +1,4 @@
-"""Which builds may be handed over: validated, passed, and nothing changed since."""
+"""Decide whether a build may be packaged: validated, passed, and unchanged since."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolchain.definitions.variants import ONNX
 from toolchain.errors import PackageError
+from toolchain.stages.package.ports import read_ports
 from toolchain.stages.package.request import PackageRequest
 from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.digests import file_digest
@@ -19,11 +21,14 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """The records of a build that may be handed over.
+class AcceptedBuild:
+    """Records of a build that may be packaged.
 
-    `evaluation`: None if there was none of these weights.  `precisions`: of the validated IRs.
-    `ports`: by file, the inputs and outputs that it has.
+    Attributes:
+        validation: Content of validation.json.
+        evaluation: Content of evaluation.json; None if it does not exist.
+        precisions: Precisions of the validated IRs.
+        ports: Inputs and outputs of each model file, by its path; see `read_ports`.
     """
 
     validation: Json
@@ -33,106 +38,106 @@ class Accepted:
 
     @property
     def facts(self) -> Json:
-        """What every file of the build says about itself."""
+        """What every record of the build states about its model."""
         facts: Json = self.validation["facts"]
         return facts
 
 
-def accepted(request: PackageRequest) -> Accepted:
-    """The build's records.
+def load_accepted_build(request: PackageRequest) -> AcceptedBuild:
+    """Load the records of a build and check it.
 
-    Raises PackageError if validation.json is not there, says fail, was not written by the
-    validation, or speaks of other files than those that are there; likewise for the report.
+    Args:
+        request: What to package.
+
+    Returns:
+        The records.
+
+    Raises:
+        PackageError: validation.json does not exist, was not written by the validation, is not a
+            pass, or was written for other files; likewise for the report.
     """
-    from toolchain.stages.package.ports import ports_of
-
     layout = request.layout
-    validation = _record(layout.validation, "has not been validated")
+    validation = _load_record(layout.validation, "this build has not been validated")
     ledger = Ledger(layout.folder)
     if validation["verdict"] != "pass":
-        raise _refused(request, f"{layout.validation}: says {validation['verdict']}")
+        raise _refuse(request, f"{layout.validation}: the verdict is {validation['verdict']}")
     if validation["model"] != layout.name:
-        raise _refused(request, f"{layout.validation}: is of {validation['model']}")
+        raise _refuse(request, f"{layout.validation}: the model is {validation['model']}")
     if validation["facts"]["license"] != request.model.license_url:
-        raise _refused(request, f"{request.model.config_path}: is not the model.yml of this build")
+        raise _refuse(request, f"{request.model.config_path}: not the model.yml of this build")
     for stage, path in (
         ("validate", layout.validation),
         ("report", layout.report),
         ("report", layout.report_text),
     ):
         if not path.is_file():
-            raise _refused(request, f"{path}: is not there")
+            raise _refuse(request, f"{path}: file not found")
         with os_errors(path, "read"):
             if ledger.recorded(stage, path) != str(file_digest(path)):
-                raise _refused(
-                    request, f"{path}: is not what {stage} wrote, or {stage} did not end well"
+                raise _refuse(
+                    request, f"{path}: changed since {stage} wrote it, or {stage} did not finish"
                 )
-    _hold(request, validation)
+    _check_files(request, validation)
     forms = dict.fromkeys(str(run["form"]) for run in validation["runs"])
-    precisions = tuple(form for form in forms if form != "ONNX")
+    precisions = tuple(form for form in forms if form != ONNX)
     files = [layout.onnx, *(layout.ir(precision) for precision in precisions)]
     for path in files:
         if path.relative_to(layout.folder).as_posix() not in validation["files"]:
-            raise _refused(request, f"{path}: the verdict does not speak of it")
+            raise _refuse(request, f"{path}: not covered by the validation")
     if not precisions:
-        raise _refused(request, f"{layout.validation}: speaks of no IR")
-    return Accepted(
+        raise _refuse(request, f"{layout.validation}: covers no IR")
+    return AcceptedBuild(
         validation,
-        _evaluation(request, validation),
+        _load_evaluation(request, validation),
         precisions,
-        {path.relative_to(layout.folder).as_posix(): ports_of(path) for path in files},
+        {path.relative_to(layout.folder).as_posix(): read_ports(path) for path in files},
     )
 
 
-def _hold(request: PackageRequest, validation: Json) -> None:
+def _check_files(request: PackageRequest, validation: Json) -> None:
     for name, digest in validation["files"].items():
         path = request.layout.folder / name
         with os_errors(path, "read"):
             if not path.is_file() or str(file_digest(path)) != digest:
-                state = "changed" if path.is_file() else "gone"
-                raise _refused(request, f"{path}: has {state} since it was validated")
+                state = "changed" if path.is_file() else "removed"
+                raise _refuse(request, f"{path}: {state} since it was validated")
 
 
-def _evaluation(request: PackageRequest, validation: Json) -> Json | None:
+def _load_evaluation(request: PackageRequest, validation: Json) -> Json | None:
     path, key = request.layout.evaluation, "checkpoint_sha384"
     if not path.is_file():
         return None
-    found = _record(path, "has no evaluation")
+    found = _load_record(path, "this build has not been evaluated")
     if (found.get("facts") or {}).get(key) != validation["facts"][key]:
-        raise _refused(
-            request, f"{path}: is of another checkpoint", "Run `matting evaluate` again."
+        raise _refuse(
+            request, f"{path}: is for another checkpoint", "Run `matting evaluate` again."
         )
     return found
 
 
-def _record(path: Path, without: str) -> Json:
+def _load_record(path: Path, missing: str) -> Json:
+    hint = "Run `matting build` with the same options first."
     try:
         found: Json = json.loads(path.read_text(encoding="utf-8"))
         known = found["schema"] == SCHEMA
     except FileNotFoundError as error:
-        raise PackageError(
-            f"{path}: is not there: this build {without}",
-            kept="Nothing was packaged.",
-            hint="Run `matting build` with the same options first.",
-        ) from error
+        raise _not_packaged(f"{path}: file not found: {missing}", hint) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PackageError(
-            f"{path}: can't be read as a record: {error}",
-            kept="Nothing was packaged.",
-            hint="Run `matting build` with the same options first.",
-        ) from error
+        raise _not_packaged(f"{path}: not a readable record: {error}", hint) from error
     if not known:
-        raise PackageError(
-            f"{path}: is of schema {found['schema']!r}, expected {SCHEMA}",
-            kept="Nothing was packaged.",
-            hint="Make it again with this version of the toolchain.",
+        raise _not_packaged(
+            f"{path}: schema {found['schema']!r}, expected {SCHEMA}",
+            "Build it again with this version of the toolchain.",
         )
     return found
 
 
-def _refused(request: PackageRequest, why: str, hint: str = "") -> PackageError:
-    return PackageError(
-        f"{request.layout.name}: refused to package: {why}",
-        kept="Nothing was packaged.",
-        hint=hint or "Run `matting build` with the same options; only what passes is packaged.",
+def _refuse(request: PackageRequest, reason: str, hint: str = "") -> PackageError:
+    return _not_packaged(
+        f"{request.layout.name}: cannot be packaged: {reason}",
+        hint or "Run `matting build` with the same options; only builds that pass are packaged.",
     )
+
+
+def _not_packaged(message: str, hint: str) -> PackageError:
+    return PackageError(message, kept="Nothing was packaged.", hint=hint)

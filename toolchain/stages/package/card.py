@@ -1,30 +1,34 @@
-"""The model card, in the field's convention; every figure comes from a record or is counted."""
+"""The model card in the format of the Hugging Face Hub; figures come from the records."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import yaml
 
 from toolchain.catalog.licences import licences
 from toolchain.catalog.published import published_accuracy
-from toolchain.stages.package.accepted import Accepted
+from toolchain.definitions.variants import PREFERRED
+from toolchain.network.profile import Profile, profile
+from toolchain.report import figures, runs
+from toolchain.report.markdown import safe, table_lines
+from toolchain.report.table import Table
+from toolchain.report.words import DEMONSTRATION
+from toolchain.stages.package.accepted import AcceptedBuild
 from toolchain.stages.package.contents import LICENCE_NAMES
 from toolchain.stages.package.request import PackageRequest
-
-if TYPE_CHECKING:
-    from toolchain.network.profile import Profile
-    from toolchain.report.table import Table
 
 HUB_TASK = "image-segmentation"  # the nearest of the Hub's tasks
 TAGS = ("background-matting", "alpha-matting", "openvino", "onnx", "video")
 USE = (
-    "Cut a person out of a frame, given a clean plate: a picture of the same scene, taken by the "
+    "Cut a person out of a frame, given a clean plate: an image of the same scene, taken by the "
     "same camera with nobody in it. Made for video calls, recordings and compositing."
 )
 NOT_FOR = (
     "frames without a plate, or with one of another scene; moving cameras; identifying anybody: "
-    "the model knows nothing of who is in the frame."
+    "the model has no notion of who is in the frame."
 )
 LIMITS = (
     "The camera, its exposure and white balance have to stay as they were for the plate.",
@@ -34,23 +38,25 @@ LIMITS = (
 )
 
 
-def card(request: PackageRequest, build: Accepted) -> str:
-    """README.md: front matter that the Hub reads, then Markdown."""
+def render_card(request: PackageRequest, build: AcceptedBuild) -> str:
+    """Render README.md: front matter for the Hub, then Markdown."""
     return "\n".join((*_front_matter(request, build), "", *_body(request, build))) + "\n"
 
 
-def counted(build: Accepted) -> Profile:
-    """Parameters and FLOPs of the network at the size that it was exported for."""
-    from toolchain.network.profile import profile
-
+def count_operations(build: AcceptedBuild) -> Profile:
+    """Count parameters and FLOPs of the network at the exported size."""
     settings = build.validation["settings"]
     width, height = settings["width"], settings["height"]
     pixels = settings["sample_pixels"] if settings["mode"] == "sampling" else width * height
     return profile(width, height, settings["backbone_scale"], pixels)
 
 
-def accuracy_rows(build: Accepted) -> list[dict[str, Any]]:
-    """Means of each IR at f32: precision, and figures by metric; evaluated, else validated."""
+def list_accuracy(build: AcceptedBuild) -> list[dict[str, Any]]:
+    """List the mean metrics of each IR at f32, from the evaluation or else the validation.
+
+    Returns:
+        One row per IR: its "precision", and "figures" by metric.
+    """
     if build.evaluation is not None:
         return [
             {
@@ -67,17 +73,15 @@ def accuracy_rows(build: Accepted) -> list[dict[str, Any]]:
     ]
 
 
-def data_of(build: Accepted) -> str:
-    """On what the accuracy was measured."""
+def describe_data(build: AcceptedBuild) -> str:
+    """Describe the data that the accuracy was measured on."""
     if build.evaluation is not None:
         data = build.evaluation["dataset"]
         return f"{data['name']}, {data['frames']} frames"
     return f"generated composites, {len(build.validation['frames'])} frames"
 
 
-def _front_matter(request: PackageRequest, build: Accepted) -> Iterator[str]:
-    import yaml
-
+def _front_matter(request: PackageRequest, build: AcceptedBuild) -> Iterator[str]:
     own = [licence.spdx.lower() for licence in licences()]
     bundled = build.facts["weights"] == "bundled"
     content: dict[str, Any] = {
@@ -89,7 +93,7 @@ def _front_matter(request: PackageRequest, build: Accepted) -> Iterator[str]:
     }
     metrics = [
         {"type": name, "value": value, "name": f"{name} ({row['precision']})"}
-        for row in accuracy_rows(build)
+        for row in list_accuracy(build)
         for name, value in row["figures"].items()
         if value is not None
     ]
@@ -100,7 +104,7 @@ def _front_matter(request: PackageRequest, build: Accepted) -> Iterator[str]:
                 "results": [
                     {
                         "task": {"type": HUB_TASK, "name": "background matting"},
-                        "dataset": {"type": "background-matting", "name": data_of(build)},
+                        "dataset": {"type": "background-matting", "name": describe_data(build)},
                         "metrics": metrics,
                     }
                 ],
@@ -111,11 +115,7 @@ def _front_matter(request: PackageRequest, build: Accepted) -> Iterator[str]:
     yield "---"
 
 
-def _body(request: PackageRequest, build: Accepted) -> Iterator[str]:
-    from toolchain.report import figures, runs
-    from toolchain.report.markdown import safe, table_lines
-    from toolchain.report.words import DEMONSTRATION
-
+def _body(request: PackageRequest, build: AcceptedBuild) -> Iterator[str]:
     name, facts = request.layout.name, build.facts
     yield from (f"# {safe(name)} {safe(request.version)}", "")
     yield from (safe(re.sub("[<>]", "", request.model.description)), "")
@@ -147,13 +147,11 @@ def _body(request: PackageRequest, build: Accepted) -> Iterator[str]:
 
 
 def _section(table: Table) -> Iterator[str]:
-    from toolchain.report.markdown import safe, table_lines
-
     yield from (f"## {safe(table.title)}", "", *table_lines(table), "")
 
 
-def _models(build: Accepted) -> Iterator[tuple[str, str]]:
-    """Title and file: the original, and one table for all IRs that have the same ports."""
+def _models(build: AcceptedBuild) -> Iterator[tuple[str, str]]:
+    """Yield title and file: the original, and one for all IRs with the same inputs and outputs."""
     irs = [path for path in build.ports if path.endswith(".xml")]
     (original,) = (path for path in build.ports if path not in irs)
     yield f"Original model, and `{original}`", original
@@ -174,8 +172,8 @@ def _ports(rows: list[dict[str, Any]]) -> Iterator[str]:
         yield f"| `{row['name']}` | {row['direction']} | {' | '.join(cells)} |"
 
 
-def _complexity(build: Accepted) -> Iterator[str]:
-    found = counted(build)
+def _complexity(build: AcceptedBuild) -> Iterator[str]:
+    found = count_operations(build)
     most = "" if build.validation["settings"]["mode"] != "thresholding" else " at most"
     yield "| | |"
     yield "| --- | --- |"
@@ -189,10 +187,8 @@ def _complexity(build: Accepted) -> Iterator[str]:
     )
 
 
-def _snippet(request: PackageRequest, build: Accepted) -> Iterator[str]:
-    """How to run the first IR of the preferred precision on the sample."""
-    from toolchain.package.layouts import PREFERRED
-
+def _snippet(request: PackageRequest, build: AcceptedBuild) -> Iterator[str]:
+    """Yield code that runs the IR of the preferred precision on the sample."""
     precision = next((p for p in PREFERRED if p in build.precisions), build.precisions[0])
     xml = f"{precision}/{request.layout.name}.xml"
     port = build.ports[xml][0]
@@ -201,7 +197,7 @@ def _snippet(request: PackageRequest, build: Accepted) -> Iterator[str]:
     kind = "np.uint8" if port["type"] == "u8" else "np.float32"
     planes = "" if port["layout"] == "NHWC" else ".transpose(0, 3, 1, 2)"
     yield from (
-        "In Python, in the bundle's folder (on the Hub the IR is called `openvino_model.xml`):",
+        "In Python, in the package's folder (on the Hub the IR is called `openvino_model.xml`):",
         "",
         "```python",
         "import numpy as np",

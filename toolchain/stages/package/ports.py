@@ -1,37 +1,44 @@
-"""The inputs and outputs that a model file has, read from the file itself."""
+"""Read inputs and outputs from a model file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from toolchain.definitions.ports import INPUT_PORTS, OUTPUT_PORTS, RT_INFO, Port
-from toolchain.errors import PackageError
+import onnx
 
-MEANINGS = {port.name: port for port in (*INPUT_PORTS, *OUTPUT_PORTS)}
+from toolchain.definitions.ports import FOREGROUND, INPUT_PORTS, OUTPUT_PORTS, RT_INFO, Port
+from toolchain.errors import PackageError
+from toolchain.runtimes.openvino_api import openvino
+
+PORTS = {port.name: port for port in (*INPUT_PORTS, *OUTPUT_PORTS)}
 NCHW = "NCHW"
 
 
-def ports_of(path: Path) -> list[dict[str, Any]]:
-    """Name, direction, type, shape, layout, colour order and range of each port, inputs first.
+def read_ports(path: Path) -> list[dict[str, Any]]:
+    """Read the inputs and outputs of a model.
 
-    Shapes, types and an IR's own facts are read from `path` (.onnx or .xml).  Raises PackageError
-    if it has other ports than those of the network.
+    Args:
+        path: An ONNX model (.onnx) or an IR (.xml).
+
+    Returns:
+        Name, direction, type, shape, layout, colour order, range and meaning of each, inputs first.
+
+    Raises:
+        PackageError: The model has other inputs or outputs than the network.
     """
-    found = _onnx(path) if path.suffix == ".onnx" else _ir(path)
+    found = _read_onnx(path) if path.suffix == ".onnx" else _read_ir(path)
     names = [row["name"] for row in found]
-    if names != list(MEANINGS):
+    if names != list(PORTS):
         raise PackageError(
-            f"{path}: has the ports {', '.join(names)}, expected {', '.join(MEANINGS)}",
+            f"{path}: inputs and outputs are {', '.join(names)}, expected {', '.join(PORTS)}",
             kept="Nothing was packaged.",
             hint="Build it again with this toolchain.",
         )
     return found
 
 
-def _onnx(path: Path) -> list[dict[str, Any]]:
-    import onnx
-
+def _read_onnx(path: Path) -> list[dict[str, Any]]:
     graph = onnx.load(path, load_external_data=False).graph
     rows = []
     for direction, ports in (("input", graph.input), ("output", graph.output)):
@@ -39,18 +46,16 @@ def _onnx(path: Path) -> list[dict[str, Any]]:
             tensor = port.type.tensor_type
             kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
             shape = [dimension.dim_value for dimension in tensor.shape.dim]
-            rows.append(_row(MEANINGS.get(port.name), port.name, direction, _short(kind), shape))
+            rows.append(_row(PORTS.get(port.name), port.name, direction, _short_type(kind), shape))
     return rows
 
 
-def _ir(path: Path) -> list[dict[str, Any]]:
-    from toolchain.runtimes.openvino_api import openvino
-
+def _read_ir(path: Path) -> list[dict[str, Any]]:
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})
     model = core.read_model(path)
 
-    def told(key: str) -> str:
+    def rt_info(key: str) -> str:
         section = [RT_INFO, key]
         return str(model.get_rt_info(section).astype(str)) if model.has_rt_info(section) else ""
 
@@ -58,13 +63,13 @@ def _ir(path: Path) -> list[dict[str, Any]]:
     for direction, ports in (("input", model.inputs), ("output", model.outputs)):
         for port in ports:
             name, kind = port.get_any_name(), port.get_element_type().get_type_name()
-            row = _row(MEANINGS.get(name), name, direction, kind, list(port.shape))
+            row = _row(PORTS.get(name), name, direction, kind, list(port.shape))
             if direction == "input":
-                row["layout"] = told("input_layout") or NCHW
-                row["colours"] = told("input_colour_order") or row["colours"]
-                row["range"] = told("input_range") or row["range"]
-            elif name == "fgr":
-                row["colours"] = told("output_fgr_colour_order") or row["colours"]
+                row["layout"] = rt_info("input_layout") or NCHW
+                row["colours"] = rt_info("input_colour_order") or row["colours"]
+                row["range"] = rt_info("input_range") or row["range"]
+            elif name == FOREGROUND:
+                row["colours"] = rt_info("output_fgr_colour_order") or row["colours"]
             rows.append(row)
     return rows
 
@@ -84,5 +89,5 @@ def _row(
     }
 
 
-def _short(kind: Any) -> str:
+def _short_type(kind: Any) -> str:
     return {"float32": "f32", "float16": "f16", "uint8": "u8"}.get(str(kind), str(kind))

@@ -1,4 +1,4 @@
-"""What to package, and what came of it."""
+"""What to package, and the result."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from toolchain.workspace.layout import Layout
 
 @dataclass(frozen=True)
 class PackageRequest:
-    """`layout`: where the build lies.  `target`: the folder for the archive.
+    """What to package.
 
-    `model`: the model.yml that it was built by.  `provenance`: pairs of name and text.
-    `key`: a private key (PEM) to sign with, None: not signed.
+    Attributes:
+        model: The model.yml of the build.
+        layout: Where the build is.
+        version: Version of the package.
+        target: Folder for the archive.
+        provenance: Pairs of name and text about model and weights.
+        key: Private key (PEM) to sign with; None: not signed.
     """
 
     model: Model
@@ -28,7 +33,14 @@ class PackageRequest:
 
 @dataclass(frozen=True)
 class PackageResult:
-    """`sha256`: of the archive.  `signature`: beside it, None if it was not signed."""
+    """A package.
+
+    Attributes:
+        archive: The archive.
+        sha256: Digest of the archive.
+        manifest: Its manifest.
+        signature: The signature beside the archive; None if it is not signed.
+    """
 
     archive: Path
     sha256: str

@@ -1,78 +1,78 @@
-"""One frame and plate with what each IR makes of them, so that anybody can compare."""
+"""A frame and a plate with the outputs of each IR, to compare with elsewhere."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from toolchain.definitions.ports import OUTPUTS
-from toolchain.stages.package.accepted import Accepted
+from PIL import Image
+
+from toolchain.definitions.arrays import Pixels
+from toolchain.definitions.ports import INPUTS, OUTPUTS
+from toolchain.frames.generated import composite
+from toolchain.runtimes.sample import outputs_of
+from toolchain.stages.package.accepted import AcceptedBuild
 from toolchain.stages.package.contents import Item
 from toolchain.stages.package.request import PackageRequest
-
-if TYPE_CHECKING:
-    from toolchain.definitions.arrays import Pixels
 
 SEED = 2026
 FOLDER = "sample"
 HINT = "f32"
-PORTS = ("src", "bgr")
-FLIPS = 1e-3  # of the patches, where the limits say nothing of them
+DIFFERENT_PATCHES = 1e-3  # share of the patches, where the limits do not state one
 
 
-def sample_files(request: PackageRequest, build: Accepted) -> list[Item]:
-    """The inputs (RGB) and every IR's outputs at f32, as PNG of 8 bits."""
-    from toolchain.frames.generated import composite
-    from toolchain.runtimes.sample import outputs_of
-
+def make_sample_files(request: PackageRequest, build: AcceptedBuild) -> list[Item]:
+    """Make PNGs of 8 bits: the inputs (RGB), and the outputs of each IR at f32."""
     settings = build.validation["settings"]
     frame = composite(SEED, settings["width"], settings["height"])
-    items = [Item(_input(port), _png(getattr(frame, port)), "sample-input") for port in PORTS]
+    items = [
+        Item(_input_path(port), _encode_png(getattr(frame, port)), "sample-input")
+        for port in INPUTS
+    ]
     for precision in build.precisions:
         found = outputs_of(request.layout.ir(precision), frame.src, frame.bgr)
         items += [
-            Item(_output(precision, port), _png(found[port]), "sample-output") for port in OUTPUTS
+            Item(_output_path(precision, port), _encode_png(found[port]), "sample-output")
+            for port in OUTPUTS
         ]
     return items
 
 
-def sample_facts(build: Accepted) -> dict[str, Any]:
-    """Which file is which, and how many values may differ by more than a step of 8 bits."""
+def describe_sample(build: AcceptedBuild) -> dict[str, Any]:
+    """Describe the files for the manifest, with the share of values that may differ."""
     return {
         "hint": HINT,
-        "inputs": {port: _input(port) for port in PORTS},
+        "inputs": {port: _input_path(port) for port in INPUTS},
         "expected": [
             {
                 "precision": precision,
                 "ir": next(name for name in build.ports if name.startswith(f"{precision}/")),
-                "outputs": {port: _output(precision, port) for port in OUTPUTS},
-                "different": _flips(build, precision),
+                "outputs": {port: _output_path(precision, port) for port in OUTPUTS},
+                "different": _get_allowed_share(build, precision),
             }
             for precision in build.precisions
         ],
     }
 
 
-def _flips(build: Accepted, precision: str) -> float:
-    """The share of patches that may be chosen differently, by the limits it was validated under."""
+def _get_allowed_share(build: AcceptedBuild, precision: str) -> float:
+    """Get the share of patches that may be chosen differently from the limits of the validation."""
     for run in build.validation["runs"]:
         limits = run["limits"] or {}
         if (run["form"], run["hint"]) == (precision, HINT) and limits.get("different_patches"):
             return float(limits["different_patches"])
-    return FLIPS
+    return DIFFERENT_PATCHES
 
 
-def _input(port: str) -> str:
+def _input_path(port: str) -> str:
     return f"{FOLDER}/{port}.png"
 
 
-def _output(precision: str, port: str) -> str:
+def _output_path(precision: str, port: str) -> str:
     return f"{FOLDER}/{precision}/{port}.png"
 
 
-def _png(pixels: Pixels) -> bytes:
-    from PIL import Image
-
+def _encode_png(pixels: Pixels) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "png", compress_level=9)
     return stream.getvalue()

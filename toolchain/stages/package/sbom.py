@@ -1,4 +1,4 @@
-"""The bill of materials: CycloneDX, the model as a machine-learning component, its tools."""
+"""The software bill of materials (CycloneDX): the model, its source and its tools."""
 
 from __future__ import annotations
 
@@ -6,25 +6,36 @@ import json
 import uuid
 from typing import Any
 
+from cyclonedx.model import HashAlgorithm, HashType
+from cyclonedx.model.bom import Bom
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.license import DisjunctiveLicense
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
 from toolchain.catalog.licences import licences
+from toolchain.definitions.architecture import MOBILENETV2
 from toolchain.package.manifest import Entry
-from toolchain.stages.package.accepted import Accepted
+from toolchain.stages.package.accepted import AcceptedBuild
+from toolchain.stages.package.card import LIMITS, USE, describe_data, list_accuracy
 from toolchain.stages.package.request import PackageRequest
 
-ARCHITECTURE = "BackgroundMattingV2, MobileNetV2 backbone"
-FAMILY = "convolutional neural network"
 FILE_ROLES = ("onnx", "ir")
 
 
-def sbom(request: PackageRequest, build: Accepted, files: list[Entry]) -> bytes:
-    """CycloneDX 1.6 as JSON, the same bytes for the same `files` and records.
+def build_sbom(request: PackageRequest, build: AcceptedBuild, files: list[Entry]) -> bytes:
+    """Build the SBOM, CycloneDX 1.6 as JSON.
 
-    Its serial number is drawn from its content and it has no time, so that it can be made again.
+    It is reproducible: the serial number is derived from its content, and it contains no time.
+
+    Args:
+        request: What to package.
+        build: Records of the build.
+        files: Files of the package; models are listed as components.
+
+    Returns:
+        Content of the file.
     """
-    from cyclonedx.model.bom import Bom
-    from cyclonedx.model.component import ComponentType
-    from cyclonedx.output.json import JsonV1Dot6
-
     model = _component(
         request.layout.name, request.version, ComponentType.MACHINE_LEARNING_MODEL, "model"
     )
@@ -47,83 +58,72 @@ def sbom(request: PackageRequest, build: Accepted, files: list[Entry]) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 
-def _component(name: str, version: str | None, kind: Any, ref: str) -> Any:
-    from cyclonedx.model.component import Component
-
+def _component(name: str, version: str | None, kind: ComponentType, ref: str) -> Component:
     return Component(name=name, version=version, type=kind, bom_ref=ref)
 
 
-def _license(component: Any, build: Accepted) -> None:
-    from cyclonedx.model.license import DisjunctiveLicense
-
-    count = 2 if build.facts["weights"] == "bundled" else 1  # these are the toolchain's own
+def _license(component: Component, build: AcceptedBuild) -> None:
+    count = 2 if build.facts["weights"] == "bundled" else 1  # the bundled weights have both
     component.licenses = [DisjunctiveLicense(id=licence.spdx) for licence in licences()[:count]]
 
 
-def _file(entry: Entry) -> Any:
-    from cyclonedx.model import HashAlgorithm, HashType
-    from cyclonedx.model.component import ComponentType
-
-    made = _component(entry.path, None, ComponentType.FILE, f"file:{entry.path}")
-    made.hashes = [
+def _file(entry: Entry) -> Component:
+    component = _component(entry.path, None, ComponentType.FILE, f"file:{entry.path}")
+    component.hashes = [
         HashType(alg=HashAlgorithm.SHA_256, content=entry.sha256),
         HashType(alg=HashAlgorithm.SHA_384, content=entry.sha384),
     ]
-    return made
+    return component
 
 
-def _source(build: Accepted) -> Any:
-    """The checkpoint, which is not in the bundle."""
-    from cyclonedx.model import HashAlgorithm, HashType
-    from cyclonedx.model.component import ComponentType
-
+def _source(build: AcceptedBuild) -> Component:
+    """Describe the checkpoint, which is not in the package."""
     facts = build.facts
-    made = _component(facts["checkpoint"], None, ComponentType.DATA, "checkpoint")
-    made.description = facts["weights_are"]
-    made.hashes = [HashType(alg=HashAlgorithm.SHA_384, content=facts["checkpoint_sha384"])]
-    return made
+    component = _component(facts["checkpoint"], None, ComponentType.DATA, "checkpoint")
+    component.description = facts["weights_are"]
+    component.hashes = [HashType(alg=HashAlgorithm.SHA_384, content=facts["checkpoint_sha384"])]
+    return component
 
 
-def _tool(name: str, version: str) -> Any:
-    from cyclonedx.model.component import ComponentType
-    from packageurl import PackageURL
-
-    made = _component(name, version, ComponentType.LIBRARY, f"tool:{name}")
-    made.purl = PackageURL("pypi", name=name, version=version)
-    return made
+def _tool(name: str, version: str) -> Component:
+    component = _component(name, version, ComponentType.LIBRARY, f"tool:{name}")
+    component.purl = PackageURL("pypi", name=name, version=version)
+    return component
 
 
-def _tools(build: Accepted) -> dict[str, str]:
+def _tools(build: AcceptedBuild) -> dict[str, str]:
     own = {"background-matting-toolchain": build.facts["toolchain"]}
     return {**own, **build.validation["tools"]}
 
 
-def _model_card(request: PackageRequest, build: Accepted) -> dict[str, Any]:
-    """What the library has no form for yet; the schema does."""
-    from toolchain.stages.package.card import LIMITS, USE, accuracy_rows, data_of
-
+def _model_card(request: PackageRequest, build: AcceptedBuild) -> dict[str, Any]:
+    """Build the model card, which the schema has but the library does not support yet."""
     ports = next(rows for path, rows in build.ports.items() if path.endswith(".xml"))
 
-    def told(direction: str) -> list[dict[str, str]]:
-        return [{"format": " ".join(_port(row))} for row in ports if row["direction"] == direction]
+    def list_formats(direction: str) -> list[dict[str, str]]:
+        return [
+            {"format": " ".join(_describe_port(row))}
+            for row in ports
+            if row["direction"] == direction
+        ]
 
     return {
         "modelParameters": {
             "approach": {"type": "supervised"},
             "task": request.model.task_type,
-            "architectureFamily": FAMILY,
-            "modelArchitecture": ARCHITECTURE,
-            "inputs": told("input"),
-            "outputs": told("output"),
+            "architectureFamily": MOBILENETV2.family,
+            "modelArchitecture": MOBILENETV2.title,
+            "inputs": list_formats("input"),
+            "outputs": list_formats("output"),
         },
         "quantitativeAnalysis": {
             "performanceMetrics": [
                 {
                     "type": name,
                     "value": repr(float(value)),
-                    "slice": f"{row['precision']}, {data_of(build)}",
+                    "slice": f"{row['precision']}, {describe_data(build)}",
                 }
-                for row in accuracy_rows(build)
+                for row in list_accuracy(build)
                 for name, value in row["figures"].items()
                 if value is not None
             ]
@@ -132,7 +132,7 @@ def _model_card(request: PackageRequest, build: Accepted) -> dict[str, Any]:
     }
 
 
-def _port(row: dict[str, Any]) -> list[str]:
+def _describe_port(row: dict[str, Any]) -> list[str]:
     shape = "x".join(map(str, row["shape"]))
-    told = (f"{row['name']}:", row["type"], shape, row["layout"], row["colours"], row["range"])
-    return [text for text in told if text]
+    words = (f"{row['name']}:", row["type"], shape, row["layout"], row["colours"], row["range"])
+    return [text for text in words if text]

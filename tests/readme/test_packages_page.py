@@ -1,4 +1,4 @@
-"""docs/bundles.md is true: its commands parse, its table fits a bundle, its code loads it."""
+"""docs/packages.md: its commands parse, its table is complete, its code runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from toolchain.cli import main as matting
-from toolchain.package.examine import examine
+from toolchain.package.inspection import inspect_package
 from toolchain.package.layouts import LAYOUTS
-from toolchain.stages.unpack import UnpackRequest, unpack
+from toolchain.stages.unpack.request import UnpackRequest
+from toolchain.stages.unpack.unpack import unpack
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "bundles.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "packages.md").read_text(encoding="utf-8")
 NAME = "small-matting"
 OTHERS = {"openssl", "model_signing", "docker", "hf", "benchmark_app"}
 
@@ -31,8 +32,8 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_every_command_is_understood(words: list[str]) -> None:
-    """Ours by its own parser; others are those that are tested or that serve what we make."""
+def test_every_command_can_be_parsed(words: list[str]) -> None:
+    """Ours by its own parser; of other programs, only known ones are named."""
     program, *arguments = words
     if program == "matting":
         matting._parser().parse_args(arguments)
@@ -41,7 +42,7 @@ def test_every_command_is_understood(words: list[str]) -> None:
 
 
 def test_every_layout_has_its_commands() -> None:
-    """One to lay out each, and the page names no other."""
+    """Each has a command, and the page names no other layout."""
     named = {
         words[words.index("--layout") + 1]
         for words in commands()
@@ -50,26 +51,26 @@ def test_every_layout_has_its_commands() -> None:
     assert {"plain", *named} == set(LAYOUTS)
 
 
-def test_the_table_names_the_roles_of_a_bundle(bundle: Path) -> None:
-    """Every role there is, but those of records that this build does not have."""
-    told = set(re.findall(r"\| `([a-z-]+)`[:|, ]", PAGE))
-    there = {entry.role for entry in examine(bundle).manifest.files}
-    assert there - told <= {"validation", "report"}
-    for entry in examine(bundle).manifest.files:
+def test_the_table_lists_the_roles_of_a_package(packaged: Path) -> None:
+    """Every role except those of the records, and every file."""
+    listed = set(re.findall(r"\| `([a-z-]+)`[:|, ]", PAGE))
+    existing = {entry.role for entry in inspect_package(packaged).manifest.files}
+    assert existing - listed <= {"validation", "report"}
+    for entry in inspect_package(packaged).manifest.files:
         name = entry.path.rpartition("/")[2].replace(NAME, "<name>")
         assert f"{name}`" in PAGE or name.endswith(".bin"), name
 
 
-def test_the_last_snippet_loads_the_plain_layout(bundle: Path, tmp_path: Path) -> None:
-    """As it stands, but for the name."""
-    unpack(UnpackRequest(bundle, tmp_path / "models"))
+def test_the_last_snippet_loads_the_plain_layout(packaged: Path, tmp_path: Path) -> None:
+    """Run as it is, except for the name."""
+    unpack(UnpackRequest(packaged, tmp_path / "models"))
     code = blocks("python")[-1].replace("NAME", NAME)
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
 
 
-def test_the_hub_snippet_asks_for_files_that_are_there(bundle: Path, tmp_path: Path) -> None:
-    """Loaded from the folder that would be uploaded, in the place of one downloaded."""
-    folder = unpack(UnpackRequest(bundle, tmp_path / "hub", "huggingface")).target
+def test_the_hub_snippet_requests_existing_files(packaged: Path, tmp_path: Path) -> None:
+    """Run with the folder to upload instead of a download."""
+    folder = unpack(UnpackRequest(packaged, tmp_path / "hub", "huggingface")).target
     code = blocks("python")[0]
     (pattern,) = re.findall(r'allow_patterns=\["(.*?)"\]', code)
     assert {path.name for path in folder.glob(pattern)} == {

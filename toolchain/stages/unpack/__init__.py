@@ -1,0 +1,1 @@
+"""Unpack: write a verified package in the layout that a server or tool expects."""
