@@ -78,17 +78,7 @@ class DownloadError(ToolchainError):
 
 
 class SourceError(DownloadError):
-    """One source failed.
-
-    Attributes:
-        retry: Whether the same source may succeed later.
-    """
-
-    def __init__(
-        self, message: str, *, kept: str = "", hint: str = "", retry: bool = False
-    ) -> None:
-        super().__init__(message, kept=kept, hint=hint)
-        self.retry = retry
+    """One source failed."""
 
 
 class IntegrityError(DownloadError):
