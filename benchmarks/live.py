@@ -39,21 +39,22 @@ def ready(folder: Path) -> list[dict[str, Any]]:
     import numpy as np
     from PIL import Image
 
-    from toolchain.run.video_source import Video
+    from toolchain.run.video_source import VideoSource
     from toolchain.runtimes.base import planes
 
     with Image.open(folder / "plate.png") as picture:
         plate = planes(np.asarray(picture)[..., ::-1])
-    shots = islice(Video(folder / "clip.mp4").shots(), 16)
-    return [{"src": planes(shot.pixels[..., ::-1]), "bgr": plate} for shot in shots]
+    frames = islice(VideoSource(folder / "clip.mp4").frames(), 16)
+    return [{"src": planes(frame.pixels[..., ::-1]), "bgr": plate} for frame in frames]
 
 
 def by_us(xml: Path, folder: Path, hint: str, frames: int) -> float:
     """Seconds of a whole run, from file to file."""
-    from toolchain.run.runner import RunRequest, run
+    from toolchain.run.request import RunRequest
+    from toolchain.run.runner import run_matting
 
     began = time.perf_counter()
-    result = run(
+    result = run_matting(
         RunRequest(
             model=xml,
             src=str(folder / "clip.mp4"),

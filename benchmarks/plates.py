@@ -22,7 +22,8 @@ import toolchain
 from benchmarks.outcome import Figure, conclude
 from toolchain.frames.figures import figure
 from toolchain.frames.scenes import scene
-from toolchain.run.plate_correction import Align, corrected
+from toolchain.run.plate_correction import correct_plate
+from toolchain.run.request import Align
 
 SIZE = (1280, 720)
 PICTURE = Path("docs", "plates.jpg")
@@ -93,7 +94,7 @@ def measured(model: toolchain.Matting, options: argparse.Namespace) -> list[Figu
         found.setdefault("the right plate", []).append(error(plate))
         for kind, (spoil, align, exposure) in KINDS.items():
             wrong = spoil(plate)
-            right = corrected(frame, wrong, align, exposure=exposure).plate
+            right = correct_plate(frame, wrong, align, exposure=exposure).plate
             found.setdefault(f"{kind}: as it is", []).append(error(wrong))
             found.setdefault(f"{kind}: put right", []).append(error(right))
             if options.picture and seed == options.frames - 1 and align == "translation":

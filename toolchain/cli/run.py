@@ -15,7 +15,7 @@ from toolchain.cli.exits import INTERRUPTED
 from toolchain.cli.numbers import positive
 
 if TYPE_CHECKING:
-    from toolchain.run.runner import RunRequest, RunResult
+    from toolchain.run.request import RunRequest, RunResult
 
 TEXT = "matte pictures, videos or a camera with a model that was built"
 EXAMPLE = "matting run --src clip.mp4 --bgr plate.png --background blur --output out.mp4"
@@ -106,10 +106,10 @@ def run(options: argparse.Namespace) -> int:
     """Run, print, return the exit code."""
     from toolchain.cli.console import listener
     from toolchain.cli.output import print_json
-    from toolchain.run.runner import run as run_all
+    from toolchain.run.runner import run_matting
 
     with stopping() as stop:
-        result = run_all(_asked(options), listener(quiet=options.quiet), stop)
+        result = run_matting(_asked(options), listener(quiet=options.quiet), stop)
     if options.json:
         print_json(as_json(result))
     elif result.written is not None:
@@ -169,7 +169,7 @@ def stopping() -> Iterator[threading.Event]:
 
 
 def _asked(options: argparse.Namespace) -> RunRequest:
-    from toolchain.run.runner import RunRequest
+    from toolchain.run.request import RunRequest
 
     return RunRequest(
         model=options.model,

@@ -41,7 +41,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
-    from toolchain.serve.server import ServeRequest, is_local, serve
+    from toolchain.serve.request import ServeRequest, is_local
+    from toolchain.serve.server import serve
 
     def ready(address: str) -> None:
         print(address, flush=True)

@@ -1,5 +1,6 @@
-"""Frames, folders, videos and cameras through a model, into pictures and videos: `matting run`.
+"""`matting run`: images, folders, videos and cameras through a model, into images and videos.
 
-`sources` read, `sinks` write, `plates` and `backgrounds` stand beside each frame, `run` is the
-one way through.  Everything that needs PyAV or OpenCV, the extra `video`, imports it when used.
+`sources` reads frames, `plates` and `backgrounds` provide the clean plate and the background of
+each frame, `sinks` writes results, and `runner` connects them. `extras` imports PyAV and OpenCV,
+which are optional.
 """

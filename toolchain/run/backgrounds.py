@@ -1,133 +1,168 @@
-"""What stands behind the foreground: nothing, a colour, a picture, a video, the plate blurred."""
+"""Backgrounds: transparency, a colour, an image, a video, or the blurred clean plate."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from itertools import cycle
 from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageColor, ImageFilter
 
 from toolchain.api.letterbox import Size
+from toolchain.api.matte import Matte
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import UsageError
 from toolchain.frames.recent import Recent
-from toolchain.run.sources import Source, open_source
+from toolchain.run.source import Source
+from toolchain.run.sources import open_source
 
-Behind = Pixels | tuple[int, int, int] | None
+BackgroundFill = Pixels | tuple[int, int, int] | None  # an image, a colour, or transparency
 TRANSPARENT, BLUR = "transparent", "blur"
-SHRINK = 8  # the plate is blurred at a fraction of its size, where it is quick and looks the same
-STRENGTH = 1 / 60  # radius of the blur, of the height
-KNOWN = "a colour such as green or #204060, a picture, a video, blur or transparent"
+BLUR_SCALE = 8  # the plate is blurred at 1/8 of its size, which is faster and looks the same
+BLUR_RADIUS = 1 / 60  # of the height
+HINT = "Give a colour such as green or #204060, an image, a video, blur or transparent."
 
 
 class Background(Protocol):
-    """Something behind."""
+    """Source of the background of each frame."""
 
-    def next(self, size: Size, plate: Pixels) -> Behind:
-        """What is behind the next frame, of `size` (width, height), taken before `plate`."""
+    def next_fill(self, size: Size, plate: Pixels) -> BackgroundFill:
+        """Return the background of the next frame.
+
+        Args:
+            size: Width and height of the frame.
+            plate: Clean plate of the frame, H x W x 3, uint8, RGB.
+        """
 
     def close(self) -> None:
-        """Let go of files."""
+        """Close open files."""
 
 
-def open_background(given: str) -> Background:
-    """What `given` names.  Raises UsageError for what is none of `KNOWN`."""
-    if given == TRANSPARENT:
-        return Plain(None)
-    if given == BLUR:
-        return Blurred()
+def open_background(text: str) -> Background:
+    """Open the background that an argument names.
+
+    Args:
+        text: A colour, a path, "blur" or "transparent".
+
+    Returns:
+        The background.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    if text == TRANSPARENT:
+        return SolidBackground(None)
+    if text == BLUR:
+        return BlurredPlate()
     try:
-        rgb = ImageColor.getrgb(given)
+        red, green, blue = ImageColor.getrgb(text)[:3]
     except ValueError:
         pass
     else:
-        return Plain((rgb[0], rgb[1], rgb[2]))
+        return SolidBackground((red, green, blue))
     try:
-        source = open_source(given, "--background")
+        source = open_source(text, "--background")
     except UsageError as error:
         raise UsageError(
-            f"--background {given}: is no colour and no file", hint=f"Give {KNOWN}."
+            f"--background {text}: neither a colour nor an existing file", hint=HINT
         ) from error
     if source.kind == "camera":
-        raise UsageError("--background: a camera can't be behind", hint=f"Give {KNOWN}.")
-    return Moving(source)
+        raise UsageError(f"--background {text}: a camera is not supported as background", hint=HINT)
+    return SourceBackground(source)
 
 
-class Plain:
-    """A colour, or nothing."""
+class SolidBackground:
+    """One colour, or transparency."""
 
     def __init__(self, colour: tuple[int, int, int] | None) -> None:
         self._colour = colour
 
-    def next(self, size: Size, plate: Pixels) -> Behind:
-        """See `Background.next`."""
+    def next_fill(self, size: Size, plate: Pixels) -> BackgroundFill:
+        """See `Background.next_fill`."""
         return self._colour
 
     def close(self) -> None:
         """See `Background.close`."""
 
 
-class Blurred:
-    """The clean plate out of focus: nobody's outline glows through, as it would from the frame."""
+class BlurredPlate:
+    """The blurred clean plate. A blurred frame would show the outline of the foreground."""
 
     def __init__(self) -> None:
         self._recent = Recent(1)
 
-    def next(self, size: Size, plate: Pixels) -> Behind:
-        """See `Background.next`."""
-        # The plate is kept along with its blur, so that no other array gets its identity.
-        return self._recent.get(id(plate), lambda: (plate, blurred(plate)))[1]
+    def next_fill(self, size: Size, plate: Pixels) -> BackgroundFill:
+        """See `Background.next_fill`."""
+        # Keeping the plate with its blur ensures that no other array gets the same id.
+        return self._recent.get(id(plate), lambda: (plate, blur_plate(plate)))[1]
 
     def close(self) -> None:
         """See `Background.close`."""
 
 
-class Moving:
-    """A picture, or the frames of a folder or a video, over and over."""
+class SourceBackground:
+    """An image, or the frames of a folder or a video in a loop."""
 
     def __init__(self, source: Source) -> None:
-        self._shots = self._endless(source)
-        self._still = source.kind == "picture"
+        self._images = self._loop(source)
+        self._is_still = source.kind == "image"
         self._recent = Recent(1)
 
-    def next(self, size: Size, plate: Pixels) -> Behind:
-        """See `Background.next`."""
-        if self._still:
-            return self._recent.get(size, lambda: filling(next(self._shots), size))
-        return filling(next(self._shots), size)
+    def next_fill(self, size: Size, plate: Pixels) -> BackgroundFill:
+        """See `Background.next_fill`."""
+        if self._is_still:
+            return self._recent.get(size, lambda: scale_to_cover(next(self._images), size))
+        return scale_to_cover(next(self._images), size)
 
     def close(self) -> None:
         """See `Background.close`."""
-        self._shots.close()
+        self._images.close()
 
     @staticmethod
-    def _endless(source: Source) -> Generator[Pixels, None, None]:
-        for _ in cycle((None,)):
-            with closing(source.shots()) as shots:
-                yield from (shot.pixels for shot in shots)
+    def _loop(source: Source) -> Generator[Pixels, None, None]:
+        while True:
+            with closing(source.frames()) as frames:
+                yield from (frame.pixels for frame in frames)
 
 
-def blurred(plate: Pixels) -> Pixels:
-    """H x W x 3 uint8, out of focus."""
+def blur_plate(plate: Pixels) -> Pixels:
+    """Blur a clean plate, H x W x 3, uint8."""
     height, width = plate.shape[:2]
-    small = (max(1, width // SHRINK), max(1, height // SHRINK))
-    picture = Image.fromarray(plate).resize(small, Image.Resampling.BOX)
-    picture = picture.filter(ImageFilter.GaussianBlur(height * STRENGTH / SHRINK))
-    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC), np.uint8)
+    small = (max(1, width // BLUR_SCALE), max(1, height // BLUR_SCALE))
+    image = Image.fromarray(plate).resize(small, Image.Resampling.BOX)
+    image = image.filter(ImageFilter.GaussianBlur(height * BLUR_RADIUS / BLUR_SCALE))
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), np.uint8)
 
 
-def filling(picture: Pixels, size: Size) -> Pixels:
-    """H x W x 3 uint8 of `size` (width, height): scaled to cover it, the middle of it."""
-    (width, height), (wide, high) = (picture.shape[1], picture.shape[0]), size
+def scale_to_cover(image: Pixels, size: Size) -> Pixels:
+    """Scale an image to cover a size, and crop it around its centre.
+
+    Args:
+        image: H x W x 3, uint8.
+        size: Width and height.
+
+    Returns:
+        H x W x 3, uint8, of `size`.
+    """
+    width, height = image.shape[1], image.shape[0]
     if (width, height) == size:
-        return picture
-    scale = max(wide / width, high / height)
-    w, h = wide / scale, high / scale
-    left, top = (width - w) / 2, (height - h) / 2
-    cut = Image.fromarray(picture).resize(
-        size, Image.Resampling.BILINEAR, (left, top, left + w, top + h)
-    )
-    return np.asarray(cut, np.uint8)
+        return image
+    scale = max(size[0] / width, size[1] / height)
+    crop_width, crop_height = size[0] / scale, size[1] / scale
+    left, top = (width - crop_width) / 2, (height - crop_height) / 2
+    box = (left, top, left + crop_width, top + crop_height)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box), np.uint8)
+
+
+def composite(matte: Matte, fill: BackgroundFill) -> Pixels:
+    """Composite a matte over a background.
+
+    Args:
+        matte: The matte of a frame.
+        fill: The background.
+
+    Returns:
+        H x W x 3, uint8, RGB; for transparency the cutout, H x W x 4, RGBA.
+    """
+    return matte.cutout() if fill is None else matte.over(fill)

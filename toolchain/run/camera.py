@@ -1,9 +1,10 @@
-"""A camera as a source of frames, by OpenCV, and clean plates taken with it."""
+"""A camera as a source of frames and clean plates, through OpenCV."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from contextlib import closing
 from fractions import Fraction
 from typing import Any
 
@@ -11,70 +12,77 @@ import numpy as np
 
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
-from toolchain.run.extras import opencv
-from toolchain.run.sources import Kind, Shot
+from toolchain.run.extras import load_opencv
+from toolchain.run.source import SourceFrame, SourceKind
 
-WIDTH, HEIGHT = 1280, 720  # asked for; a camera gives what it has
-WARM_UP = 10  # frames in which exposure and white balance settle
+WIDTH, HEIGHT = 1280, 720  # requested; a camera may deliver another size
+WARM_UP_FRAMES = 10  # until exposure and white balance are stable
 PLATE_FRAMES = 15
 PLATE_SECONDS = 5
-MISSED = 30  # frames in a row that a camera may fail to give
+MAX_MISSED = 30  # failed reads in a row
 
 
-class Camera:
-    """Frames as they come, until somebody stops; `time` is when they came."""
+class CameraSource:
+    """Frames of a camera as they arrive; their `time` is the time of arrival."""
 
-    kind: Kind = "camera"
+    kind: SourceKind = "camera"
     count = None
-    sound = None
+    audio = None
 
     def __init__(self, index: int) -> None:
         self._index = index
         self.label = f"camera {index}"
         self.rate: Fraction | None = Fraction(30)
 
-    def shots(self, *, skip_bad: bool = False) -> Generator[Shot, None, None]:
-        """See `Source.shots`; never ends by itself."""
-        device = self._opened()
+    def frames(self, *, skip_bad: bool = False) -> Generator[SourceFrame, None, None]:
+        """See `Source.frames`; does not end by itself."""
+        device = self._open()
         try:
-            began = time.monotonic()
+            start = time.monotonic()
             number = missed = 0
             while True:
-                there, frame = device.read()
-                if not there:
+                is_read, frame = device.read()
+                if not is_read:
                     missed += 1
-                    if missed > MISSED:
-                        raise FrameError(f"{self.label}: gives no more frames")
+                    if missed > MAX_MISSED:
+                        raise FrameError(f"{self.label}: sends no more frames")
                     continue
                 missed = 0
-                seconds = Fraction(round((time.monotonic() - began) * 1000), 1000)
-                pixels = np.ascontiguousarray(frame[..., ::-1])  # OpenCV's are BGR
-                yield Shot(f"{number:06}", pixels, seconds)
+                seconds = Fraction(round((time.monotonic() - start) * 1000), 1000)
+                pixels = np.ascontiguousarray(frame[..., ::-1])  # BGR to RGB
+                yield SourceFrame(f"{number:06}", pixels, seconds)
                 number += 1
         finally:
             device.release()
 
-    def plate(self, say: Callable[[str], None]) -> Pixels:
-        """A clean plate: the median of some frames, taken after a countdown told by `say`."""
-        for left in range(PLATE_SECONDS, 0, -1):
-            say(f"Clean plate in {left} s: step out of the picture, and leave the camera alone.")
-            time.sleep(1)
-        shots = self.shots()
-        try:
-            for _ in range(WARM_UP):
-                next(shots)
-            taken = [next(shots).pixels for _ in range(PLATE_FRAMES)]
-        finally:
-            shots.close()
-        say("Clean plate taken.")
-        return np.asarray(np.median(taken, axis=0), np.uint8)
+    def capture_plate(self, note: Callable[[str], None]) -> Pixels:
+        """Take a clean plate after a countdown: the median of several frames.
 
-    def _opened(self) -> Any:
-        device = opencv().VideoCapture(self._index)
+        Args:
+            note: Shows a line to the user.
+
+        Returns:
+            H x W x 3, uint8, RGB.
+
+        Raises:
+            FrameError: The camera cannot be opened or sends no frames.
+        """
+        for seconds in range(PLATE_SECONDS, 0, -1):
+            note(f"Clean plate in {seconds} s: leave the frame, and do not move the camera.")
+            time.sleep(1)
+        with closing(self.frames()) as frames:
+            for _ in range(WARM_UP_FRAMES):
+                next(frames)
+            images = [next(frames).pixels for _ in range(PLATE_FRAMES)]
+        note("Clean plate taken.")
+        return np.asarray(np.median(images, axis=0), np.uint8)
+
+    def _open(self) -> Any:
+        device = load_opencv().VideoCapture(self._index)
         if not device.isOpened():
             raise FrameError(
-                f"{self.label}: can't be opened",
-                hint="Check that it is plugged in and that no other program uses it.",
+                f"{self.label}: cannot be opened",
+                hint="Check that it is connected and that no other program uses it.",
             )
         for key, value in ((3, WIDTH), (4, HEIGHT)):  # CAP_PROP_FRAME_WIDTH and _HEIGHT
             device.set(key, value)

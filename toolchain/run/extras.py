@@ -1,4 +1,4 @@
-"""The optional packages, asked for when they are needed."""
+"""Imports of the optional packages PyAV and OpenCV."""
 
 from __future__ import annotations
 
@@ -8,25 +8,33 @@ from typing import Any
 
 from toolchain.errors import ToolchainError
 
-# For decoding and for encoding each: far quicker than the model, and cores are for the model.
+# For decoding and for encoding each. Both are much faster than inference, which gets the rest.
 CODING_THREADS = max(1, (os.cpu_count() or 1) // 2)
 
 
-def video() -> Any:
-    """PyAV, which brings FFmpeg."""
-    return _needed("av", "Videos need PyAV")
+def load_pyav() -> Any:
+    """Import PyAV, which includes FFmpeg.
+
+    Raises:
+        ToolchainError: It is not installed.
+    """
+    return _load("av", "Videos need PyAV")
 
 
-def opencv() -> Any:
-    """OpenCV."""
-    return _needed("cv2", "Cameras and --align need OpenCV")
+def load_opencv() -> Any:
+    """Import OpenCV.
+
+    Raises:
+        ToolchainError: It is not installed.
+    """
+    return _load("cv2", "Cameras and --align need OpenCV")
 
 
-def _needed(module: str, why: str) -> Any:
+def _load(module: str, reason: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
         raise ToolchainError(
-            f"{why}, which is not installed ({error})",
+            f"{reason}, which is not installed ({error})",
             hint="Install it: `pip install 'background-matting-toolchain[video]'`.",
         ) from error

@@ -1,31 +1,32 @@
-"""A fragmented MP4 or MOV that was cut off: its last, torn fragment taken off."""
+"""Repair of a fragmented MP4 or MOV file whose writing was interrupted."""
 
 from __future__ import annotations
 
 import struct
 from pathlib import Path
 
-HEAD = struct.Struct(">I4s")
-LARGE = struct.Struct(">Q")  # the size of a box whose 32 bits say 1
-PAYLOADS = (b"mdat", b"moov")  # after which a file may end: pictures, or the index of all
+HEADER = struct.Struct(">I4s")  # size and type of a box
+LARGE_SIZE = struct.Struct(">Q")  # follows the header if the size field is 1
+LAST_BOXES = (b"mdat", b"moov")  # boxes that a playable file may end with
 
 
-def trim(path: Path) -> None:
-    """Cut the file behind its last whole fragment (ISO/IEC 14496-12: boxes of size and kind).
+def truncate_after_last_fragment(path: Path) -> None:
+    """Cut the file after its last complete fragment (boxes as in ISO/IEC 14496-12).
 
-    A file without any becomes empty.
+    Args:
+        path: The file. It becomes empty if it has no complete fragment.
     """
-    good = at = 0
+    end = position = 0
     with path.open("rb+") as stream:
         length = path.stat().st_size
-        while at + HEAD.size <= length:
-            stream.seek(at)
-            size, kind = HEAD.unpack(stream.read(HEAD.size))
+        while position + HEADER.size <= length:
+            stream.seek(position)
+            size, kind = HEADER.unpack(stream.read(HEADER.size))
             if size == 1:
-                (size,) = LARGE.unpack(stream.read(LARGE.size).ljust(LARGE.size, b"\0"))
-            if size < HEAD.size or at + size > length:
+                (size,) = LARGE_SIZE.unpack(stream.read(LARGE_SIZE.size).ljust(8, b"\0"))
+            if size < HEADER.size or position + size > length:
                 break
-            at += size
-            if kind in PAYLOADS:
-                good = at
-        stream.truncate(good)
+            position += size
+            if kind in LAST_BOXES:
+                end = position
+        stream.truncate(end)

@@ -1,4 +1,4 @@
-"""The clean plate that belongs to each frame."""
+"""The clean plate of each frame."""
 
 from __future__ import annotations
 
@@ -10,80 +10,95 @@ from PIL import Image
 
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
-from toolchain.run.camera import Camera
-from toolchain.run.sources import Shot, Source
+from toolchain.run.camera import CameraSource
+from toolchain.run.source import Source, SourceFrame
 
-SHAPE = 0.01  # by which the ratio of the sides may differ
+ASPECT_TOLERANCE = 0.01  # relative difference of the aspect ratios
 
 
 class Plates:
-    """One plate for all frames, or one for each: by name in folders, else in order.
+    """One clean plate for all frames, or one for each: by name for folders, else in order.
 
-    A video of plates that ends first is held at its last frame, since the place is the same.
+    If a video of plates ends before the frames do, its last plate is used for the rest.
+
+    Args:
+        source: Source of the plates. A camera takes one plate at once.
+        frames: Source of the frames.
+        note: Shows a line to the user.
     """
 
-    def __init__(self, source: Source, frames: Source, say: Callable[[str], None]) -> None:
-        self._source, self._say = source, say
-        self._still: Pixels | None = None
-        self._shots: Generator[Shot, None, None] | None = None
-        self._by_name: dict[str, Shot] = {}
-        self._told = False
-        if isinstance(source, Camera):
-            self._still = source.plate(say)
+    def __init__(self, source: Source, frames: Source, note: Callable[[str], None]) -> None:
+        self._source, self._note = source, note
+        self._single: Pixels | None = None
+        self._plates: Generator[SourceFrame, None, None] | None = None
+        self._is_noted = False
+        self._by_name = source.kind == frames.kind == "folder"
+        if isinstance(source, CameraSource):
+            self._single = source.capture_plate(note)
             return
-        self._shots = source.shots()
-        if source.kind == "picture" or source.count == 1:
-            with closing(self._shots):
-                self._still = next(self._shots).pixels
-        self._named = source.kind == frames.kind == "folder"
+        self._plates = source.frames()
+        if source.kind == "image" or source.count == 1:
+            with closing(self._plates):
+                self._single = next(self._plates).pixels
 
     @property
-    def one_for_all(self) -> bool:
+    def is_single(self) -> bool:
         """Whether all frames have the same plate."""
-        return self._still is not None
+        return self._single is not None
 
-    def next(self, shot: Shot) -> Pixels:
-        """The plate of the next frame, of its size; the same array where it is the same plate.
+    def next_plate(self, frame: SourceFrame) -> Pixels:
+        """Return the plate of the next frame, resized to the size of the frame.
 
-        Raises FrameError where there is none, or one of another shape.
+        Args:
+            frame: The frame.
+
+        Returns:
+            H x W x 3, uint8, RGB; the same array for as long as the plate is the same.
+
+        Raises:
+            FrameError: The frame has no plate, or the aspect ratios differ.
         """
-        if self._still is None:
-            return self._fitting(self._drawn(shot), shot)
-        self._still = self._fitting(self._still, shot)
-        return self._still
+        if self._single is None:
+            return self._resize(self._read(frame), frame)
+        self._single = self._resize(self._single, frame)
+        return self._single
 
     def close(self) -> None:
-        """Let go of files."""
-        if self._shots is not None:
-            self._shots.close()
+        """Close open files."""
+        if self._plates is not None:
+            self._plates.close()
 
-    def _drawn(self, shot: Shot) -> Pixels:
-        assert self._shots is not None
-        for plate in self._shots:
-            if not self._named or plate.name == shot.name:
+    def _read(self, frame: SourceFrame) -> Pixels:
+        assert self._plates is not None
+        for plate in self._plates:
+            if not self._by_name or plate.name == frame.name:
                 self._last = plate.pixels
                 return plate.pixels
-        if self._named:
+        if self._by_name:
             raise FrameError(
-                f"{self._source.label}: has no plate for {shot.name}",
-                hint="Name plates as their frames, or give one plate for all.",
+                f"{self._source.label}: no clean plate for {frame.name}",
+                hint="Name plates like their frames, or give one plate for all frames.",
             )
-        if not self._told:
-            self._say(f"{self._source.label}: ends first; its last frame is the plate from here.")
-            self._told = True
+        self._note_once(f"{self._source.label}: ends before the frames; its last plate is kept.")
         return self._last
 
-    def _fitting(self, plate: Pixels, shot: Shot) -> Pixels:
-        if plate.shape == shot.pixels.shape:
+    def _resize(self, plate: Pixels, frame: SourceFrame) -> Pixels:
+        if plate.shape == frame.pixels.shape:
             return plate
-        (high, wide), (height, width) = plate.shape[:2], shot.pixels.shape[:2]
-        found = f"{self._source.label}: the plate is {wide}x{high}, the frame {width}x{height}"
-        if abs(wide * height / (high * width) - 1) > SHAPE:
+        (plate_height, plate_width), (width, height) = plate.shape[:2], frame.size
+        found = (
+            f"{self._source.label}: the clean plate is {plate_width}x{plate_height}, "
+            f"the frame is {width}x{height}"
+        )
+        if abs(plate_width * height / (plate_height * width) - 1) > ASPECT_TOLERANCE:
             raise FrameError(
-                found, hint="Take both with the same camera, unmoved, at the same settings."
+                found, hint="Take both with the same camera and settings, without moving it."
             )
-        if not self._told:
-            self._say(f"{found}; it is resized.")
-            self._told = True
-        picture = Image.fromarray(plate).resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(picture, np.uint8)
+        self._note_once(f"{found}; the plate is resized.")
+        image = Image.fromarray(plate).resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(image, np.uint8)
+
+    def _note_once(self, text: str) -> None:
+        if not self._is_noted:
+            self._note(text)
+            self._is_noted = True

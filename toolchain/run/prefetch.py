@@ -1,4 +1,4 @@
-"""Drawing from an iterator in a thread of its own, a few items ahead."""
+"""Reading from an iterator in a background thread, a few items ahead."""
 
 from __future__ import annotations
 
@@ -9,41 +9,51 @@ from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
-PATIENCE = 0.1  # seconds after which the thread looks whether anybody still wants more
+POLL_SECONDS = 0.1  # interval at which the thread checks whether the consumer has stopped
 
 
-def ahead(items: Iterator[Item], count: int) -> Generator[Item, None, None]:
-    """The items in their order, at most `count` waiting; what `items` raises comes in turn."""
+def prefetch(items: Iterator[Item], count: int) -> Generator[Item, None, None]:
+    """Read an iterator in a background thread.
+
+    Args:
+        items: What to read. A generator is closed at the end.
+        count: Maximum number of items that wait to be consumed.
+
+    Yields:
+        The items in order. An exception from `items` is raised in its place.
+    """
     waiting: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(count)
-    left = threading.Event()
-    thread = threading.Thread(target=_draw, args=(items, waiting, left), name="ahead", daemon=True)
+    stopped = threading.Event()
+    thread = threading.Thread(
+        target=_read, args=(items, waiting, stopped), name="prefetch", daemon=True
+    )
     thread.start()
     try:
-        while (got := waiting.get()) is not None:
-            if isinstance(got, BaseException):
-                raise got
-            yield got[0]
+        while (received := waiting.get()) is not None:
+            if isinstance(received, BaseException):
+                raise received
+            yield received[0]
     finally:
-        left.set()
+        stopped.set()
         thread.join()
 
 
-def _draw(items: Iterator[Any], waiting: queue.Queue[Any], left: threading.Event) -> None:
+def _read(items: Iterator[Any], waiting: queue.Queue[Any], stopped: threading.Event) -> None:
     try:
         for item in items:
-            _put((item,), waiting, left)
-            if left.is_set():
+            _put((item,), waiting, stopped)
+            if stopped.is_set():
                 return
-        _put(None, waiting, left)
-    except BaseException as error:  # noqa: BLE001 - it belongs to whoever draws
-        _put(error, waiting, left)
+        _put(None, waiting, stopped)
+    except BaseException as error:  # noqa: BLE001 - raised in the consumer's thread
+        _put(error, waiting, stopped)
     finally:
         if isinstance(items, Generator):
             items.close()
 
 
-def _put(item: Any, waiting: queue.Queue[Any], left: threading.Event) -> None:
-    while not left.is_set():
+def _put(item: Any, waiting: queue.Queue[Any], stopped: threading.Event) -> None:
+    while not stopped.is_set():
         with contextlib.suppress(queue.Full):
-            waiting.put(item, timeout=PATIENCE)
+            waiting.put(item, timeout=POLL_SECONDS)
             return

@@ -1,4 +1,4 @@
-"""Where results go: one picture, a folder of pictures, a video, behind one `Sink`."""
+"""Choice of the sink for an output path, and images and folders of images as sinks."""
 
 from __future__ import annotations
 
@@ -13,146 +13,184 @@ from PIL import Image
 from toolchain.api.matte import Matte
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import UsageError
-from toolchain.run.backgrounds import Behind
-from toolchain.run.sources import Shot, Source
+from toolchain.run.backgrounds import BackgroundFill, composite
+from toolchain.run.source import Source, SourceFrame
+from toolchain.run.video_sink import VideoSink
 from toolchain.workspace.atomic import write_bytes
 
-FORMAT = re.compile(r"\.[a-z][a-z0-9]*", re.IGNORECASE)
+FORMAT_SUFFIX = re.compile(r"\.[a-z][a-z0-9]*", re.IGNORECASE)
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
-CLEAR_VIDEOS = (".webm", ".mov", ".mkv")  # which hold an alpha channel in VP9 or ProRes
-PICTURES = (".png", ".webp", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-CLEAR_PICTURES = (".png", ".webp", ".tif", ".tiff")
-SAVING: dict[str, dict[str, Any]] = {
-    "PNG": {"compress_level": 1},  # a video's worth of them is to be written
+ALPHA_VIDEOS = (".webm", ".mov", ".mkv")  # with alpha in VP9 or ProRes 4444
+IMAGES = (".png", ".webp", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+ALPHA_IMAGES = (".png", ".webp", ".tif", ".tiff")
+SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {"compress_level": 1},  # fast enough for every frame of a video
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True, "exact": True, "method": 0},
     "TIFF": {"compression": "tiff_lzw"},
 }
-HOW = (
-    "Give a folder (PNG), a picture (.png, .webp, .jpg) or a video (.mp4, .mkv: H.264; .webm: VP9; "
+HINT = (
+    "Give a folder (PNG), an image (.png, .webp, .jpg) or a video (.mp4, .mkv: H.264; .webm: VP9; "
     ".mov: H.264, or ProRes 4444 with alpha)."
 )
 
 
 class Sink(Protocol):
-    """Takes results in order."""
+    """Destination of the results."""
 
-    def made(self, shot: Shot, matte: Matte, behind: Behind) -> Any:
-        """A result as it will be written; called in threads, in any order."""
+    def encode(self, frame: SourceFrame, matte: Matte, fill: BackgroundFill) -> Any:
+        """Encode one result for `write`. Called in several threads, in any order.
 
-    def add(self, made: Any) -> None:
-        """Write the next one.  Raises WorkspaceError for a full disk and the like."""
+        Args:
+            frame: The frame.
+            matte: Its matte.
+            fill: Its background.
+
+        Returns:
+            The argument of `write`.
+        """
+
+    def write(self, encoded: Any) -> None:
+        """Write the next result, in order.
+
+        Args:
+            encoded: What `encode` returned.
+
+        Raises:
+            WorkspaceError: The file cannot be written, for example because the disk is full.
+        """
 
     def close(self, *, complete: bool) -> Path | None:
-        """End it; where what was written lies, None where nothing was.
+        """Finish the output.
 
-        `complete`: whether all was written that should be.
+        Args:
+            complete: Whether all results were written.
+
+        Returns:
+            Path of the output, None if nothing was written.
         """
 
 
-def holds_alpha(target: Path) -> bool:
-    """Whether the output that `target` names can be transparent."""
-    suffix = target.suffix.lower()
-    return is_folder(target) or suffix in CLEAR_VIDEOS or suffix in CLEAR_PICTURES
-
-
 def is_folder(target: Path) -> bool:
-    """Whether `target` names a folder of pictures; what follows a dot may be a version's number."""
-    return target.is_dir() or not FORMAT.fullmatch(target.suffix)
+    """Whether a path means a folder of images. A suffix such as ".2" is no file format."""
+    return target.is_dir() or not FORMAT_SUFFIX.fullmatch(target.suffix)
 
 
-def check(target: Path, source: Source, *, transparent: bool, split: bool) -> None:
-    """Raise UsageError for an output that can't hold what is asked for."""
+def supports_alpha(target: Path) -> bool:
+    """Whether an output can be transparent."""
+    return is_folder(target) or target.suffix.lower() in (*ALPHA_VIDEOS, *ALPHA_IMAGES)
+
+
+def check_output(target: Path, source: Source, *, transparent: bool, split: bool) -> None:
+    """Check that an output supports what is requested.
+
+    Args:
+        target: Path of the output.
+        source: Source of the frames.
+        transparent: Whether the background is transparent.
+        split: Whether foreground and alpha are written separately.
+
+    Raises:
+        UsageError: It does not.
+    """
     suffix = target.suffix.lower()
-    if not is_folder(target) and suffix not in (*VIDEOS, *PICTURES):
-        raise UsageError(f"--output {target}: no format is known for {suffix}", hint=HOW)
+    if not is_folder(target) and suffix not in (*VIDEOS, *IMAGES):
+        raise UsageError(f"--output {target}: unknown format {suffix}", hint=HINT)
     if split and not is_folder(target):
-        raise UsageError("--split writes two folders of pictures", hint="Name a folder.")
+        raise UsageError("--split writes two folders of images", hint="Give a folder as --output.")
     if split and not transparent:
-        raise UsageError("--split writes foreground and alpha; nothing can be behind them")
-    if transparent and not holds_alpha(target):
+        raise UsageError("--split and --background cannot be combined", hint="Omit one of them.")
+    if transparent and not supports_alpha(target):
         raise UsageError(
-            f"--output {target}: {suffix} can't be transparent",
-            hint="Choose a --background, or .webm, .mov, .png or a folder.",
+            f"--output {target}: {suffix} does not support transparency",
+            hint="Choose a --background, or write .webm, .mov, .png or a folder.",
         )
-    if suffix in PICTURES and not target.is_dir() and source.kind != "picture":
+    if suffix in IMAGES and not target.is_dir() and source.kind != "image":
         raise UsageError(
-            f"--output {target}: one picture can't hold {source.label}", hint="Name a folder."
+            f"--output {target}: one image cannot hold the frames of {source.label}",
+            hint="Give a folder.",
         )
 
 
 def open_sink(target: Path, source: Source, *, transparent: bool, split: bool) -> Sink:
-    """The sink for `target`, which `check` found fit."""
+    """Open the sink for an output path.
+
+    Args:
+        target: Path of the output, checked by `check_output`.
+        source: Source of the frames.
+        transparent: Whether the background is transparent.
+        split: Whether to write foreground and alpha separately.
+
+    Returns:
+        The sink.
+    """
     if is_folder(target):
-        return Folder(target, split=split)
-    if target.suffix.lower() in PICTURES:
-        return Picture(target)
-    from toolchain.run.video_sink import EncodedVideo
-
-    return EncodedVideo(target, source, transparent=transparent)
+        return FolderSink(target, split=split)
+    if target.suffix.lower() in IMAGES:
+        return ImageSink(target)
+    return VideoSink(target, source, transparent=transparent)
 
 
-class Picture:
-    """One picture file."""
+class ImageSink:
+    """One image file."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
-        self._written = False
+        self._is_written = False
 
-    def made(self, shot: Shot, matte: Matte, behind: Behind) -> bytes:
-        """See `Sink.made`."""
-        return encoded(shown(matte, behind), self._target.suffix.lower())
+    def encode(self, frame: SourceFrame, matte: Matte, fill: BackgroundFill) -> bytes:
+        """See `Sink.encode`."""
+        return _encode_image(composite(matte, fill), self._target.suffix.lower())
 
-    def add(self, made: bytes) -> None:
-        """See `Sink.add`."""
-        write_bytes(self._target, made)
-        self._written = True
+    def write(self, encoded: bytes) -> None:
+        """See `Sink.write`."""
+        write_bytes(self._target, encoded)
+        self._is_written = True
 
     def close(self, *, complete: bool) -> Path | None:
         """See `Sink.close`."""
-        return self._target if self._written else None
+        return self._target if self._is_written else None
 
 
-class Folder:
-    """PNG files by the frames' names: RGBA, or RGB before a background.
+class FolderSink:
+    """PNG files with the names of the frames: RGBA, or RGB over a background.
 
-    `split`: foreground and alpha apart, in `fgr/` and `pha/`.
+    Args:
+        target: The folder.
+        split: Whether to write foreground and alpha separately, to `fgr/` and `pha/`.
     """
 
     def __init__(self, target: Path, *, split: bool) -> None:
         self._target, self._split = target, split
-        self._written = False
+        self._is_written = False
 
-    def made(self, shot: Shot, matte: Matte, behind: Behind) -> list[tuple[Path, bytes]]:
-        """See `Sink.made`."""
-        name = f"{shot.name}.png"
+    def encode(
+        self, frame: SourceFrame, matte: Matte, fill: BackgroundFill
+    ) -> list[tuple[Path, bytes]]:
+        """See `Sink.encode`."""
+        name = f"{frame.name}.png"
         if not self._split:
-            return [(self._target / name, encoded(shown(matte, behind), ".png"))]
+            return [(self._target / name, _encode_image(composite(matte, fill), ".png"))]
         pixels = matte.cutout()
         return [
-            (self._target / "fgr" / name, encoded(pixels[..., :3], ".png")),
-            (self._target / "pha" / name, encoded(pixels[..., 3], ".png")),
+            (self._target / "fgr" / name, _encode_image(pixels[..., :3], ".png")),
+            (self._target / "pha" / name, _encode_image(pixels[..., 3], ".png")),
         ]
 
-    def add(self, made: list[tuple[Path, bytes]]) -> None:
-        """See `Sink.add`."""
-        for path, data in made:
+    def write(self, encoded: list[tuple[Path, bytes]]) -> None:
+        """See `Sink.write`."""
+        for path, data in encoded:
             write_bytes(path, data)
-        self._written = True
+        self._is_written = True
 
     def close(self, *, complete: bool) -> Path | None:
         """See `Sink.close`."""
-        return self._target if self._written else None
+        return self._target if self._is_written else None
 
 
-def shown(matte: Matte, behind: Behind) -> Pixels:
-    """RGBA before nothing, else RGB before what is behind."""
-    return matte.cutout() if behind is None else matte.over(behind)
-
-
-def encoded(pixels: Pixels, suffix: str) -> bytes:
-    """A picture file's bytes."""
-    kind = Image.registered_extensions()[suffix]
+def _encode_image(pixels: Pixels, suffix: str) -> bytes:
+    image_format = Image.registered_extensions()[suffix]
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, kind, **SAVING.get(kind, {}))
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(buffer, image_format, **SAVE_OPTIONS.get(image_format, {}))
     return buffer.getvalue()

@@ -1,74 +1,27 @@
-"""Where frames come from: a picture, a folder, a video, a camera, behind one `Source`."""
+"""Choice of the source for a path or a camera number, and images as a source."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Protocol
 
-from toolchain.api.letterbox import Size
-from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError, UsageError
 from toolchain.frames.pictures import SUFFIXES, picture_files
 from toolchain.frames.pixels import rgb
+from toolchain.run.camera import CameraSource
+from toolchain.run.source import Source, SourceFrame, SourceKind
+from toolchain.run.video_source import VideoSource
 
-Kind = Literal["picture", "folder", "video", "camera"]
-HOW = "Give a picture, a folder of pictures, a video file or a camera's number."
-
-
-@dataclass(frozen=True, eq=False)
-class Shot:
-    """`pixels`: H x W x 3 uint8 RGB.  `time`: seconds from the start, None for pictures."""
-
-    name: str
-    pixels: Pixels
-    time: Fraction | None = None
-
-    @property
-    def size(self) -> Size:
-        """Width and height."""
-        return self.pixels.shape[1], self.pixels.shape[0]
+HINT = "Give an image, a folder of images, a video file or the number of a camera."
 
 
-class Source(Protocol):
-    """Frames, one after another."""
-
-    @property
-    def kind(self) -> Kind:
-        """What it is."""
-
-    @property
-    def label(self) -> str:
-        """What to call it in a sentence."""
-
-    @property
-    def count(self) -> int | None:
-        """How many frames there are, about; None where that is not known."""
-
-    @property
-    def rate(self) -> Fraction | None:
-        """Frames a second; None for pictures."""
-
-    @property
-    def sound(self) -> Path | None:
-        """The file that has the sound that belongs to them."""
-
-    def shots(self, *, skip_bad: bool = False) -> Generator[Shot, None, None]:
-        """All frames, from the start.
-
-        Raises FrameError for one that can't be read, unless bad ones are to be left out.
-        """
-
-
-class Pictures:
-    """Picture files in their order."""
+class ImageSource:
+    """Image files in their order."""
 
     rate = None
-    sound = None
+    audio = None
 
-    def __init__(self, label: str, kind: Kind, files: list[Path]) -> None:
+    def __init__(self, label: str, kind: SourceKind, files: list[Path]) -> None:
         self.label, self.kind, self._files = label, kind, files
 
     @property
@@ -76,41 +29,45 @@ class Pictures:
         """See `Source.count`."""
         return len(self._files)
 
-    def shots(self, *, skip_bad: bool = False) -> Generator[Shot, None, None]:
-        """See `Source.shots`."""
+    def frames(self, *, skip_bad: bool = False) -> Generator[SourceFrame, None, None]:
+        """See `Source.frames`."""
         for path in self._files:
             try:
-                picture = rgb(path)
+                pixels = rgb(path)
             except FrameError:
                 if skip_bad:
                     continue
                 raise
-            yield Shot(path.stem, picture)
+            yield SourceFrame(path.stem, pixels)
 
 
-def open_source(given: str, option: str) -> Source:
-    """The source that `given` names.  `option`: the argument it came by, for sentences.
+def open_source(text: str, option: str) -> Source:
+    """Open the source that an argument names.
 
-    Raises UsageError where there is none, FrameError for a folder without pictures or a video
-    that can't be opened.
+    Args:
+        text: A path, or the number of a camera.
+        option: Name of the argument, used in messages.
+
+    Returns:
+        The source.
+
+    Raises:
+        UsageError: The path does not exist.
+        FrameError: The folder contains no images, or the video cannot be opened.
     """
-    path = Path(given)
-    if given.isdecimal() and not path.exists():
-        from toolchain.run.camera import Camera
-
-        return Camera(int(given))
+    path = Path(text)
+    if text.isdecimal() and not path.exists():
+        return CameraSource(int(text))
     if path.is_dir():
         files = picture_files(path)
         if not files:
-            raise FrameError(f"{path}: holds no picture", hint=HOW)
+            raise FrameError(f"{path}: contains no image", hint=HINT)
         names = [file.stem for file in files]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise FrameError(f"{path}: several pictures are called {', '.join(sorted(twice))}")
-        return Pictures(str(path), "folder", files)
+        if duplicates := {name for name in names if names.count(name) > 1}:
+            raise FrameError(f"{path}: several images are named {', '.join(sorted(duplicates))}")
+        return ImageSource(str(path), "folder", files)
     if not path.is_file():
-        raise UsageError(f"{option} {given}: is not there", hint=HOW)
+        raise UsageError(f"{option} {text}: not found", hint=HINT)
     if path.suffix.lower() in SUFFIXES:
-        return Pictures(str(path), "picture", [path])
-    from toolchain.run.video_source import Video
-
-    return Video(path)
+        return ImageSource(str(path), "image", [path])
+    return VideoSource(path)

@@ -1,4 +1,4 @@
-"""A video file as a sink, by PyAV: H.264, or VP9 and ProRes 4444 with alpha; the sound kept."""
+"""A video file as a sink, through PyAV: H.264, or VP9 and ProRes 4444 with alpha."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ import numpy as np
 from toolchain.api.matte import Matte
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError, WorkspaceError
-from toolchain.run.audio import Sound
-from toolchain.run.backgrounds import Behind
-from toolchain.run.extras import CODING_THREADS, video
-from toolchain.run.mp4 import trim
-from toolchain.run.sinks import shown
-from toolchain.run.sources import Shot, Source
+from toolchain.run.audio import AudioTrack
+from toolchain.run.backgrounds import BackgroundFill, composite
+from toolchain.run.extras import CODING_THREADS, load_pyav
+from toolchain.run.mp4 import truncate_after_last_fragment
+from toolchain.run.source import Source, SourceFrame
 from toolchain.workspace.atomic import os_errors, publish
 
-TICKS = 90_000  # of the clock, a second
-PICTURES_RATE = Fraction(25)  # frames a second where the source has none
-BT709 = 1
-# Whole fragments every second: a file that was cut off can be played up to there.  At its good
-# end it becomes a plain one.
-FRAGMENTS = {
+TIME_BASE = Fraction(1, 90_000)  # seconds per tick
+DEFAULT_RATE = Fraction(25)  # frames per second if the source has none
+BT709, LIMITED_RANGE = 1, 1  # AVCOL_SPC_BT709 and AVCOL_RANGE_MPEG
+# One fragment per second: a truncated file can be played up to its last complete fragment. Closing
+# the file turns it into an MP4 without fragments.
+FRAGMENTED = {
     "movflags": "+frag_keyframe+default_base_moof+delay_moov+hybrid_fragmented",
     "frag_duration": "1000000",
 }
@@ -34,118 +33,151 @@ FRAGMENTS = {
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a kind of file is written."""
+    """Settings of an encoder.
+
+    Attributes:
+        codec: FFmpeg's name of the encoder.
+        pixel_format: FFmpeg's name of the pixel format.
+        options: Options of the encoder.
+        muxer_options: Options of the container.
+    """
 
     codec: str
-    pixels: str
+    pixel_format: str
     options: dict[str, str]
-    muxer: dict[str, str]
+    muxer_options: dict[str, str]
 
 
-H264 = Encoding("libx264", "yuv420p", {"crf": "18", "preset": "veryfast"}, FRAGMENTS)
+H264 = Encoding("libx264", "yuv420p", {"crf": "18", "preset": "veryfast"}, FRAGMENTED)
 VP9_OPTIONS = {
     "crf": "24",
     "b": "0",
     "deadline": "realtime",
     "cpu-used": "6",
     "row-mt": "1",
-    "auto-alt-ref": "0",  # alpha can't be encoded with it
+    "auto-alt-ref": "0",  # alpha cannot be encoded with it
 }
 VP9 = Encoding("libvpx-vp9", "yuv420p", VP9_OPTIONS, {})
-CLEAR_VP9 = Encoding("libvpx-vp9", "yuva420p", VP9_OPTIONS, {})
+ALPHA_VP9 = Encoding("libvpx-vp9", "yuva420p", VP9_OPTIONS, {})
 PRORES_OPTIONS = {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}
-PRORES = Encoding("prores_ks", "yuva444p10le", PRORES_OPTIONS, FRAGMENTS)
+PRORES = Encoding("prores_ks", "yuva444p10le", PRORES_OPTIONS, FRAGMENTED)
 
 
-def encoding(suffix: str, *, transparent: bool) -> Encoding:
-    """How a file with that suffix is written."""
+def choose_encoding(suffix: str, *, transparent: bool) -> Encoding:
+    """Choose the encoding for a file suffix in lower case, with or without alpha."""
     if suffix == ".webm":
-        return CLEAR_VP9 if transparent else VP9
+        return ALPHA_VP9 if transparent else VP9
     if transparent:
-        return PRORES if suffix == ".mov" else CLEAR_VP9
+        return PRORES if suffix == ".mov" else ALPHA_VP9
     return H264
 
 
-class EncodedVideo:
-    """Written beside as `NAME.part.SUFFIX`, which can be played up to the last whole second.
+class VideoSink:
+    """A video file, written to `NAME.part.SUFFIX` first.
 
-    A complete one takes the target's place.  One that was cut short does so only where nothing
-    was before; else it stays beside.
+    A complete file replaces the target. A truncated one does so only if the target does not exist;
+    else it keeps its name. It can be played up to its last complete second.
+
+    Args:
+        target: The video file.
+        source: Source of the frames, for rate and audio.
+        transparent: Whether to encode alpha.
     """
 
     def __init__(self, target: Path, source: Source, *, transparent: bool) -> None:
         self._target = target
         self._part = target.with_name(f"{target.stem}.part{target.suffix}")
         self._source = source
-        self._how = encoding(target.suffix.lower(), transparent=transparent)
+        self._encoding = choose_encoding(target.suffix.lower(), transparent=transparent)
         self._container: Any = None
         self._stream: Any = None
-        self._sound: Sound | None = None
+        self._audio: AudioTrack | None = None
         self._size = (0, 0)
-        self._last = -1
+        self._last_pts = -1
         self._end = Fraction(0)
-        self._frames = 0
-        self._left: Path | None = None
-        self._rate = source.rate or PICTURES_RATE
+        self._count = 0
+        self._written: Path | None = None
+        self._rate = source.rate or DEFAULT_RATE
 
-    def made(self, shot: Shot, matte: Matte, behind: Behind) -> tuple[Shot, Any]:
-        """See `Sink.made`: a frame in the encoder's own pixels."""
-        frame = _frame(_even(shown(matte, behind), self._how.pixels))
-        return shot, frame.reformat(format=self._how.pixels, dst_colorspace="ITU709")
+    def encode(
+        self, frame: SourceFrame, matte: Matte, fill: BackgroundFill
+    ) -> tuple[SourceFrame, Any]:
+        """See `Sink.encode`. Converts the result to the pixel format of the encoder."""
+        pixel_format = self._encoding.pixel_format
+        video_frame = _to_video_frame(_pad_to_even(composite(matte, fill), pixel_format))
+        return frame, video_frame.reformat(format=pixel_format, dst_colorspace="ITU709")
 
-    def add(self, made: tuple[Shot, Any]) -> None:
-        """See `Sink.add`.  Raises FrameError for a frame of another size than the first."""
-        shot, frame = made
-        size = frame.width, frame.height
+    def write(self, encoded: tuple[SourceFrame, Any]) -> None:
+        """See `Sink.write`.
+
+        Args:
+            encoded: What `encode` returned.
+
+        Raises:
+            FrameError: The frame differs in size from the first one.
+            WorkspaceError: The file cannot be written.
+        """
+        frame, video_frame = encoded
+        size = video_frame.width, video_frame.height
         with os_errors(self._part, "write"):
             if self._container is None:
                 self._open(size)
             if size != self._size:
                 raise FrameError(
-                    f"{self._source.label}: frame {shot.name} is {size[0]}x{size[1]}, the video "
-                    f"{self._size[0]}x{self._size[1]}",
-                    hint="Frames of several sizes can go into a folder.",
+                    f"{self._source.label}: frame {frame.name} is {size[0]}x{size[1]}, the video "
+                    f"is {self._size[0]}x{self._size[1]}",
+                    hint="Write frames of different sizes to a folder.",
                 )
-            time = self._frames / self._rate if shot.time is None else shot.time
-            frame.pts = max(self._last + 1, round(time * TICKS))
-            frame.time_base = Fraction(1, TICKS)
-            frame.duration = round(TICKS / self._rate)
+            time = self._count / self._rate if frame.time is None else frame.time
+            video_frame.pts = max(self._last_pts + 1, round(time / TIME_BASE))
+            video_frame.time_base = TIME_BASE
+            video_frame.duration = round(1 / self._rate / TIME_BASE)
+            video_frame.colorspace, video_frame.color_range = BT709, LIMITED_RANGE
             self._end = time + 1 / self._rate
-            frame.colorspace, frame.color_range = BT709, 1
-            self._last = frame.pts
-            self._frames += 1
-            if self._sound is not None:
-                self._sound.up_to(time)
-            self._container.mux(self._stream.encode(frame))
+            self._last_pts = video_frame.pts
+            self._count += 1
+            if self._audio is not None:
+                self._audio.mux_until(time)
+            self._container.mux(self._stream.encode(video_frame))
 
     def close(self, *, complete: bool) -> Path | None:
-        """See `Sink.close`.  Raises WorkspaceError only where it should have become complete."""
+        """See `Sink.close`.
+
+        Args:
+            complete: Whether all results were written.
+
+        Returns:
+            Path of the video, None if nothing was written.
+
+        Raises:
+            WorkspaceError: The file cannot be written, and `complete` is set.
+        """
         if self._container is None:
-            return self._left
+            return self._written
         container, self._container = self._container, None
         try:
             with os_errors(self._part, "write"):
-                if self._sound is not None:
-                    self._sound.up_to(self._end)
+                if self._audio is not None:
+                    self._audio.mux_until(self._end)
                 container.mux(self._stream.encode(None))
                 container.close()
         except BaseException as error:
             with contextlib.suppress(OSError):
                 container.close()
-            self._left = self._leave(complete=False)
+            self._written = self._publish(complete=False)
             if complete or not isinstance(error, WorkspaceError):
                 raise
         else:
-            self._left = self._leave(complete=complete)
+            self._written = self._publish(complete=complete)
         finally:
-            if self._sound is not None:
-                self._sound.finish()
-        return self._left
+            if self._audio is not None:
+                self._audio.close()
+        return self._written
 
-    def _leave(self, *, complete: bool) -> Path | None:
-        if not complete and self._how.muxer is FRAGMENTS:
+    def _publish(self, *, complete: bool) -> Path | None:
+        if not complete and self._encoding.muxer_options is FRAGMENTED:
             with contextlib.suppress(OSError):
-                trim(self._part)
+                truncate_after_last_fragment(self._part)
         if not self._part.exists() or not self._part.stat().st_size:
             self._part.unlink(missing_ok=True)
             return None
@@ -158,36 +190,39 @@ class EncodedVideo:
     def _open(self, size: tuple[int, int]) -> None:
         self._part.parent.mkdir(parents=True, exist_ok=True)
         self._part.unlink(missing_ok=True)
-        self._container = video().open(str(self._part), "w", options=self._how.muxer)
+        self._container = load_pyav().open(
+            str(self._part), "w", options=self._encoding.muxer_options
+        )
         rate = self._rate.limit_denominator(1001)
-        self._stream = self._container.add_stream(self._how.codec, rate=rate)
+        self._stream = self._container.add_stream(self._encoding.codec, rate=rate)
         context = self._stream.codec_context
         context.width, context.height = self._size = size
-        context.pix_fmt = self._how.pixels
-        context.options = self._how.options
-        context.time_base = Fraction(1, TICKS)
+        context.pix_fmt = self._encoding.pixel_format
+        context.options = self._encoding.options
+        context.time_base = TIME_BASE
         context.thread_type, context.thread_count = "AUTO", CODING_THREADS
         context.colorspace = context.color_primaries = context.color_trc = BT709
-        context.color_range = 1
-        if self._source.sound is not None:
-            self._sound = Sound(self._source.sound, self._container, self._target.suffix.lower())
+        context.color_range = LIMITED_RANGE
+        if self._source.audio is not None:
+            suffix = self._target.suffix.lower()
+            self._audio = AudioTrack(self._source.audio, self._container, suffix)
 
 
-def _frame(pixels: Pixels) -> Any:
-    """H x W x 4 RGBA, or H x W x 3 RGB, which goes in by planes: that is how it mostly lies."""
+def _to_video_frame(pixels: Pixels) -> Any:
+    """Wrap H x W x 4 RGBA, or H x W x 3 RGB, whose memory is usually planar, in a PyAV frame."""
     if pixels.shape[2] == 4:  # noqa: PLR2004
-        return video().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgba")
+        return load_pyav().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgba")
     height, width = pixels.shape[:2]
-    frame = video().VideoFrame(width, height, "gbrp")
+    frame = load_pyav().VideoFrame(width, height, "gbrp")
     for plane, channel in zip(frame.planes, (1, 2, 0), strict=True):
         lines = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
         lines[:, :width] = pixels[..., channel]
     return frame
 
 
-def _even(pixels: Pixels, kind: str) -> Pixels:
-    """With sides that halve chroma can be taken of: the last row and column twice if need be."""
+def _pad_to_even(pixels: Pixels, pixel_format: str) -> Pixels:
+    """Repeat the last row and column if subsampled chroma needs even sides."""
     rows, columns = (side % 2 for side in pixels.shape[:2])
-    if "420" not in kind or not (rows or columns):
+    if "420" not in pixel_format or not (rows or columns):
         return pixels
     return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")

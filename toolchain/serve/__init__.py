@@ -1,10 +1,16 @@
-"""A local page that shows a model at work: `matting serve`.
+"""`matting serve`: a local web page that shows a model at work.
 
-One WebSocket a viewer.  The viewer sends messages of bytes, a kind (1: the clean plate, 2: a
-frame), a number (4 bytes, little-endian) and a JPEG or WebP picture; and JSON to choose.  Back
-come JSON and, for a frame, its number, how many frames were dropped so far (4 bytes each), the
-milliseconds of the model and of all work here (floats of 4 bytes), and one JPEG with the
-foreground above and alpha below.  The page puts them together, so a background never leaves it.
+Each viewer has one WebSocket. It sends binary messages and JSON objects:
 
-The newest frame is the next one; what it overtakes is dropped.  Nothing is stored.
+- Binary: the kind (1 byte; 1: clean plate, 2: frame), a number (4 bytes, little-endian) and a JPEG
+  or WebP image.
+- JSON: the choice of a model, and options of the clean plate.
+
+It receives JSON, and for each frame a binary message: the number of the frame and the number of
+frames dropped so far (4 bytes each), the milliseconds of inference and of all work on the server
+(4-byte floats), and one JPEG with the foreground above the alpha. The page composites them, so
+backgrounds stay in the browser.
+
+The server works on the newest frame; older ones that are still waiting are dropped. Nothing is
+stored.
 """

@@ -1,11 +1,13 @@
-"""The page, its files and its socket."""
+"""The web application: the page, its files and its WebSocket. Needs the extra `demo`."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import socket
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+import uvicorn
+import wsproto  # noqa: F401 - uvicorn imports it by name
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
@@ -13,9 +15,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from toolchain.catalog.builtin import data_file
-from toolchain.serve.limits import VIEWERS
+from toolchain.serve.limits import MAX_MESSAGE, MAX_VIEWERS
 from toolchain.serve.models import Models
-from toolchain.serve.viewer import GONE, Viewer
+from toolchain.serve.viewer import DISCONNECTED, POLICY_VIOLATION, Viewer
 
 FILES = {
     "/": ("page.html", "text/html"),
@@ -36,53 +38,83 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-REFUSED, FULL = 1008, 1013
+TRY_AGAIN_LATER = 1013  # close code of the WebSocket
+SHUTDOWN_SECONDS = 2  # for open connections to close
 
 
-def application(models: Models, *, local: bool) -> Starlette:
-    """The server's parts.  `local`: whether it listens to this machine only.
+def run_app(models: Models, listening: socket.socket, *, is_local: bool) -> None:
+    """Serve the page until the process is interrupted.
 
-    A page from elsewhere in the same browser can't use it: the name that it was asked for must be
-    this machine's (if `local`), and a socket's page must be our own.
+    Args:
+        models: Models to choose from.
+        listening: Socket to accept connections on.
+        is_local: Whether only this machine can connect.
     """
-    present: set[Viewer] = set()
+    config = uvicorn.Config(
+        build_app(models, is_local=is_local),
+        ws="wsproto",
+        ws_max_size=MAX_MESSAGE,
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after its shutdown
+        uvicorn.Server(config).run(sockets=[listening])
 
-    async def file(request: Request) -> Response:
-        if local and not _for_us(request):
+
+def build_app(models: Models, *, is_local: bool) -> Starlette:
+    """Build the web application.
+
+    Other web pages in the user's browser cannot use it: the Host header must name this machine (if
+    `is_local`), and the Origin of a WebSocket must be this server.
+
+    Args:
+        models: Models to choose from.
+        is_local: Whether only this machine can connect.
+
+    Returns:
+        The application.
+    """
+    viewers: set[Viewer] = set()
+
+    async def send_file(request: Request) -> Response:
+        if is_local and not _has_local_host(request):
             return PlainTextResponse("This server answers to localhost only.\n", 421)
-        name, kind = FILES[request.url.path]
-        return Response(data_file(f"serve/{name}").read_bytes(), media_type=kind, headers=HEADERS)
+        name, media_type = FILES[request.url.path]
+        content = data_file(f"serve/{name}").read_bytes()
+        return Response(content, media_type=media_type, headers=HEADERS)
 
-    async def socket(socket: WebSocket) -> None:
-        with suppress(*GONE):  # at any moment, also before the first word
-            await meet(socket)
+    async def accept(websocket: WebSocket) -> None:
+        with suppress(*DISCONNECTED):
+            await serve_viewer(websocket)
 
-    async def meet(socket: WebSocket) -> None:
-        if (local and not _for_us(socket)) or not _from_us(socket):
-            await socket.close(REFUSED)
+    async def serve_viewer(websocket: WebSocket) -> None:
+        if (is_local and not _has_local_host(websocket)) or not _has_own_origin(websocket):
+            await websocket.close(POLICY_VIOLATION)
             return
-        await socket.accept()
-        if len(present) >= VIEWERS:
-            await socket.close(FULL, "too many viewers")
+        await websocket.accept()
+        if len(viewers) >= MAX_VIEWERS:
+            await websocket.close(TRY_AGAIN_LATER, "too many viewers")
             return
-        viewer = Viewer(socket, models)
-        present.add(viewer)
+        viewer = Viewer(websocket, models)
+        viewers.add(viewer)
         try:
-            await viewer.stay()
+            await viewer.run()
         finally:
-            present.discard(viewer)
+            viewers.discard(viewer)
 
-    endpoint: Callable[[Request], Awaitable[Response]] = file
-    routes = [Route(path, endpoint) for path in FILES]
-    return Starlette(routes=[*routes, WebSocketRoute("/socket", socket)])
+    routes = [Route(path, send_file) for path in FILES]
+    return Starlette(routes=[*routes, WebSocketRoute("/socket", accept)])
 
 
-def _for_us(connection: HTTPConnection) -> bool:
+def _has_local_host(connection: HTTPConnection) -> bool:
     return urlsplit(f"//{connection.headers.get('host', '')}").hostname in LOOPBACK
 
 
-def _from_us(connection: HTTPConnection) -> bool:
+def _has_own_origin(connection: HTTPConnection) -> bool:
     origin = connection.headers.get("origin")
-    if origin is None:  # no browser
+    if origin is None:  # not a browser
         return True
     return urlsplit(origin).netloc == connection.headers.get("host")

@@ -1,29 +1,29 @@
-"""What one viewer may ask for."""
+"""Limits for each viewer."""
 
 from __future__ import annotations
 
 import time
 
-MESSAGE = 4 * 2**20  # bytes
-PIXELS = 1920 * 1088  # of a frame or a plate
-VIEWERS = 8
-RATE, BURST = 60.0, 120.0  # messages a second, and how many at once after a pause
-REMEASURED = 5.0  # seconds after which the plate is held against a frame again
+MAX_MESSAGE = 4 * 2**20  # bytes
+MAX_PIXELS = 1920 * 1088  # of a frame or a clean plate
+MAX_VIEWERS = 8
+RATE, BURST = 60.0, 120.0  # messages per second, and at once after a pause
+MEASURE_SECONDS = 5.0  # interval at which the clean plate is compared with a frame
 
 
-class Allowance:
-    """A bucket of messages that fills at `RATE`."""
+class RateLimiter:
+    """A token bucket that refills at `RATE` up to `BURST` messages."""
 
     def __init__(self) -> None:
-        self._left = BURST
-        self._when = time.monotonic()
+        self._tokens = BURST
+        self._updated = time.monotonic()
 
     def take(self) -> bool:
-        """Whether one more message is allowed now."""
+        """Take one token. Returns whether one more message is allowed now."""
         now = time.monotonic()
-        self._left = min(BURST, self._left + (now - self._when) * RATE)
-        self._when = now
-        if self._left < 1:
+        self._tokens = min(BURST, self._tokens + (now - self._updated) * RATE)
+        self._updated = now
+        if self._tokens < 1:
             return False
-        self._left -= 1
+        self._tokens -= 1
         return True

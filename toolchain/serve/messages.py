@@ -1,4 +1,4 @@
-"""Messages as bytes: pictures in, mattes out."""
+"""Messages of the WebSocket: images in, mattes out. The format is described in the package."""
 
 from __future__ import annotations
 
@@ -14,60 +14,92 @@ from PIL import Image
 from toolchain.api.matte import Matte
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
-from toolchain.serve.limits import PIXELS
+from toolchain.serve.limits import MAX_PIXELS
 
-HEAD = struct.Struct("<BI")  # kind, number
-REPLY = struct.Struct("<IIff")  # number, dropped, ms of the model, ms of everything here
+REQUEST_HEADER = struct.Struct("<BI")  # kind, number
+REPLY_HEADER = struct.Struct("<IIff")  # number, dropped, ms of inference, ms of all work
 KINDS: dict[int, Literal["plate", "frame"]] = {1: "plate", 2: "frame"}
-QUALITY = 90
+JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True)
-class Sent:
-    """`picture`: a JPEG or WebP file."""
+class ImageMessage:
+    """A frame or a clean plate from a viewer.
+
+    Attributes:
+        kind: "plate" or "frame".
+        number: Number that the viewer gave it.
+        data: A JPEG or WebP file.
+    """
 
     kind: Literal["plate", "frame"]
     number: int
-    picture: bytes
+    data: bytes
 
 
-def parsed(data: bytes) -> Sent:
-    """A message of a viewer.  Raises FrameError for what is none."""
-    if len(data) <= HEAD.size or data[0] not in KINDS:
-        raise FrameError("a message that is neither a frame nor a plate")
-    kind, number = HEAD.unpack_from(data)
-    return Sent(KINDS[kind], number, data[HEAD.size :])
+def parse_image_message(data: bytes) -> ImageMessage:
+    """Parse a binary message of a viewer.
+
+    Raises:
+        FrameError: The message is too short, or of an unknown kind.
+    """
+    if len(data) <= REQUEST_HEADER.size or data[0] not in KINDS:
+        raise FrameError("invalid message: neither a frame nor a clean plate")
+    kind, number = REQUEST_HEADER.unpack_from(data)
+    return ImageMessage(KINDS[kind], number, data[REQUEST_HEADER.size :])
 
 
-def decoded(picture: bytes) -> Pixels:
-    """H x W x 3 uint8 RGB.  Raises FrameError for no JPEG or WebP, or one of too many pixels."""
+def parse_options(text: str) -> dict[str, Any]:
+    """Parse a JSON message of a viewer.
+
+    Raises:
+        FrameError: The message is not a JSON object.
+    """
     try:
-        with Image.open(io.BytesIO(picture), formats=("JPEG", "WEBP")) as opened:
-            if opened.width * opened.height > PIXELS:
-                size = f"{opened.width}x{opened.height}"
-                raise FrameError(f"a picture of {size}; at most {PIXELS} pixels are taken")
-            return np.asarray(opened.convert("RGB"), np.uint8)
-    # Pillow's decoders raise what they like for a damaged picture.
-    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
-        raise FrameError("a picture that is no whole JPEG or WebP") from error
-
-
-def reply(number: int, dropped: int, matte: Matte, seconds: float) -> bytes:
-    """A matte of bytes as a message.  `seconds`: since the frame was taken up."""
-    bands = (np.vstack([matte.foreground[..., channel], matte.alpha]) for channel in range(3))
-    both = Image.merge("RGB", [Image.fromarray(band) for band in bands])
-    buffer = io.BytesIO()
-    buffer.write(REPLY.pack(number, dropped, matte.seconds * 1000, seconds * 1000))
-    both.save(buffer, "JPEG", quality=QUALITY)
-    return buffer.getvalue()
-
-
-def choice(text: str) -> dict[str, Any]:
-    """What a viewer wants otherwise.  Raises FrameError for what is no JSON object."""
-    try:
-        told = json.loads(text)
+        options = json.loads(text)
     except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        raise FrameError("a message that is no JSON object")
-    return told
+        options = None
+    if not isinstance(options, dict):
+        raise FrameError("invalid message: not a JSON object")
+    return options
+
+
+def decode_image(data: bytes) -> Pixels:
+    """Decode a JPEG or WebP file.
+
+    Returns:
+        H x W x 3, uint8, RGB.
+
+    Raises:
+        FrameError: The file is damaged, in another format, or has too many pixels.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "WEBP")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise FrameError(
+                    f"the image is {image.width}x{image.height}; the limit is {MAX_PIXELS} pixels"
+                )
+            return np.asarray(image.convert("RGB"), np.uint8)
+    # Pillow's decoders raise all of these for a damaged file.
+    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
+        raise FrameError("the image is not a complete JPEG or WebP file") from error
+
+
+def encode_reply(number: int, dropped: int, matte: Matte, seconds: float) -> bytes:
+    """Encode the reply to a frame.
+
+    Args:
+        number: Number of the frame.
+        dropped: Number of frames dropped so far.
+        matte: The matte, as uint8.
+        seconds: Time of all work on the frame.
+
+    Returns:
+        The binary message.
+    """
+    bands = (np.vstack([matte.foreground[..., channel], matte.alpha]) for channel in range(3))
+    image = Image.merge("RGB", [Image.fromarray(band) for band in bands])
+    buffer = io.BytesIO()
+    buffer.write(REPLY_HEADER.pack(number, dropped, matte.seconds * 1000, seconds * 1000))
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""One viewer: what it sent last, what it has chosen, and the work on its newest frame."""
+"""A viewer: its WebSocket, its options, and the work on its newest frame."""
 
 from __future__ import annotations
 
@@ -10,31 +10,42 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from toolchain.api.matte import Matte
 from toolchain.api.matting import Matting
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError, ToolchainError
-from toolchain.run.plate_correction import Align, Correction, advice, corrected
-from toolchain.serve import messages
-from toolchain.serve.limits import REMEASURED, Allowance
-from toolchain.serve.models import HINTS, Models
+from toolchain.run.plate_correction import PlateCorrection, correct_plate, describe_correction
+from toolchain.run.request import Align
+from toolchain.serve.limits import MEASURE_SECONDS, RateLimiter
+from toolchain.serve.messages import (
+    ImageMessage,
+    decode_image,
+    encode_reply,
+    parse_image_message,
+    parse_options,
+)
+from toolchain.serve.models import DEFAULT_HINT, OFFERED_HINTS, Models
 
-GONE = (WebSocketDisconnect, RuntimeError)  # what sending to a viewer who left raises
-TOO_MANY = 1008  # the WebSocket's code for a broken rule
+DISCONNECTED = (WebSocketDisconnect, RuntimeError)  # raised by sending to a closed WebSocket
+POLICY_VIOLATION = 1008  # close code of the WebSocket
 
 
 @dataclass
 class _Plate:
-    """As it was sent, and as it is used."""
+    """A clean plate as it was sent, and as it is used; `measured`: monotonic time."""
 
     sent: Pixels
     used: Pixels
-    measured: float = -REMEASURED  # when, by the monotonic clock
+    measured: float = -MEASURE_SECONDS
 
 
 @dataclass(eq=False)
 class Viewer:
-    """A WebSocket that is open, from hello to goodbye."""
+    """One connected viewer.
+
+    Attributes:
+        socket: Its WebSocket, accepted.
+        models: Models to choose from.
+    """
 
     socket: WebSocket
     models: Models
@@ -42,69 +53,71 @@ class Viewer:
     _plate: _Plate | None = None
     _align: bool = False
     _exposure: bool = False
-    _waiting: messages.Sent | None = None
+    _waiting: ImageMessage | None = None
     _dropped: int = 0
-    _fresh: asyncio.Event = field(default_factory=asyncio.Event)
+    _has_frame: asyncio.Event = field(default_factory=asyncio.Event)
     _advice: list[str] = field(default_factory=list)
 
-    async def stay(self) -> None:
-        """Answer until the viewer leaves, or breaks a rule."""
-        await self._tell(
-            type="hello", models=self.models.keys, hints=HINTS, opencv=bool(find_spec("cv2"))
+    async def run(self) -> None:
+        """Answer messages until the viewer disconnects or exceeds a limit."""
+        await self._send(
+            type="hello",
+            models=self.models.keys,
+            hints=OFFERED_HINTS,
+            opencv=bool(find_spec("cv2")),
         )
-        await self._choose({"model": self.models.keys[0], "hint": HINTS[0]})
-        work = asyncio.create_task(self._work())
-        listen = asyncio.create_task(self._listen())
+        await self._set_options({"model": self.models.keys[0], "hint": DEFAULT_HINT})
+        tasks = [asyncio.create_task(self._process()), asyncio.create_task(self._receive())]
         try:
-            await asyncio.wait((work, listen), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (work, listen):
+            for task in tasks:
                 task.cancel()
-            ended = await asyncio.gather(work, listen, return_exceptions=True)
-        for end in ended:
-            if isinstance(end, Exception) and not isinstance(end, GONE):
-                raise end
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception) and not isinstance(result, DISCONNECTED):
+                raise result
 
-    async def _listen(self) -> None:
-        allowance = Allowance()
+    async def _receive(self) -> None:
+        limiter = RateLimiter()
         while True:
-            got = await self.socket.receive()
-            if got["type"] == "websocket.disconnect":
+            message = await self.socket.receive()
+            if message["type"] == "websocket.disconnect":
                 return
-            if not allowance.take():
-                await self.socket.close(TOO_MANY, "too many messages")
+            if not limiter.take():
+                await self.socket.close(POLICY_VIOLATION, "too many messages")
                 return
             try:
-                if got.get("bytes") is not None:
-                    await self._take(messages.parsed(got["bytes"]))
+                if message.get("bytes") is not None:
+                    await self._take_image(parse_image_message(message["bytes"]))
                 else:
-                    await self._choose(messages.choice(got.get("text") or ""))
+                    await self._set_options(parse_options(message.get("text") or ""))
             except ToolchainError as error:
-                await self._tell(type="error", message=error.message)
+                await self._send(type="error", message=error.message)
 
-    async def _take(self, sent: messages.Sent) -> None:
-        if sent.kind == "plate":
-            plate = await asyncio.to_thread(messages.decoded, sent.picture)
+    async def _take_image(self, message: ImageMessage) -> None:
+        if message.kind == "plate":
+            plate = await asyncio.to_thread(decode_image, message.data)
             self._plate = _Plate(plate, plate)
             self._advice = []
-            await self._tell(type="plate", number=sent.number)
+            await self._send(type="plate", number=message.number)
             return
         if self._waiting is not None:
             self._dropped += 1
-        self._waiting = sent
-        self._fresh.set()
+        self._waiting = message
+        self._has_frame.set()
 
-    async def _choose(self, told: dict[str, Any]) -> None:
-        if "align" in told or "exposure" in told:
-            self._align = bool(told.get("align", self._align))
-            self._exposure = bool(told.get("exposure", self._exposure))
+    async def _set_options(self, options: dict[str, Any]) -> None:
+        if "align" in options or "exposure" in options:
+            self._align = bool(options.get("align", self._align))
+            self._exposure = bool(options.get("exposure", self._exposure))
             if self._plate is not None:
-                self._plate.measured = -REMEASURED
-        if "model" in told:
-            key, hint = str(told["model"]), str(told.get("hint", HINTS[0]))
+                self._plate.measured = -MEASURE_SECONDS
+        if "model" in options:
+            key, hint = str(options["model"]), str(options.get("hint", DEFAULT_HINT))
             model = await asyncio.to_thread(self.models.get, key, hint)
             self._model = model
-            await self._tell(
+            await self._send(
                 type="model",
                 model=key,
                 hint=hint,
@@ -113,58 +126,58 @@ class Viewer:
                 weights=model.facts.get("weights_are", ""),
             )
 
-    async def _work(self) -> None:
+    async def _process(self) -> None:
         while True:
-            await self._fresh.wait()
-            self._fresh.clear()
-            sent, self._waiting = self._waiting, None
-            if sent is None or self._model is None:
+            await self._has_frame.wait()
+            self._has_frame.clear()
+            message, self._waiting = self._waiting, None
+            if message is None or self._model is None:
                 continue
             try:
-                await self._measured(sent)
-                answer = await asyncio.to_thread(self._answer, sent, self._model, self._plate)
+                await self._measure_plate(message)
+                reply = await asyncio.to_thread(self._matte, message, self._model, self._plate)
             except ToolchainError as error:
-                await self._tell(type="error", message=error.message, number=sent.number)
+                await self._send(type="error", message=error.message, number=message.number)
                 continue
-            await self.socket.send_bytes(answer)
+            await self.socket.send_bytes(reply)
 
-    def _answer(self, sent: messages.Sent, model: Matting, plate: _Plate | None) -> bytes:
-        began = time.perf_counter()
-        frame = messages.decoded(sent.picture)
+    def _matte(self, message: ImageMessage, model: Matting, plate: _Plate | None) -> bytes:
+        start = time.perf_counter()
+        frame = decode_image(message.data)
         if plate is None:
             raise FrameError("no clean plate yet")
-        _require_alike(frame, plate.used)
-        matte: Matte = model.matte(frame, plate.used)
-        return messages.reply(sent.number, self._dropped, matte, time.perf_counter() - began)
+        _require_equal_size(frame, plate.used)
+        matte = model.matte(frame, plate.used)
+        return encode_reply(message.number, self._dropped, matte, time.perf_counter() - start)
 
-    async def _measured(self, sent: messages.Sent) -> None:
-        """Hold the plate against the frame now and then, and put right what is asked for."""
+    async def _measure_plate(self, message: ImageMessage) -> None:
+        """Compare the plate with the frame at intervals, and correct it as requested."""
         plate = self._plate
-        if plate is None or time.monotonic() - plate.measured < REMEASURED:
+        if plate is None or time.monotonic() - plate.measured < MEASURE_SECONDS:
             return
         plate.measured = time.monotonic()
         align: Align = "homography" if self._align and find_spec("cv2") else "off"
         exposure = self._exposure
 
-        def look() -> Correction:
-            frame = messages.decoded(sent.picture)
-            _require_alike(frame, plate.sent)
-            return corrected(frame, plate.sent, align, exposure=exposure)
+        def measure() -> PlateCorrection:
+            frame = decode_image(message.data)
+            _require_equal_size(frame, plate.sent)
+            return correct_plate(frame, plate.sent, align, exposure=exposure)
 
-        found = await asyncio.to_thread(look)
-        plate.used = found.plate
-        lines = advice(found, align=align != "off", exposure=exposure)
+        correction = await asyncio.to_thread(measure)
+        plate.used = correction.plate
+        lines = describe_correction(correction, align=align != "off", exposure=exposure)
         if lines != self._advice:
             self._advice = lines
-            await self._tell(type="advice", lines=lines)
+            await self._send(type="advice", lines=lines)
 
-    async def _tell(self, **what: Any) -> None:
-        await self.socket.send_json(what)
+    async def _send(self, **message: Any) -> None:
+        await self.socket.send_json(message)
 
 
-def _require_alike(frame: Pixels, plate: Pixels) -> None:
+def _require_equal_size(frame: Pixels, plate: Pixels) -> None:
     if frame.shape != plate.shape:
         raise FrameError(
-            f"the plate is {plate.shape[1]}x{plate.shape[0]}, the frame "
-            f"{frame.shape[1]}x{frame.shape[0]}: take the plate again"
+            f"the clean plate is {plate.shape[1]}x{plate.shape[0]}, the frame is "
+            f"{frame.shape[1]}x{frame.shape[0]}: take the clean plate again"
         )

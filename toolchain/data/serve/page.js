@@ -1,252 +1,257 @@
-// The page of `matting serve`.  What travels over the socket is described in toolchain/serve.
+// The page of `matting serve`. The messages are described in toolchain/serve/__init__.py.
 "use strict";
 
-const by = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const root = document.documentElement;
-const PLATE = 1, FRAME = 2, HEAD = 16;
-const IN_FLIGHT = 2;        // frames sent and not answered: one being worked on, one waiting
-const AGAIN = 1000;         // ms until the next try to connect
-const QUALITY = { frame: 0.92, plate: 0.98 };
+const PLATE = 1, FRAME = 2, REPLY_HEADER = 16;
+const MAX_IN_FLIGHT = 2;    // frames without a reply: one being processed, one waiting
+const RECONNECT_MS = 1000;
+const JPEG_QUALITY = { frame: 0.92, plate: 0.98 };
 
 let socket = null;
-let size = [1280, 720];     // the model's; nothing larger is sent
-let source = null;          // {element, width, height, still}
-let plate = null;           // {whole, canvas, number}: as taken, and as sent; again when needed
-let plateKnown = false;     // whether the server has it
-let number = 0;
-let background = null;      // a picture to stand behind
-const sent = new Map();     // number -> when, and the frame it shows
-const answered = [];        // when the last answers came
-let wanted = {};            // model and hint, as chosen here
+let modelSize = [1280, 720];  // larger images are scaled down to it before they are sent
+let source = null;          // {element, width, height, still, stream, sentFor}
+let plate = null;           // {original, scaled, number}
+let plateIsAccepted = false;  // by the server
+let lastNumber = 0;
+let backgroundImage = null;
+const inFlight = new Map(); // number of a frame -> when it was sent, and its canvas
+const replyTimes = [];
+let modelChoice = {};       // the user's choice of model and hint
 
-// ---- the socket
+// ---- WebSocket
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   socket = new WebSocket(`${scheme}//${location.host}/socket`);
   socket.binaryType = "arraybuffer";
-  socket.onmessage = ({ data }) => typeof data === "string" ? told(JSON.parse(data)) : answer(data);
+  socket.onmessage = ({ data }) =>
+    typeof data === "string" ? handleMessage(JSON.parse(data)) : handleReply(data);
   socket.onclose = ({ code, reason }) => {
-    root.dataset.link = "closed";
-    plateKnown = false;
-    sent.clear();
-    by("link").textContent = code === 1013 ? "Too many viewers; trying again…" :
-      reason ? `Closed: ${reason}; trying again…` : "No connection; trying again…";
-    setTimeout(connect, AGAIN);
+    root.dataset.connection = "closed";
+    plateIsAccepted = false;
+    inFlight.clear();
+    byId("status").textContent = code === 1013 ? "Too many viewers; reconnecting…" :
+      reason ? `Closed: ${reason}; reconnecting…` : "No connection; reconnecting…";
+    setTimeout(connect, RECONNECT_MS);
   };
 }
 
 const isOpen = () => socket !== null && socket.readyState === WebSocket.OPEN;
-const tell = (what) => { if (isOpen()) socket.send(JSON.stringify(what)); };
+const sendOptions = (options) => { if (isOpen()) socket.send(JSON.stringify(options)); };
 
-function told(message) {
+function handleMessage(message) {
   if (message.type === "hello") {
-    root.dataset.link = "open";
-    by("link").textContent = "Connected";
-    const models = by("model");
-    const kept = models.value;
+    root.dataset.connection = "open";
+    byId("status").textContent = "Connected";
+    const models = byId("model");
+    const previous = models.value;
     models.replaceChildren(...message.models.map((key) => new Option(key, key)));
-    by("align").disabled = !message.opencv;
-    if (message.models.includes(kept) && wanted.model) {
-      models.value = kept;
-      tell(wanted);
+    byId("align").disabled = !message.opencv;
+    if (message.models.includes(previous) && modelChoice.model) {
+      models.value = previous;
+      sendOptions(modelChoice);
     }
-    if (by("align").checked || by("exposure").checked) choosePlateHelp();
+    if (byId("align").checked || byId("exposure").checked) sendPlateOptions();
     if (plate) sendPlate();
   } else if (message.type === "model") {
-    const before = String(size);
-    size = message.size;
-    if (plate && before !== String(size)) sendPlate();
-    by("model").value = message.model;
-    by("hint").value = message.hint;
-    by("about").textContent = `${size.join("x")}, computes in ${message.executed}. ` +
+    const previous = String(modelSize);
+    modelSize = message.size;
+    if (plate && previous !== String(modelSize)) sendPlate();
+    byId("model").value = message.model;
+    byId("hint").value = message.hint;
+    byId("about").textContent = `Input size ${modelSize.join("x")}, computed in ${message.executed}. ` +
       (message.weights ? `Weights: ${message.weights}.` : "");
     root.dataset.model = `${message.model} ${message.hint}`;
-    say("");
+    showMessage("");
   } else if (message.type === "plate") {
-    plateKnown = plate !== null && message.number === plate.number;
-    if (plateKnown) root.dataset.plate = String(message.number);
-    say("");
-    pump();
+    plateIsAccepted = plate !== null && message.number === plate.number;
+    if (plateIsAccepted) root.dataset.plate = String(message.number);
+    showMessage("");
+    sendFrame();
   } else if (message.type === "advice") {
     const items = message.lines.map((line) => {
       const item = document.createElement("li");
-      item.textContent = line.replace("--align", "“Align”")
-        .replace("--match-exposure", "“Match the exposure”");
+      item.textContent = line.replace("--align", "“Align to the frame”")
+        .replace("--match-exposure", "“Match exposure”");
       return item;
     });
-    by("advice").replaceChildren(...items);
-    by("advice").hidden = !items.length;
+    byId("advice").replaceChildren(...items);
+    byId("advice").hidden = !items.length;
   } else if (message.type === "error") {
-    if (message.number !== undefined) settle(message.number);
-    say(message.message[0].toUpperCase() + message.message.slice(1) + ".");
-    if (message.number !== undefined && !(source && source.still)) pump();
+    if (message.number !== undefined) removeInFlight(message.number);
+    showMessage(message.message[0].toUpperCase() + message.message.slice(1) + ".");
+    if (message.number !== undefined && !(source && source.still)) sendFrame();
   }
 }
 
-function say(text) {
-  by("message").textContent = text;
-  by("message").hidden = !text;
+function showMessage(text) {
+  byId("message").textContent = text;
+  byId("message").hidden = !text;
 }
 
-// ---- frames out
+// ---- Frames to the server
 
-function drawn(from, canvas = document.createElement("canvas")) {
-  const scale = Math.min(1, size[0] / from.width, size[1] / from.height);
-  canvas.width = Math.max(1, Math.round(from.width * scale));
-  canvas.height = Math.max(1, Math.round(from.height * scale));
-  canvas.getContext("2d").drawImage(from.element, 0, 0, canvas.width, canvas.height);
+function drawScaled(image, canvas = document.createElement("canvas")) {
+  const scale = Math.min(1, modelSize[0] / image.width, modelSize[1] / image.height);
+  canvas.width = Math.max(1, Math.round(image.width * scale));
+  canvas.height = Math.max(1, Math.round(image.height * scale));
+  canvas.getContext("2d").drawImage(image.element, 0, 0, canvas.width, canvas.height);
   return canvas;
 }
 
-const packed = (canvas, quality) =>
-  new Promise((done) => canvas.toBlob(done, "image/jpeg", quality));
+const encodeJpeg = (canvas, quality) =>
+  new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
 
-async function post(kind, id, canvas, quality) {
-  const picture = await (await packed(canvas, quality)).arrayBuffer();
-  const message = new Uint8Array(5 + picture.byteLength);
+async function sendImage(kind, number, canvas, quality) {
+  const data = await (await encodeJpeg(canvas, quality)).arrayBuffer();
+  const message = new Uint8Array(5 + data.byteLength);
   new DataView(message.buffer).setUint8(0, kind);
-  new DataView(message.buffer).setUint32(1, id, true);
-  message.set(new Uint8Array(picture), 5);
+  new DataView(message.buffer).setUint32(1, number, true);
+  message.set(new Uint8Array(data), 5);
   if (isOpen()) socket.send(message);
 }
 
 function sendPlate() {
-  plate.canvas = drawn({ element: plate.whole, width: plate.whole.width, height: plate.whole.height });
-  plate.number = ++number;
-  plateKnown = false;
-  return post(PLATE, plate.number, plate.canvas, QUALITY.plate);
+  const { width, height } = plate.original;
+  plate.scaled = drawScaled({ element: plate.original, width, height });
+  plate.number = ++lastNumber;
+  plateIsAccepted = false;
+  return sendImage(PLATE, plate.number, plate.scaled, JPEG_QUALITY.plate);
 }
 
-function ready() {
+function sourceIsReady() {
   if (!source) return false;
   const { element } = source;
   return !(element instanceof HTMLVideoElement) || element.readyState >= 2;
 }
 
-// Sends the newest frame whenever there is room; called at each answer and each screen refresh.
-let packing = false;
-async function pump() {
-  if (packing || !plateKnown || !isOpen() || !ready() || sent.size >= IN_FLIGHT) return;
-  if (source.still && source.asked === plate.number) return;
-  packing = true;
+// Sends the newest frame if fewer than MAX_IN_FLIGHT are in flight.
+// Called after each reply and at each refresh of the screen.
+let isEncoding = false;
+async function sendFrame() {
+  if (isEncoding || !plateIsAccepted || !isOpen() || !sourceIsReady()) return;
+  if (inFlight.size >= MAX_IN_FLIGHT) return;
+  if (source.still && source.sentFor === plate.number) return;
+  isEncoding = true;
   try {
-    const canvas = drawn(source);
-    source.asked = plate.number;
-    const id = ++number;
-    sent.set(id, { when: performance.now(), canvas });
-    await post(FRAME, id, canvas, QUALITY.frame);
+    const canvas = drawScaled(source);
+    source.sentFor = plate.number;
+    const number = ++lastNumber;
+    inFlight.set(number, { time: performance.now(), canvas });
+    await sendImage(FRAME, number, canvas, JPEG_QUALITY.frame);
   } finally {
-    packing = false;
+    isEncoding = false;
   }
 }
 
 function refresh() {
-  if (ready() && !plateKnown) preview();
-  pump();
+  if (sourceIsReady() && !plateIsAccepted) showPreview();
+  sendFrame();
   requestAnimationFrame(refresh);
 }
 
-function preview() {
-  drawn(source, by("frame"));
+function showPreview() {
+  drawScaled(source, byId("frame"));
 }
 
-// ---- mattes in
+// ---- Mattes from the server
 
-// What is answered has overtaken whatever was sent before it.
-function settle(last) {
-  for (const id of sent.keys()) if (id <= last) sent.delete(id);
+// The server dropped all frames before the one it replied to.
+function removeInFlight(last) {
+  for (const number of inFlight.keys()) if (number <= last) inFlight.delete(number);
 }
 
-const scratch = document.createElement("canvas");
+const decoded = document.createElement("canvas");
 const cutout = document.createElement("canvas");
 
-async function answer(data) {
-  const head = new DataView(data, 0, HEAD);
-  const entry = sent.get(head.getUint32(0, true));
-  settle(head.getUint32(0, true));
-  pump();
-  if (!entry) return;
-  const picture = await createImageBitmap(new Blob([new Uint8Array(data, HEAD)]));
-  if (root.dataset.shown && Number(root.dataset.shown) > head.getUint32(0, true)) return;
-  const [width, height] = [picture.width, picture.height / 2];
-  scratch.width = width;
-  scratch.height = 2 * height;
-  const reader = scratch.getContext("2d", { willReadFrequently: true });
-  reader.drawImage(picture, 0, 0);
-  const colour = reader.getImageData(0, 0, width, height);
-  const grey = reader.getImageData(0, height, width, height);
-  for (let at = 0; at < grey.data.length; at += 4) colour.data[at + 3] = grey.data[at];
-  for (const [canvas, pixels] of [[cutout, colour], [by("alpha"), grey]]) {
+async function handleReply(data) {
+  const header = new DataView(data, 0, REPLY_HEADER);
+  const number = header.getUint32(0, true);
+  const sent = inFlight.get(number);
+  removeInFlight(number);
+  sendFrame();
+  if (!sent) return;
+  const image = await createImageBitmap(new Blob([new Uint8Array(data, REPLY_HEADER)]));
+  if (root.dataset.shown && Number(root.dataset.shown) > number) return;
+  const [width, height] = [image.width, image.height / 2];  // foreground above alpha
+  decoded.width = width;
+  decoded.height = 2 * height;
+  const context = decoded.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  const foreground = context.getImageData(0, 0, width, height);
+  const alpha = context.getImageData(0, height, width, height);
+  for (let i = 0; i < alpha.data.length; i += 4) foreground.data[i + 3] = alpha.data[i];
+  for (const [canvas, pixels] of [[cutout, foreground], [byId("alpha"), alpha]]) {
     canvas.width = width;
     canvas.height = height;
     canvas.getContext("2d").putImageData(pixels, 0, 0);
   }
-  const frame = by("frame");
+  const frame = byId("frame");
   frame.width = width;
   frame.height = height;
-  frame.getContext("2d").drawImage(entry.canvas, 0, 0);
+  frame.getContext("2d").drawImage(sent.canvas, 0, 0);
   const now = performance.now();
-  answered.push(now);
-  compose();
-  by("save").disabled = false;
-  while (answered.length > 20 || now - answered[0] > 5000) answered.shift();
-  const span = answered[answered.length - 1] - answered[0];
-  by("rate").textContent = span ? ((answered.length - 1) * 1000 / span).toFixed(1) : "–";
-  by("latency").textContent = `${(now - entry.when).toFixed(0)} ms`;
-  by("inference").textContent = `${head.getFloat32(8, true).toFixed(0)} ms`;
-  by("dropped").textContent = String(head.getUint32(4, true));
-  root.dataset.shown = String(head.getUint32(0, true));
-  root.dataset.answers = String(Number(root.dataset.answers ?? 0) + 1);
+  replyTimes.push(now);
+  showComposite();
+  byId("save").disabled = false;
+  while (replyTimes.length > 20 || now - replyTimes[0] > 5000) replyTimes.shift();
+  const elapsed = now - replyTimes[0];
+  byId("rate").textContent = elapsed ? ((replyTimes.length - 1) * 1000 / elapsed).toFixed(1) : "–";
+  byId("latency").textContent = `${(now - sent.time).toFixed(0)} ms`;
+  byId("inference").textContent = `${header.getFloat32(8, true).toFixed(0)} ms`;
+  byId("dropped").textContent = String(header.getUint32(4, true));
+  root.dataset.shown = String(number);
+  root.dataset.replies = String(Number(root.dataset.replies ?? 0) + 1);
 }
 
-const chosen = () => document.querySelector("input[name=background]:checked").value;
+const selectedBackground = () => document.querySelector("input[name=background]:checked").value;
 
-function compose() {
-  if (!answered.length) return;
-  const canvas = by("composite");
+function showComposite() {
+  if (!replyTimes.length) return;
+  const canvas = byId("composite");
   canvas.width = cutout.width;
   canvas.height = cutout.height;
-  const pen = canvas.getContext("2d");
-  const behind = chosen();
-  if (behind === "colour") {
-    pen.fillStyle = by("colour").value;
-    pen.fillRect(0, 0, canvas.width, canvas.height);
-  } else if (behind === "blur" && plate) {
-    pen.filter = `blur(${Math.round(canvas.height / 40)}px)`;
-    cover(pen, plate.canvas);
-    pen.filter = "none";
-  } else if (behind === "picture" && background) {
-    cover(pen, background);
+  const context = canvas.getContext("2d");
+  const background = selectedBackground();
+  if (background === "colour") {
+    context.fillStyle = byId("colour").value;
+    context.fillRect(0, 0, canvas.width, canvas.height);
+  } else if (background === "blur" && plate) {
+    context.filter = `blur(${Math.round(canvas.height / 40)}px)`;
+    drawCovering(context, plate.scaled);
+    context.filter = "none";
+  } else if (background === "image" && backgroundImage) {
+    drawCovering(context, backgroundImage);
   }
-  pen.drawImage(cutout, 0, 0);
-  root.dataset.background = behind;
+  context.drawImage(cutout, 0, 0);
+  root.dataset.background = background;
 }
 
-function cover(pen, picture) {
-  const { width, height } = pen.canvas;
-  const scale = Math.max(width / picture.width, height / picture.height);
-  const [w, h] = [picture.width * scale, picture.height * scale];
-  pen.drawImage(picture, (width - w) / 2, (height - h) / 2, w, h);
+function drawCovering(context, image) {
+  const { width, height } = context.canvas;
+  const scale = Math.max(width / image.width, height / image.height);
+  const [w, h] = [image.width * scale, image.height * scale];
+  context.drawImage(image, (width - w) / 2, (height - h) / 2, w, h);
 }
 
-// ---- sources
+// ---- Sources
 
-function use(next) {
+function setSource(next) {
   if (source && source.stream) for (const track of source.stream.getTracks()) track.stop();
   source = next;
-  by("capture").disabled = !next;
+  byId("capture").disabled = !next;
   plate = null;
-  plateKnown = false;
-  sent.clear();
-  by("advice").hidden = true;
+  plateIsAccepted = false;
+  inFlight.clear();
+  byId("advice").hidden = true;
   delete root.dataset.plate;
-  say("");
+  showMessage("");
 }
 
 async function startCamera(id) {
   if (!navigator.mediaDevices) {
-    say("Browsers give cameras only to localhost and https. Files work here.");
+    showMessage("Browsers allow cameras only on localhost and over HTTPS. Use files instead.");
     return;
   }
   try {
@@ -254,128 +259,127 @@ async function startCamera(id) {
       audio: false,
       video: { width: { ideal: 1280 }, height: { ideal: 720 }, ...(id ? { deviceId: id } : {}) },
     });
-    const element = await playing((video) => { video.srcObject = stream; });
-    use({ element, width: element.videoWidth, height: element.videoHeight, stream });
+    const element = await playVideo((video) => { video.srcObject = stream; });
+    setSource({ element, width: element.videoWidth, height: element.videoHeight, stream });
     const [track] = stream.getVideoTracks();
-    track.onended = () => { use(null); say("The camera has gone."); };
+    track.onended = () => { setSource(null); showMessage("The camera was disconnected."); };
     const cameras = (await navigator.mediaDevices.enumerateDevices())
       .filter((device) => device.kind === "videoinput");
-    by("cameras").replaceChildren(...cameras.map((device, index) =>
+    byId("cameras").replaceChildren(...cameras.map((device, index) =>
       new Option(device.label || `Camera ${index + 1}`, device.deviceId)));
-    by("cameras").value = track.getSettings().deviceId ?? "";
-    by("cameras").hidden = cameras.length < 2;
+    byId("cameras").value = track.getSettings().deviceId ?? "";
+    byId("cameras").hidden = cameras.length < 2;
     root.dataset.source = "camera";
   } catch (error) {
     root.dataset.source = "none";
-    say({
-      NotAllowedError: "The camera was refused. Allow it in the address bar and press “Start camera” again, or choose two files.",
-      NotFoundError: "No camera was found. Plug one in, or choose two files.",
+    showMessage({
+      NotAllowedError: "Camera access was denied. Allow it in the address bar and press “Start camera” again, or use files.",
+      NotFoundError: "No camera found. Connect one, or use files.",
       NotReadableError: "The camera is in use by another program.",
-    }[error.name] ?? `The camera can't be used: ${error.message}.`);
+    }[error.name] ?? `The camera cannot be used: ${error.message}.`);
   }
 }
 
-function playing(prepare) {
+function playVideo(prepare) {
   const video = document.createElement("video");
   video.muted = video.loop = video.playsInline = true;
-  return new Promise((done, failed) => {
-    video.onloadeddata = () => video.play().then(() => done(video), failed);
-    video.onerror = () => failed(new Error("not a video that this browser plays"));
+  return new Promise((resolve, reject) => {
+    video.onloadeddata = () => video.play().then(() => resolve(video), reject);
+    video.onerror = () => reject(new Error("the browser cannot play this video"));
     prepare(video);
   });
 }
 
-async function opened(file) {
+async function openFile(file) {
   if (file.type.startsWith("video/")) {
-    const element = await playing((video) => { video.src = URL.createObjectURL(file); });
+    const element = await playVideo((video) => { video.src = URL.createObjectURL(file); });
     return { element, width: element.videoWidth, height: element.videoHeight };
   }
   const element = await createImageBitmap(file);
   return { element, width: element.width, height: element.height, still: true };
 }
 
-async function chooseFile(input, take) {
+async function useFile(input, use) {
   const [file] = input.files;
   if (!file) return;
   try {
-    await take(await opened(file));
+    await use(await openFile(file));
   } catch (error) {
-    say(`${file.name} can't be shown: ${error.message}.`);
+    showMessage(`${file.name} cannot be opened: ${error.message}.`);
   }
 }
 
-async function plateFrom(picture) {
-  const canvas = document.createElement("canvas");
-  const shape = source ?? picture;
-  const apart = picture.width * shape.height / (picture.height * shape.width);
-  if (Math.abs(apart - 1) > 0.01) {
-    say(`The plate is ${picture.width}x${picture.height}, the frame ${source.width}x${source.height}: ` +
-      "take both with the same camera.");
+function setPlate(element, { width, height }) {
+  const original = document.createElement("canvas");
+  original.width = width;
+  original.height = height;
+  original.getContext("2d").drawImage(element, 0, 0, width, height);
+  plate = { original };
+  return sendPlate();
+}
+
+async function setPlateFromFile(image) {
+  const ratio = image.width * source.height / (image.height * source.width);
+  if (Math.abs(ratio - 1) > 0.01) {
+    showMessage(`The clean plate is ${image.width}x${image.height}, the frame is ` +
+      `${source.width}x${source.height}: take both with the same camera.`);
     return;
   }
-  canvas.width = shape.width;
-  canvas.height = shape.height;
-  canvas.getContext("2d").drawImage(picture.element, 0, 0, canvas.width, canvas.height);
-  plate = { whole: canvas };
-  await sendPlate();
+  await setPlate(image.element, source);
 }
 
-let platePicture = null;    // a file chosen before its frame
-by("frame-file").onchange = ({ target }) => chooseFile(target, async (picture) => {
-  use(picture);
+let plateImage = null;      // kept, since its file may be chosen before the frame
+byId("frame-file").onchange = ({ target }) => useFile(target, async (image) => {
+  setSource(image);
   root.dataset.source = "file";
-  preview();
-  if (platePicture) await plateFrom(platePicture);
+  showPreview();
+  if (plateImage) await setPlateFromFile(plateImage);
 });
-by("plate-file").onchange = ({ target }) => chooseFile(target, async (picture) => {
-  platePicture = picture;
-  if (source) await plateFrom(picture);
+byId("plate-file").onchange = ({ target }) => useFile(target, async (image) => {
+  plateImage = image;
+  if (source) await setPlateFromFile(image);
 });
 
-by("camera").onclick = () => startCamera();
-by("cameras").onchange = ({ target }) => startCamera(target.value);
-by("capture").onclick = async () => {
-  const button = by("capture"), text = button.textContent;
+byId("camera").onclick = () => startCamera();
+byId("cameras").onchange = ({ target }) => startCamera(target.value);
+byId("capture").onclick = async () => {
+  const button = byId("capture"), label = button.textContent;
   button.disabled = true;
-  for (let left = Number(by("delay").value); left > 0; left--) {
-    button.textContent = `Step out… ${left}`;
-    await new Promise((done) => setTimeout(done, 1000));
+  for (let seconds = Number(byId("delay").value); seconds > 0; seconds--) {
+    button.textContent = `Leave the frame… ${seconds}`;
+    await new Promise((resolve) => setTimeout(resolve, 1000));
   }
-  button.textContent = text;
+  button.textContent = label;
   button.disabled = !source;
-  if (!ready()) return;
-  const whole = document.createElement("canvas");
-  whole.width = source.width;
-  whole.height = source.height;
-  whole.getContext("2d").drawImage(source.element, 0, 0);
-  plate = { whole };
-  await sendPlate();
+  if (sourceIsReady()) await setPlate(source.element, source);
 };
 
-// ---- choices
+// ---- Options
 
-function choosePlateHelp() {
-  tell({ align: by("align").checked, exposure: by("exposure").checked });
-  if (source) source.asked = null;
-  pump();
+function sendPlateOptions() {
+  sendOptions({ align: byId("align").checked, exposure: byId("exposure").checked });
+  if (source) source.sentFor = null;
+  sendFrame();
 }
-by("align").onchange = by("exposure").onchange = choosePlateHelp;
-by("model").onchange = by("hint").onchange = () => {
-  wanted = { model: by("model").value, hint: by("hint").value };
-  tell(wanted);
-  if (source) source.asked = null;
+byId("align").onchange = byId("exposure").onchange = sendPlateOptions;
+byId("model").onchange = byId("hint").onchange = () => {
+  modelChoice = { model: byId("model").value, hint: byId("hint").value };
+  sendOptions(modelChoice);
+  if (source) source.sentFor = null;
 };
-for (const radio of document.querySelectorAll("input[name=background]")) radio.onchange = compose;
-const choose = (value) => {
+for (const radio of document.querySelectorAll("input[name=background]")) {
+  radio.onchange = showComposite;
+}
+const selectBackground = (value) => {
   document.querySelector(`input[name=background][value=${value}]`).checked = true;
-  compose();
+  showComposite();
 };
-by("colour").oninput = () => choose("colour");
-by("picture").onchange = ({ target }) => chooseFile(target, ({ element }) => {
-  background = element;
-  choose("picture");
+byId("colour").oninput = () => selectBackground("colour");
+byId("image").onchange = ({ target }) => useFile(target, ({ element }) => {
+  backgroundImage = element;
+  selectBackground("image");
 });
-by("save").onclick = () => by("composite").toBlob((blob) => {
+byId("save").onclick = () => byId("composite").toBlob((blob) => {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = "matte.png";
