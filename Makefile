@@ -40,7 +40,7 @@ package: $(READY)  ## what convert made as one archive to be handed over
 	@$(BIN)/matting package --weights "$(WEIGHTS)" --output "$(OUTPUT)" --to "$(DIST)" $(ARGS)
 
 verify: $(READY)  ## check every archive in DIST, and run its sample
-	@for bundle in "$(DIST)"/*.tar.gz; do $(BIN)/matting verify "$$bundle" --run $(ARGS) || exit; done
+	@for package in "$(DIST)"/*.tar.gz; do $(BIN)/matting verify "$$package" --run $(ARGS) || exit; done
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from toolchain.api.model_files import find_model, find_models
-from toolchain.errors import BundleError, UsageError
+from toolchain.errors import PackageFormatError, UsageError
 
 
 def write_ir(folder: Path, name: str) -> Path:
@@ -79,7 +79,7 @@ def test_a_path_without_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"a\.bin: not found"):
         find_model(one)
     (tmp_path / "model.tar.gz").touch()
-    with pytest.raises(BundleError, match=r"model\.tar\.gz"):
+    with pytest.raises(PackageFormatError, match=r"model\.tar\.gz"):
         find_model(tmp_path / "model.tar.gz")
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match=r"notes\.txt: not a model"):
