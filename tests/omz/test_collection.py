@@ -1,4 +1,4 @@
-"""Trees of models, and the choice among them."""
+"""Collections of models, and the choice of models by pattern."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.catalog.builtin import DATA, builtin_config, data_file
 from toolchain.catalog.records import CompositeModel
-from toolchain.errors import CatalogError, ToolchainError, UsageError
-from toolchain.omz.collection import load, select
+from toolchain.errors import CatalogError, ToolchainError
+from toolchain.omz.collection import read_collection, select_models
 
 HEAD = "description: d\ntask_type: detection\nframework: onnx\nlicense: MIT\n"
 MODEL = HEAD + "files: []\nmodel_optimizer_args: []\n"
@@ -31,11 +30,9 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_one_place_is_read(tree: Path) -> None:
-    """Nothing gives the built-in model, a config its model, a root the whole tree by name."""
-    assert [model.config_path for model in load()] == [builtin_config()]
-    assert [model.name for model in load(tree / "public" / "b" / "model.yml")] == ["b"]
-    models = load(None, tree)
+def test_all_models_below_a_root_are_read(tree: Path) -> None:
+    """Models and composite models by name; the stages are part of their composite model."""
+    models = read_collection(tree)
     assert [(m.name, m.subdirectory) for m in models] == [
         ("a", "intel/a"),
         ("b", "public/b"),
@@ -48,8 +45,6 @@ def test_one_place_is_read(tree: Path) -> None:
         ("pair-1", "public/pair/pair-1", "pair"),
     ]
     assert pair.precisions == {"FP16", "FP32"}
-    with pytest.raises(UsageError):
-        load(builtin_config(), tree)
 
 
 @pytest.mark.parametrize(
@@ -62,28 +57,30 @@ def test_one_place_is_read(tree: Path) -> None:
         (["pair*"], ["pair"]),
     ],
 )
-def test_patterns_choose_in_their_order(tree: Path, patterns: list[str], names: list[str]) -> None:
-    """Matches keep the order of the patterns, none twice; stages match when their whole doesn't."""
-    assert [model.name for model in select(load(None, tree), patterns)] == names
+def test_models_have_the_order_of_the_patterns(
+    tree: Path, patterns: list[str], names: list[str]
+) -> None:
+    """No model twice; stages match where their composite model does not."""
+    assert [model.name for model in select_models(read_collection(tree), patterns)] == names
 
 
 @pytest.mark.parametrize("pattern", ["B", "", "c*"])
 def test_a_pattern_without_a_match_is_an_error(tree: Path, pattern: str) -> None:
-    """Case counts, and a pattern that matches nothing is named."""
+    """Upper and lower case differ, and the error shows the pattern."""
     with pytest.raises(ToolchainError) as caught:
-        select(load(None, tree), ["a", pattern])
+        select_models(read_collection(tree), ["a", pattern])
     assert caught.value.lines() == [f'No matching models: "{pattern}"']
     assert caught.value.exit_code == 1
 
 
 @pytest.mark.parametrize(
-    ("where", "text", "said"),
+    ("where", "text", "message"),
     [
         ("public/c/model.yml", "a: [", "c/model.yml:1:5: not YAML"),
-        ("intel/b/model.yml", MODEL, "a second model b"),
-        ("public/pair/model.yml", MODEL, "lies beside it"),
+        ("intel/b/model.yml", MODEL, "duplicate model b"),
+        ("public/pair/model.yml", MODEL, "model.yml in the same folder"),
         ("public/pair/x/y/model.yml", MODEL, "too deep"),
-        ("model.yml", MODEL, "lies at the top"),
+        ("model.yml", MODEL, "is in the top folder"),
         ("public/d/composite-model.yml", HEAD + "stages_order: []", "5:15: stages_order is empty"),
         ("public/d/composite-model.yml", HEAD + "stages_order: [d-1]", "5:16: stage"),
         ("public/d/composite-model.yml", HEAD + "stages_order: [e]", "5:16: stage"),
@@ -91,27 +88,19 @@ def test_a_pattern_without_a_match_is_an_error(tree: Path, pattern: str) -> None
         ("public/pair/pair-1/model.yml", MODEL + "x: 1\n", "pair-1/model.yml:7:1: unknown key"),
     ],
 )
-def test_a_mistake_anywhere_in_the_tree_is_named(
-    tree: Path, where: str, text: str, said: str
+def test_an_invalid_file_anywhere_is_an_error(
+    tree: Path, where: str, text: str, message: str
 ) -> None:
-    """One bad file in a collection is an error that says which."""
+    """The error shows which file of the collection is invalid."""
     put(tree, where, text)
     with pytest.raises(CatalogError) as caught:
-        load(None, tree)
+        read_collection(tree)
     (line,) = caught.value.lines()
-    assert said in line.replace("\\", "/")
+    assert message in line.replace("\\", "/")
 
 
 def test_a_root_without_models_is_an_error(tmp_path: Path) -> None:
-    """An empty or missing folder is said, not an empty result."""
+    """An empty or missing folder is not an empty collection."""
     for root in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(CatalogError, match=r"holds no model\.yml"):
-            load(None, root)
-
-
-def test_package_data_stays_in_its_folder() -> None:
-    """A path that would leave the package's data is refused."""
-    assert data_file("a/b.bin") == DATA / "a" / "b.bin"
-    for path in ("../reader.py", "/etc/passwd", "", "a/../../b"):
-        with pytest.raises(CatalogError):
-            data_file(path)
+        with pytest.raises(CatalogError, match=r"no model\.yml found"):
+            read_collection(root)

@@ -1,4 +1,4 @@
-"""What omz_converter does with downloaded files: verified, converted, rounded as it did."""
+"""Conversion of downloaded files as by omz_converter: verified, converted, rounded."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from toolchain.errors import (
     UsageError,
 )
 from toolchain.omz.convert_model import (
-    ConversionRequest,
-    convert_downloaded,
-    foresee_conversion,
+    ConvertModelRequest,
+    convert_model,
+    plan_conversion,
 )
 from toolchain.progress import SilentListener
 
@@ -55,51 +55,51 @@ input_info:
 @pytest.fixture(scope="module")
 def converted(
     small_config: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
-) -> ConversionRequest:
-    """The PyTorch model, downloaded to one tree and converted into another; not to be changed."""
-    root = tmp_path_factory.mktemp("incumbent")
-    request = ConversionRequest(
+) -> ConvertModelRequest:
+    """The PyTorch model, downloaded to one tree and converted into another; do not change it."""
+    root = tmp_path_factory.mktemp("converted")
+    request = ConvertModelRequest(
         read_model(small_config), root / "downloads", root / "out", ("FP16", "FP32")
     )
     request.download_folder.mkdir(parents=True)
     shutil.copy(checkpoint, request.download_folder / FILE)
-    assert ran(request) == ["export", "convert-FP16", "convert-FP32"]
+    assert convert(request) == ["export", "convert-FP16", "convert-FP32"]
     return request
 
 
 @pytest.fixture(scope="module")
 def ready(
-    converted: ConversionRequest, tmp_path_factory: pytest.TempPathFactory
-) -> ConversionRequest:
-    """A model that is published as ONNX, converted in place; not to be changed."""
+    converted: ConvertModelRequest, tmp_path_factory: pytest.TempPathFactory
+) -> ConvertModelRequest:
+    """A model that is published as ONNX, converted in place; do not change it."""
     root = tmp_path_factory.mktemp("ready")
     data = converted.layout.onnx.read_bytes()
     config = root / "model.yml"
     checksum = hashlib.sha384(data).hexdigest()
     config.write_text(ONNX_CONFIG.format(size=len(data), checksum=checksum))
-    request = ConversionRequest(read_model(config), root / "out", root / "out", ("FP16", "FP32"))
+    request = ConvertModelRequest(read_model(config), root / "out", root / "out", ("FP16", "FP32"))
     request.download_folder.mkdir(parents=True)
     (request.download_folder / "ready.onnx").write_bytes(data)
-    assert ran(request) == ["convert-FP16", "convert-FP32"]
+    assert convert(request) == ["convert-FP16", "convert-FP32"]
     return request
 
 
 @pytest.fixture
-def copy(ready: ConversionRequest, tmp_path: Path) -> ConversionRequest:
-    """The ready-made model's folder, for this test alone."""
+def copy(ready: ConvertModelRequest, tmp_path: Path) -> ConvertModelRequest:
+    """A copy of the ready-made model for one test."""
     shutil.copytree(ready.output, tmp_path / "out")
     return replace(ready, downloads=tmp_path / "out", output=tmp_path / "out")
 
 
-def ran(request: ConversionRequest) -> list[str]:
-    """What ran, after it was foreseen without touching anything."""
+def convert(request: ConvertModelRequest) -> list[str]:
+    """The steps that ran, after a plan that had the same steps and changed nothing."""
     before = listing(request.output)
-    seen = foresee_conversion(request)
+    planned = plan_conversion(request)
     assert listing(request.output) == before
-    outcomes = convert_downloaded(request, SilentListener())
+    outcomes = convert_model(request, SilentListener())
     found = [outcome.entry for outcome in outcomes if outcome.ran]
-    assert [item.entry for item in seen if item.action == "run"] == found
-    assert [item.target for item in seen] == [outcome.files[0] for outcome in outcomes]
+    assert [item.entry for item in planned if item.runs] == found
+    assert [item.target for item in planned] == [outcome.files[0] for outcome in outcomes]
     return found
 
 
@@ -113,8 +113,8 @@ def outputs(model: Any, feed: dict[str, Any]) -> list[np.ndarray[Any, Any]]:
     return [np.array(found[name]) for name in ("pha", "fgr")]
 
 
-def test_files_lie_where_the_incumbent_put_them(converted: ConversionRequest) -> None:
-    """ONNX and IR below the output folder, the checkpoint below the other one, alone."""
+def test_files_have_the_layout_of_open_model_zoo(converted: ConvertModelRequest) -> None:
+    """ONNX and IR are below the output folder, only the checkpoint below the other one."""
     folder = converted.output / "public" / NAME
     visible = {
         path.relative_to(folder).as_posix()
@@ -127,19 +127,19 @@ def test_files_lie_where_the_incumbent_put_them(converted: ConversionRequest) ->
     assert downloads == {FILE, "checkpoint.lock.json"}
 
 
-def test_a_second_conversion_keeps_everything(converted: ConversionRequest) -> None:
-    """With nothing changed nothing is done, and nothing is written."""
+def test_a_second_conversion_changes_nothing(converted: ConvertModelRequest) -> None:
+    """Without a change nothing runs, and no file is written."""
     before = listing(converted.output)
-    assert ran(converted) == []
+    assert convert(converted) == []
     assert listing(converted.output) == before
 
 
 @pytest.mark.parametrize("which", ["converted", "ready"])
 def test_outputs_are_those_of_openvino_s_own_conversion(
-    which: str, request: pytest.FixtureRequest, converted: ConversionRequest
+    which: str, request: pytest.FixtureRequest, converted: ConvertModelRequest
 ) -> None:
-    """Bit for bit at f32: convert_model, channels reversed, divided by 255."""
-    asked: ConversionRequest = request.getfixturevalue(which)
+    """Bit-identical at f32: convert_model, channels reversed, divided by 255."""
+    asked: ConvertModelRequest = request.getfixturevalue(which)
     plain = openvino.convert_model(converted.layout.onnx)
     steps = PrePostProcessor(plain)
     for name in ("src", "bgr"):
@@ -157,8 +157,8 @@ def test_outputs_are_those_of_openvino_s_own_conversion(
     assert 0.1 < expected[0].mean() < 0.9
 
 
-def test_fp16_rounds_every_weight(ready: ConversionRequest) -> None:
-    """As the incumbent's, the FP16 IR has half the size and no exception for any layer."""
+def test_fp16_rounds_every_weight(ready: ConvertModelRequest) -> None:
+    """As in Open Model Zoo, the FP16 IR has half the size; no layer is excepted."""
     full, half = (
         ready.layout.ir(precision).with_suffix(".bin").stat().st_size
         for precision in ("FP32", "FP16")
@@ -166,15 +166,15 @@ def test_fp16_rounds_every_weight(ready: ConversionRequest) -> None:
     assert half < 0.505 * full
 
 
-def test_the_ir_tells_its_source(ready: ConversionRequest) -> None:
-    """rt_info holds the file's digest, colour order, and model.yml's own model_info."""
+def test_the_ir_records_its_source(ready: ConvertModelRequest) -> None:
+    """rt_info has the digest of the file, the colour order, and model_info of model.yml."""
     model = openvino.Core().read_model(ready.layout.ir("FP16"))
-    told = {
+    recorded = {
         key: model.get_rt_info(["matting", key]).astype(str)
         for key in ("model", "source", "source_sha384", "input_colour_order", "input_range")
     }
     digest = hashlib.sha384((ready.download_folder / "ready.onnx").read_bytes()).hexdigest()
-    assert told == {
+    assert recorded == {
         "model": "ready-made",
         "source": "ready.onnx",
         "source_sha384": digest,
@@ -184,24 +184,26 @@ def test_the_ir_tells_its_source(ready: ConversionRequest) -> None:
     assert model.get_rt_info(["model_info", "model_type"]).astype(str) == "matting"
 
 
-def test_only_a_lost_file_is_made_again(ready: ConversionRequest, copy: ConversionRequest) -> None:
-    """One precision does not drag the other one along, and the bytes are the same."""
-    lost = copy.layout.ir("FP16").with_suffix(".bin")
-    good = lost.read_bytes()
-    lost.unlink()
-    assert ran(copy) == ["convert-FP16"]
-    assert lost.read_bytes() == good
+def test_only_a_deleted_file_is_made_again(
+    ready: ConvertModelRequest, copy: ConvertModelRequest
+) -> None:
+    """The other precision is not converted again, and the bytes are the same."""
+    deleted = copy.layout.ir("FP16").with_suffix(".bin")
+    good = deleted.read_bytes()
+    deleted.unlink()
+    assert convert(copy) == ["convert-FP16"]
+    assert deleted.read_bytes() == good
     assert ready.layout.ir("FP16").read_bytes() == copy.layout.ir("FP16").read_bytes()
 
 
-def test_a_lost_onnx_is_exported_again_and_nothing_else(
-    converted: ConversionRequest, tmp_path: Path
+def test_only_a_deleted_onnx_is_exported_again(
+    converted: ConvertModelRequest, tmp_path: Path
 ) -> None:
-    """The same checkpoint gives the same ONNX, so the IR still holds."""
+    """The same checkpoint gives the same ONNX, so the IR stays up to date."""
     shutil.copytree(converted.output, tmp_path / "out")
     request = replace(converted, output=tmp_path / "out")
     request.layout.onnx.unlink()
-    assert ran(request) == ["export"]
+    assert convert(request) == ["export"]
     assert request.layout.onnx.read_bytes() == converted.layout.onnx.read_bytes()
 
 
@@ -212,86 +214,83 @@ def test_a_lost_onnx_is_exported_again_and_nothing_else(
         ("--output fgr,pha", ["src", "bgr", "fgr", "pha"]),
     ],
 )
-def test_an_added_argument_counts_before_the_model_s(
-    argument: str, ports: list[str], copy: ConversionRequest
+def test_an_added_argument_has_priority_over_model_yml(
+    argument: str, ports: list[str], copy: ConvertModelRequest
 ) -> None:
-    """--add_mo_arg changes what is made, and only then is it made again."""
+    """--add_mo_arg changes the result, which is converted again only once."""
     changed = replace(copy, arguments=(argument,), precisions=("FP32",))
-    assert ran(changed) == ["convert-FP32"]
-    assert ran(changed) == []
+    assert convert(changed) == ["convert-FP32"]
+    assert convert(changed) == []
     model = openvino.Core().read_model(copy.layout.ir("FP32"))
     assert [port.get_any_name() for port in (*model.inputs, *model.outputs)] == ports
 
 
-def test_an_added_rounding_and_name_have_the_last_word(copy: ConversionRequest) -> None:
+def test_an_added_rounding_and_name_have_priority(copy: ConvertModelRequest) -> None:
     """--compress_to_fp16 rounds in the FP32 folder too; --model_name names the files."""
     changed = replace(
         copy, arguments=("--compress_to_fp16=True", "--model_name=other"), precisions=("FP32",)
     )
-    assert ran(changed) == ["convert-FP32"]
+    assert convert(changed) == ["convert-FP32"]
     folder = copy.layout.folder / "FP32"
     sizes = [(folder / f"{name}.bin").stat().st_size for name in ("other", "ready-made")]
     assert sizes[0] < 0.505 * sizes[1]
 
 
-def test_an_argument_that_can_t_be_translated_is_named(copy: ConversionRequest) -> None:
-    """It is an error of usage before anything is read or written."""
+def test_an_argument_that_cannot_be_translated_is_an_error(copy: ConvertModelRequest) -> None:
+    """It is a UsageError before anything is read or written."""
     before = listing(copy.output)
-    for work in (foresee_conversion, lambda request: convert_downloaded(request, SilentListener())):
+    for work in (plan_conversion, lambda request: convert_model(request, SilentListener())):
         with pytest.raises(UsageError, match="--transform"):
             work(replace(copy, arguments=("--transform=LowLatency2",)))
     assert listing(copy.output) == before
 
 
-def test_a_damaged_download_is_refused(copy: ConversionRequest) -> None:
-    """A file that is not the published one is not converted; the IR that was there stays."""
+def test_a_damaged_download_is_refused(copy: ConvertModelRequest) -> None:
+    """A file that is not the published one is not converted; the existing IR stays."""
     source = copy.download_folder / "ready.onnx"
     data = bytearray(source.read_bytes())
     data[len(data) // 2] ^= 1
     source.write_bytes(data)
     before = {path: path.read_bytes() for path in copy.layout.folder.rglob("*.bin")}
     with pytest.raises(IntegrityError, match="expected sha384"):
-        convert_downloaded(copy, SilentListener())
+        convert_model(copy, SilentListener())
     assert before == {path: path.read_bytes() for path in copy.layout.folder.rglob("*.bin")}
 
 
-def test_a_changed_checkpoint_is_refused(converted: ConversionRequest, tmp_path: Path) -> None:
-    """The digest recorded at first sight holds for the converter too."""
+def test_a_changed_checkpoint_is_refused(converted: ConvertModelRequest, tmp_path: Path) -> None:
+    """The digest that was recorded at the first use is valid for the converter too."""
     shutil.copytree(converted.downloads, tmp_path / "downloads")
     request = replace(converted, downloads=tmp_path / "downloads")
     with (request.download_folder / FILE).open("ab") as stream:
         stream.write(b"more")
     with pytest.raises(DownloadError, match=r"checkpoint\.lock\.json"):
-        convert_downloaded(request, SilentListener())
+        convert_model(request, SilentListener())
 
 
-def test_a_missing_download_is_told_with_the_command(
-    ready: ConversionRequest, tmp_path: Path
-) -> None:
-    """Foreseen and run alike name the file and the command that fetches it."""
+def test_a_missing_download_shows_the_command(ready: ConvertModelRequest, tmp_path: Path) -> None:
+    """Plan and conversion show the file and the command that downloads it."""
     request = replace(ready, downloads=tmp_path / "none", output=tmp_path / "out")
-    for work in (foresee_conversion, lambda request: convert_downloaded(request, SilentListener())):
-        with pytest.raises(ToolchainError, match=r"has no ready\.onnx") as error:
+    for work in (plan_conversion, lambda request: convert_model(request, SilentListener())):
+        with pytest.raises(ToolchainError, match=r"file not found: ready\.onnx") as error:
             work(request)
         assert f"omz_downloader --name ready-made -o {tmp_path / 'none'}" in error.value.hint
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("framework", ["tf", "dldt"])
-def test_another_framework_is_refused_with_what_it_needs(
-    framework: Any, ready: ConversionRequest
-) -> None:
-    """What needs another tool is said, with that tool's name."""
+def test_another_framework_is_refused(framework: Any, ready: ConvertModelRequest) -> None:
+    """The error names the tool that converts it."""
     model = replace(ready.model, framework=framework)
-    with pytest.raises(ConversionError, match=f"framework is {framework}") as error:
-        convert_downloaded(replace(ready, model=model), SilentListener())
+    with pytest.raises(ConversionError, match=f"framework {framework} is not supported") as error:
+        convert_model(replace(ready, model=model), SilentListener())
     assert "ovc" in error.value.hint
 
 
-def test_a_verdict_on_other_files_is_removed(copy: ConversionRequest) -> None:
-    """What `matting` had validated is no longer so once the IR was made anew."""
+def test_a_validation_of_other_files_is_removed(copy: ConvertModelRequest) -> None:
+    """A validation.json of `matting` is removed when the IR is made again."""
     copy.layout.validation.write_text("{}")
-    assert ran(copy) == []
+    assert convert(copy) == []
     assert copy.layout.validation.exists()
     copy.layout.ir("FP32").unlink()
-    assert ran(copy) == ["convert-FP32"]
+    assert convert(copy) == ["convert-FP32"]
     assert not copy.layout.validation.exists()

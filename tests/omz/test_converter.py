@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -11,14 +10,16 @@ import openvino
 import pytest
 from onnx import TensorProto, helper
 
+from tests.support.omz_models import write_model
 from toolchain.omz.converter import main
 
-HEAD = "description: d\ntask_type: detection\nframework: {}\nlicense: MIT\nfiles:\n"
-FILE = "  - {{name: {}, size: {}, checksum: {}, source: https://example.org/x}}\n"
-ONNX = """\
-model_optimizer_args: [--input_model=$dl_dir/net.onnx, --scale=255, --reverse_input_channels]
-input_info: [{name: x, shape: [1, 3, 4, 4], layout: NCHW}]
-"""
+INPUT = [{"name": "x", "shape": [1, 3, 4, 4], "layout": "NCHW"}]
+
+
+def onnx_keys(file: str = "net.onnx") -> dict[str, object]:
+    """Keys of a model.yml that converts `file`."""
+    arguments = [f"--input_model=$dl_dir/{file}", "--scale=255", "--reverse_input_channels"]
+    return {"framework": "onnx", "model_optimizer_args": arguments, "input_info": INPUT}
 
 
 @pytest.fixture(scope="module")
@@ -39,22 +40,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def root(tiny: bytes, tmp_path: Path) -> Path:
-    """A tree of models: two that convert, one that needs nothing, one of another framework."""
-    for name, framework, files, rest in (
-        ("first", "onnx", {"net.onnx": tiny}, ONNX),
-        ("second", "onnx", {"net.onnx": tiny}, ONNX),
-        ("given", "dldt", {"FP32/given.xml": b"<net/>", "FP32/given.bin": b"0"}, ""),
-        ("other", "tf", {"net.pb": b"graph"}, "model_optimizer_args: []\ninput_info: [{name: x}]"),
+    """Downloaded models: two ONNX files, one IR, one of another framework."""
+    tensorflow = {"framework": "tf", "model_optimizer_args": [], "input_info": [{"name": "x"}]}
+    for name, files, keys in (
+        ("first", {"net.onnx": tiny}, onnx_keys()),
+        ("second", {"net.onnx": tiny}, onnx_keys()),
+        ("given", {"FP32/given.xml": b"<net/>", "FP32/given.bin": b"0"}, {}),
+        ("other", {"net.pb": b"graph"}, tensorflow),
     ):
-        text = HEAD.format(framework)
+        write_model(tmp_path / "models", f"public/{name}", files, **keys)
         for file, data in files.items():
-            text += FILE.format(file, len(data), hashlib.sha384(data).hexdigest())
             target = tmp_path / "downloads" / "public" / name / file
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-        folder = tmp_path / "models" / "public" / name
-        folder.mkdir(parents=True)
-        (folder / "model.yml").write_text(text + rest)
     return tmp_path
 
 
@@ -63,7 +61,7 @@ def convert(root: Path, *more: str) -> int:
     return main(["--models_root", models, "-d", downloads, "-o", str(root / "out"), *more])
 
 
-def made(root: Path) -> set[str]:
+def list_irs(root: Path) -> set[str]:
     """Relative names of the IR files below the output folder."""
     out = root / "out" / "public"
     names = {path.relative_to(out).as_posix() for path in out.rglob("*.xml")}
@@ -72,9 +70,9 @@ def made(root: Path) -> set[str]:
 
 
 def test_each_precision_has_its_folder(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Both precisions of the named model, in the incumbent's layout, apart from the downloads."""
+    """Both precisions of the named model, in Open Model Zoo's layout, apart from the downloads."""
     assert convert(root, "--name", "first") == 0
-    assert made(root) == {"first/FP16/first.xml", "first/FP32/first.xml"}
+    assert list_irs(root) == {"first/FP16/first.xml", "first/FP32/first.xml"}
     assert not (root / "downloads" / "public" / "first" / "FP32").exists()
     out = capsys.readouterr().out
     assert "========== Converting first to IR (FP16, FP32)\n" in out
@@ -84,50 +82,50 @@ def test_each_precision_has_its_folder(root: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.count("[ up to date ]") == 2
 
 
-def test_without_an_output_folder_results_lie_beside_the_downloads(root: Path) -> None:
-    """-o is the download folder unless it is given."""
+def test_without_an_output_folder_results_are_in_the_download_folder(root: Path) -> None:
+    """-o is the download folder by default."""
     arguments = ["--models_root", str(root / "models"), "-d", str(root / "downloads")]
     assert main([*arguments, "--name", "first", "--precisions", "FP16"]) == 0
     assert (root / "downloads" / "public" / "first" / "FP16" / "first.xml").is_file()
 
 
-def test_precisions_choose_and_a_lacking_one_is_skipped(
+def test_precisions_choose_and_a_missing_one_is_skipped(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Only what is asked for is made; a model that has none of it is skipped, said, exit 0."""
+    """Only these precisions are made; a model without any of them is skipped with exit code 0."""
     assert convert(root, "--name", "first", "--precisions", "FP16,FP16-INT8") == 0
-    assert made(root) == {"first/FP16/first.xml"}
+    assert list_irs(root) == {"first/FP16/first.xml"}
     capsys.readouterr()
     assert convert(root, "--name", "first", "--precisions", "FP16-INT8") == 0
     assert capsys.readouterr().out == "========== Skipping first (all conversions skipped)\n\n"
 
 
 def test_an_ir_needs_no_conversion(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A model that is published as IR is skipped, and said; nothing is written."""
+    """A model that is published as IR is skipped; nothing is written."""
     assert convert(root, "--name", "given") == 0
     assert capsys.readouterr().out == "========== Skipping given (no conversions defined)\n\n"
     assert not (root / "out").exists()
 
 
 @pytest.mark.parametrize("jobs", ["1", "3", "auto"])
-def test_failures_are_listed_and_the_others_are_made(
+def test_failures_are_listed_and_the_others_are_converted(
     jobs: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """FAILED: and the names, exit 1, one sentence each on stderr; with -j every line is whole."""
+    """FAILED: and the names, exit code 1, a message each on stderr; with -j no lines are mixed."""
     (root / "downloads" / "public" / "second" / "net.onnx").write_bytes(b"damaged")
     assert convert(root, "--all", "--precisions", "FP32", "-j", jobs) == 1
     out, err = capsys.readouterr()
     assert out.endswith("FAILED:\nother\nsecond\n")
-    assert "other: its framework is tf" in err
+    assert "other: framework tf is not supported" in err
     assert "net.onnx: expected " in err
     assert "Traceback" not in err
-    assert made(root) == {"first/FP32/first.xml"}
+    assert list_irs(root) == {"first/FP32/first.xml"}
     heads = ("==========", "[ ", "FAILED:", "other", "second")
     assert all(line.startswith(heads) for line in out.splitlines() if line)
 
 
-def test_a_dry_run_touches_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says what would be written, and afterwards that it is there."""
+def test_a_dry_run_changes_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints what would be written, and after the conversion that it is up to date."""
     for flag in ("--dry_run", "--dry-run"):
         assert convert(root, "--name", "first", flag) == 0
         out = capsys.readouterr().out
@@ -142,47 +140,49 @@ def test_a_dry_run_touches_nothing(root: Path, capsys: pytest.CaptureFixture[str
     assert written == {path: path.stat().st_mtime_ns for path in (root / "out").rglob("*")}
 
 
-def test_a_missing_download_names_the_command(
+def test_a_missing_download_shows_the_command(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is fetched; the command that would fetch it is told."""
+    """Nothing is fetched or written; the error shows the command that downloads the file."""
     shutil.rmtree(root / "downloads")
     assert convert(root, "--name", "first") == 1
     out, err = capsys.readouterr()
     assert out.endswith("FAILED:\nfirst\n")
     assert f"omz_downloader --name first -o {root / 'downloads'}" in err
+    assert not (root / "downloads").exists()
+    assert not (root / "out").exists()
 
 
 def test_added_arguments_are_translated(root: Path) -> None:
-    """Both spellings, repeated: the IR gets another name and the FP32 folder half the weights."""
+    """Both spellings: the IR gets another name, and weights in FP16 in the FP32 folder."""
     added = ["--add_mo_arg=--model_name=renamed", "--add-mo-arg=--compress_to_fp16=True"]
     assert convert(root, "--name", "first", "--precisions", "FP32", *added) == 0
-    assert made(root) == {"first/FP32/renamed.xml"}
+    assert list_irs(root) == {"first/FP32/renamed.xml"}
     xml = (root / "out" / "public" / "first" / "FP32" / "renamed.xml").read_text()
     assert 'element_type="f16"' in xml
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_an_argument_that_can_t_be_translated_ends_it(
+def test_an_argument_that_cannot_be_translated_ends_the_command(
     jobs: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is named, and the exit code is that of bad arguments."""
+    """The error shows it, and the exit code is that of invalid arguments."""
     assert convert(root, "--name", "first", "-j", jobs, "--add_mo_arg=--transform=Pruning") == 2
     err = capsys.readouterr().err
     assert "--transform" in err
-    assert "can't be translated" in err
+    assert "be translated" in err
     assert not list(root.glob("out/**/*.xml"))
 
 
 def test_mo_and_python_are_accepted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Old command lines go on working, and are told that these two change nothing."""
+    """Old command lines work, with a note that these two have no effect."""
     for flags in (["--mo", "mo.py"], ["-p", "python3"], ["--python", "python3"]):
         assert convert(root, "--name", "first", "--precisions", "FP16", *flags) == 0
         assert "no Model Optimizer is run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["--all", "--precisions", "FP33"], 1, "Unknown precisions specified: FP33."),
         (["--name", "absent"], 1, 'No matching models: "absent"'),
@@ -193,18 +193,18 @@ def test_mo_and_python_are_accepted(root: Path, capsys: pytest.CaptureFixture[st
     ],
 )
 def test_bad_arguments(
-    arguments: list[str], code: int, said: str, root: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], code: int, message: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """1 for what names nothing, 2 for what argparse refuses; nothing is written."""
+    """1 for names that do not exist, 2 for what argparse refuses; nothing is written."""
     assert convert(root, *arguments) == code
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (root / "out").exists()
 
 
-def test_two_checkpoints_side_by_side(
+def test_two_checkpoints_at_the_same_time(
     small_config: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With -j 2, two PyTorch models are exported and converted whole, and every line is heard."""
+    """With -j 2, two PyTorch models are exported and converted, and no line of output is lost."""
     text = "\n".join(small_config.read_text().splitlines()[1:]) + "\n"  # named by their folders
     for name in ("one", "two"):
         folder = tmp_path / "models" / name
@@ -223,40 +223,29 @@ def test_two_checkpoints_side_by_side(
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def unpacked(root: Path, tiny: bytes) -> Path:
-    """A model whose ONNX comes in an archive, as after unpacking; returns its folder."""
-    folder = root / "models" / "public" / "packed"
-    folder.mkdir(parents=True)
-    steps = "postprocessing: [{$type: unpack_archive, file: net.zip, format: zip}]\n"
-    text = HEAD.format("onnx") + FILE.format("net.zip", 3, hashlib.sha384(b"zip").hexdigest())
-    (folder / "model.yml").write_text(text + steps + ONNX.replace("net.onnx", "inner/net.onnx"))
+def test_an_unpacked_archive_need_not_exist(
+    root: Path, tiny: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file from an archive is converted without the archive; if it is missing, it is named."""
+    steps = [{"$type": "unpack_archive", "file": "net.zip", "format": "zip"}]
+    keys = {**onnx_keys("inner/net.onnx"), "postprocessing": steps}
+    write_model(root / "models", "public/packed", {"net.zip": b"zip"}, **keys)
     target = root / "downloads" / "public" / "packed" / "inner" / "net.onnx"
     target.parent.mkdir(parents=True)
     target.write_bytes(tiny)
-    return target
-
-
-def test_an_archive_that_was_unpacked_is_not_missed(
-    root: Path, tiny: bytes, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What an archive held is converted after the archive is gone; without it the ONNX is named."""
-    target = unpacked(root, tiny)
     assert convert(root, "--name", "packed", "--precisions", "FP16") == 0
-    assert made(root) == {"packed/FP16/packed.xml"}
+    assert list_irs(root) == {"packed/FP16/packed.xml"}
     target.unlink()
     assert convert(root, "--name", "packed", "--precisions", "FP32") == 1
-    assert "has no inner/net.onnx" in capsys.readouterr().err
+    assert "file not found: inner/net.onnx" in capsys.readouterr().err
 
 
-def test_another_network_says_what_is_missing(
+def test_a_pytorch_model_of_another_network_is_refused(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A PyTorch model of code that is not here is refused before its files are looked for."""
-    folder = root / "models" / "public" / "resnet"
-    folder.mkdir(parents=True)
-    text = HEAD.format("pytorch") + FILE.format("x.pth", 1, hashlib.sha384(b"x").hexdigest())
-    lists = "conversion_to_onnx_args: [--model-name=resnet50]\nmodel_optimizer_args: []\n"
-    (folder / "model.yml").write_text(text + lists)
+    """Its code is not included, so its files are not even needed for the error."""
+    keys = {"conversion_to_onnx_args": ["--model-name=resnet50"], "model_optimizer_args": []}
+    write_model(root / "models", "public/resnet", {"x.pth": b"x"}, framework="pytorch", **keys)
     assert convert(root, "--name", "resnet") == 1
     out, err = capsys.readouterr()
     assert out.endswith("FAILED:\nresnet\n")

@@ -1,4 +1,4 @@
-"""FP16-INT8 as a part of a build, and what omz_quantizer does with a converted model."""
+"""FP16-INT8 as part of a build."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import openvino
 import pytest
 
 from toolchain.catalog.reader import read_model
 from toolchain.cli.main import main
 from toolchain.errors import FrameError, QuantizationError
-from toolchain.frames.generated import composite
-from toolchain.omz import quantizer as omz_quantizer
 from toolchain.pipeline.build import BuildResult, build, foresee
 from toolchain.pipeline.request import BuildRequest, Quantization
 from toolchain.pipeline.weights import choose
@@ -158,75 +154,3 @@ def test_what_it_lacks_is_told_before_anything_is_fetched(
     with pytest.raises(QuantizationError, match="not installed"):
         build(request)
     assert not output.exists()
-
-
-def omz(config: Path, copy: BuildRequest, *more: str) -> int:
-    return omz_quantizer.main(
-        ["--config", str(config), "--name", NAME, "--model_dir", str(copy.output), *more]
-    )
-
-
-def test_omz_quantizer_makes_each_precision(
-    copy: BuildRequest, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A dry run touches nothing; then both results lie where the incumbent put them."""
-    data = tmp_path / "data"
-    data.mkdir()
-    from PIL import Image
-
-    for name in ("src", "bgr"):
-        Image.fromarray(getattr(composite(3, 320, 192), name)).save(data / f"{name}.png")
-    arguments = ["--dataset_dir", str(data), "-o", str(tmp_path / "q"), "--target_device", "cpu"]
-    assert omz(config, copy, *arguments, "--dry_run") == 0
-    said = capsys.readouterr().out
-    assert said.count("(DRY RUN) Quantizing") == 2
-    assert f"{NAME} from FP16 to FP16-INT8: would write" in said
-    assert not (tmp_path / "q").exists()
-    assert omz(config, copy, *arguments) == 0
-    said = capsys.readouterr().out
-    assert f"========== Quantizing {NAME} from FP32 to FP32-INT8\n" in said
-    core = openvino.Core()
-    for precision in ("FP16-INT8", "FP32-INT8"):
-        xml = tmp_path / "q" / "public" / NAME / precision / f"{NAME}.xml"
-        kinds = {node.get_type_name() for node in core.read_model(xml).get_ops()}
-        assert "FakeQuantize" in kinds
-    assert omz(config, copy, *arguments, "-p", "python3") == 0
-    assert capsys.readouterr().out.count("[ up to date ]") == 2
-
-
-def test_omz_quantizer_skips_what_it_can_not_feed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Another task is skipped, said, and no failure."""
-    other = tmp_path / "model.yml"
-    other.write_text(
-        "name: other\ndescription: d\ntask_type: detection\n"
-        "framework: dldt\nlicense: MIT\nfiles: []\n"
-    )
-    assert omz_quantizer.main(["--config", str(other), "--all"]) == 0
-    said = capsys.readouterr().out
-    assert said == "========== Skipping other (quantization not supported)\n\n"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (["--precisions", "FP16"], 1, "Unknown precisions specified: FP16."),
-        (["--target_device", "TPU"], 1, "Unknown target device specified: TPU."),
-        (["--model_dir", "nowhere", "--precisions", "FP16-INT8"], 1, "omz_converter --name"),
-        (["--unknown"], 2, "unrecognized"),
-    ],
-)
-def test_omz_quantizer_says_what_is_wrong(
-    arguments: list[str], code: int, said: str, config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Exit codes as the incumbent's; one sentence each."""
-    given: list[Any] = ["--config", str(config), "--all", *arguments]
-    try:
-        found = omz_quantizer.main(given)
-    except SystemExit as ended:
-        found = int(ended.code or 0)
-    assert found == code
-    out, err = capsys.readouterr()
-    assert said in err
-    assert out == "" or out.endswith(f"FAILED:\n{NAME}\n")

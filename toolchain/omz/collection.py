@@ -1,38 +1,84 @@
-"""Which models there are, and which of them were asked for."""
+"""Collections of models in the layout of Open Model Zoo, and the choice of models by pattern."""
 
 from __future__ import annotations
 
 import fnmatch
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.positions import complaint
 from toolchain.catalog.reader import read_composite, read_model
 from toolchain.catalog.records import CatalogEntry, CompositeModel
-from toolchain.errors import ToolchainError, UsageError
+from toolchain.errors import ToolchainError
 
 MODEL, COMPOSITE = "model.yml", "composite-model.yml"
 
 
-def load(config: Path | None = None, models_root: Path | None = None) -> tuple[CatalogEntry, ...]:
-    """The model of `config`, or all below `models_root` in order of name, or the built-in one.
+def read_collection(root: Path) -> tuple[CatalogEntry, ...]:
+    """Read all models below `root`.
 
-    Raises CatalogError for a mistake in any file, UsageError if both places are given.
+    Returns:
+        The models by name: each folder with a model.yml, or with a composite-model.yml above the
+        folders of its stages.
+
+    Raises:
+        CatalogError: A file is invalid or misplaced, a name occurs twice, or there is no model.
     """
-    if config is not None and models_root is not None:
-        raise UsageError("at most one of --config and --models_root can be specified")
-    if models_root is None:
-        return (read_model(config or builtin_config()),)
-    return _tree(models_root)
+    found: dict[str, CatalogEntry] = {}
+    stages: set[str] = set()
+    for folder, below, files in os.walk(root):
+        below.sort()
+        here = Path(folder)
+        file = COMPOSITE if COMPOSITE in files else MODEL
+        if file not in files:
+            continue
+        if here == root:  # the model has the name of its folder
+            wrong = "is in the top folder of the collection"
+            raise complaint(here / file, 1, 1, wrong, f"a folder for each model in {root}")
+        subdirectory = here.relative_to(root).as_posix()
+        if file == COMPOSITE:
+            _check_stages(here, files)
+            below.clear()
+            composite = read_composite(here / file, subdirectory)
+            stages |= {stage.name for stage in composite.stages}
+            entries: tuple[CatalogEntry, ...] = (composite, *composite.stages)
+        else:
+            entries = (read_model(here / file, subdirectory=subdirectory),)
+        for entry in entries:
+            if entry.name in found:
+                wrong = f"duplicate model {entry.name}, also in {found[entry.name].config_path}"
+                raise complaint(entry.config_path, 1, 1, wrong, "each name once")
+            found[entry.name] = entry
+    if not found:
+        raise complaint(root, 1, 1, f"no {MODEL} found", "a folder of models")
+    return tuple(found[name] for name in sorted(found) if name not in stages)
 
 
-def select(models: Sequence[CatalogEntry], patterns: Sequence[str]) -> tuple[CatalogEntry, ...]:
-    """The models that match, in the order of the patterns, none twice.
+def _check_stages(folder: Path, files: Sequence[str]) -> None:
+    path = folder / COMPOSITE
+    if MODEL in files:
+        raise complaint(path, 1, 1, f"{MODEL} in the same folder", "the stages in folders below")
+    if deeper := sorted(folder.glob(f"*/*/**/{MODEL}")):
+        raise complaint(deeper[0], 1, 1, f"is too deep below {path}", "it one folder below")
 
-    A pattern is matched with case; one that does not match a composite model may match its
-    stages.  Raises ToolchainError for a pattern that matches nothing.
+
+def select_models(
+    models: Sequence[CatalogEntry], patterns: Sequence[str]
+) -> tuple[CatalogEntry, ...]:
+    """Select the models whose names match; upper and lower case differ.
+
+    Args:
+        models: Models to select from.
+        patterns: Patterns with `*`, `?` and `[...]`.  One that does not match a composite model
+            may match its stages.
+
+    Returns:
+        The models in the order of the patterns, none twice.
+
+    Raises:
+        ToolchainError: A pattern matches no model.
     """
     chosen: dict[str, CatalogEntry] = {}
     for pattern in patterns:
@@ -48,42 +94,26 @@ def select(models: Sequence[CatalogEntry], patterns: Sequence[str]) -> tuple[Cat
     return tuple(chosen.values())
 
 
-def _tree(root: Path) -> tuple[CatalogEntry, ...]:
-    """Folders with a model.yml or, above those of its stages, a composite-model.yml."""
-    found: dict[str, CatalogEntry] = {}
-    for folder, below, files in os.walk(root):
-        below.sort()
-        here = Path(folder)
-        if COMPOSITE not in files and MODEL not in files:
-            continue
-        # A file at the very top has no folder of its own to be named by.
-        subdirectory = here.relative_to(root).as_posix()
-        if subdirectory == ".":
-            path = here / (COMPOSITE if COMPOSITE in files else MODEL)
-            raise complaint(path, 1, 1, "lies at the top", f"each model in a folder of {root}")
-        if COMPOSITE in files:
-            _check_stages(here, files)
-            below.clear()
-            entry: CatalogEntry = read_composite(here / COMPOSITE, subdirectory)
-        else:
-            entry = read_model(here / MODEL, subdirectory=subdirectory)
-        for named in (entry, *(entry.stages if isinstance(entry, CompositeModel) else ())):
-            if named.name in found:
-                first = found[named.name].config_path
-                wrong = f"a second model {named.name}, after {first}"
-                raise complaint(named.config_path, 1, 1, wrong, "each name once")
-            found[named.name] = named
-    if not found:
-        raise complaint(root, 1, 1, f"holds no {MODEL}", "a folder of models")
-    stages = {
-        stage.name for e in found.values() if isinstance(e, CompositeModel) for stage in e.stages
-    }
-    return tuple(found[name] for name in sorted(found) if name not in stages)
+def read_patterns(path: Path) -> list[str]:
+    """Read the patterns of a `--list` file: the first word of each line.
 
+    Words may be quoted as in a shell; `#` begins a comment.
 
-def _check_stages(folder: Path, files: Sequence[str]) -> None:
-    path = folder / COMPOSITE
-    if MODEL in files:
-        raise complaint(path, 1, 1, f"a {MODEL} lies beside it", "the stages in folders below")
-    if deeper := sorted(folder.glob(f"*/*/**/{MODEL}")):
-        raise complaint(deeper[0], 1, 1, f"lies too deep below {path}", "it one folder below")
+    Raises:
+        CatalogError: The file cannot be read, or a quote is not closed.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise complaint(path, 1, 1, "not UTF-8", "patterns in UTF-8, one per line") from None
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
+        raise complaint(path, 1, 1, f"cannot be read: {reason}", "a file of patterns") from None
+    patterns = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise complaint(path, number, 1, str(error), "matched quotes") from None
+        patterns += words[:1]
+    return patterns

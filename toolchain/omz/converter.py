@@ -1,135 +1,74 @@
-"""`omz_converter`: the incumbent's command line over this toolchain's export and conversion."""
+"""The command `omz_converter`: downloaded models to OpenVINO IR."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from toolchain.catalog.records import CatalogEntry, CompositeModel, Model
-from toolchain.cli.exits import run
-from toolchain.errors import ToolchainError
+from toolchain.catalog.records import CatalogEntry, Model
+from toolchain.cli.console import listener as console_listener
 from toolchain.omz.command import (
-    SELECTION,
-    add_selection,
-    known_precisions,
-    selected,
-    written_out,
+    Parser,
+    Write,
+    format_outcome,
+    format_planned,
+    line_writer,
+    parse_precisions,
+    run_command,
+    run_on_models,
 )
-
-if TYPE_CHECKING:
-    from toolchain.progress import Listener
-
-Tell = Callable[[str], None]
-FLAGS = (
-    *SELECTION,
-    "--download_dir",
-    "--output_dir",
-    "--precisions",
-    "--python",
-    "--mo",
-    "--add_mo_arg",
-    "--add-mo-arg",
-    "--dry_run",
-    "--dry-run",
-    "--jobs",
-)
-EXAMPLES = """\
-examples:
-  omz_converter --name background-matting-mobilenetv2 -d models --precisions FP16
-  omz_converter --all --dry_run
-"""
+from toolchain.progress import Listener
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0 done, 1 failed, 2 bad arguments."""
-    return run(lambda: _main(argv))
+    """Run the command; see `run_command`."""
+    return run_command(create_parser(), argv, _run)
 
 
-def _main(argv: Sequence[str] | None) -> int:
-    parser = _parser()
-    options = parser.parse_args(written_out(argv, FLAGS))
-    models = selected(options, parser)
-    wanted = known_precisions(options.precisions)
-    from toolchain.cli.console import listener
-
-    tell, talk = _teller(), listener()
-    if options.mo is not None or options.python is not None:
-        talk.note("--mo and --python have no effect: no Model Optimizer is run.")
-    results = _all(models, options, wanted, tell, talk)
-    failed = [model.name for model, done in zip(models, results, strict=True) if not done]
-    if failed:
-        tell("\n".join(["FAILED:", *failed]))
-        return 1
-    return 0
-
-
-def _teller() -> Tell:
-    """Writes whole lines to this stdout, from any thread, whatever becomes of sys.stdout."""
-    stream = sys.stdout
-
-    def tell(text: str) -> None:
-        stream.write(f"{text}\n")
-        stream.flush()
-
-    return tell
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="omz_converter",
-        description="Convert downloaded models to OpenVINO IR.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def create_parser() -> Parser:
+    """Create the parser of the command."""
+    parser = Parser(
+        "omz_converter",
+        "Convert downloaded models to OpenVINO IR.",
+        "convert",
+        ("--name background-matting-mobilenetv2 -d models --precisions FP16", "--all --dry_run"),
     )
-    add_selection(parser, "convert")
-    parser.add_argument(
-        "-d",
-        "--download_dir",
-        type=Path,
-        metavar="DIR",
-        default=Path(),
-        help="root of the tree with the downloaded files (.)",
+    parser.add_folder(
+        "-d", "--download_dir", default=Path(), help="root of the tree of downloaded files (.)"
     )
-    parser.add_argument(
-        "-o",
-        "--output_dir",
-        type=Path,
-        metavar="DIR",
-        help="root of the tree for the results (the download folder)",
+    parser.add_folder(
+        "-o", "--output_dir", help="root of the tree of results (the download folder)"
     )
     parser.add_argument(
         "--precisions", metavar="PREC[,PREC...]", help="make only these (all that a model has)"
     )
-    parser.add_argument("-p", "--python", type=Path, metavar="PYTHON", help="accepted, not used")
-    parser.add_argument("--mo", type=Path, metavar="MO.PY", help="accepted, not used")
+    parser.add_unused("-p", "--python")
+    parser.add_unused("--mo")
     parser.add_argument(
         "--add_mo_arg",
-        "--add-mo-arg",
         dest="extra_mo_args",
         metavar="ARG",
         action="append",
         default=[],
-        help="a Model Optimizer argument, translated; it counts before model.yml's",
+        help="a Model Optimizer argument; it is translated, and has priority over model.yml",
     )
-    parser.add_argument(
-        "--dry_run", "--dry-run", action="store_true", help="say what would be done, touch nothing"
-    )
+    parser.add_dry_run()
     parser.add_argument(
         "-j",
         "--jobs",
-        type=_jobs,
+        type=_parse_jobs,
         default=1,
         metavar="N|auto",
-        help="models to convert at the same time (1)",
+        help="number of models to convert at the same time (1)",
     )
     return parser
 
 
-def _jobs(text: str) -> int:
+def _parse_jobs(text: str) -> int:
     if text == "auto":
         return os.cpu_count() or 1
     if text.isdecimal() and int(text) > 0:
@@ -137,72 +76,52 @@ def _jobs(text: str) -> int:
     raise argparse.ArgumentTypeError(f'must be a positive integer or "auto" (got {text!r})')
 
 
-def _all(
-    models: Sequence[CatalogEntry],
-    options: argparse.Namespace,
-    wanted: frozenset[str],
-    tell: Tell,
-    talk: Listener,
-) -> list[bool]:
-    def one(entry: CatalogEntry) -> bool:
-        stages = entry.stages if isinstance(entry, CompositeModel) else (entry,)
-        done = [_one(stage, options, wanted, tell, talk) for stage in stages]
-        return all(done)
-
-    if options.jobs == 1 or options.dry_run:
-        return [one(entry) for entry in models]
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(options.jobs) as pool:
-        return list(pool.map(one, models))
-
-
-def _one(
-    model: Model,
-    options: argparse.Namespace,
-    wanted: frozenset[str],
-    tell: Tell,
-    talk: Listener,
-) -> bool:
-    """One model; False, said on stderr, if it failed."""
-    from toolchain.omz.convert_model import (
-        ConversionRequest,
-        convert_downloaded,
-        foresee_conversion,
+def _run(models: Sequence[CatalogEntry], options: argparse.Namespace) -> int:
+    precisions = parse_precisions(options.precisions)
+    write, listener = line_writer(sys.stdout), console_listener()
+    if options.mo is not None or options.python is not None:
+        listener.note("--mo and --python have no effect: no Model Optimizer is run.")
+    return run_on_models(
+        models,
+        partial(_convert, options=options, precisions=precisions, write=write, listener=listener),
+        write=write,
+        note=listener.note,
+        jobs=1 if options.dry_run else options.jobs,
     )
 
+
+def _convert(
+    model: Model,
+    options: argparse.Namespace,
+    precisions: Sequence[str],
+    write: Write,
+    listener: Listener,
+) -> None:
+    from toolchain.omz.convert_model import ConvertModelRequest, convert_model, plan_conversion
+
     if model.framework == "dldt" and model.model_optimizer_args is None:
-        tell(f"========== Skipping {model.name} (no conversions defined)\n")
-        return True
-    precisions = tuple(sorted(wanted & model.precisions))
-    if not precisions:
-        tell(f"========== Skipping {model.name} (all conversions skipped)\n")
-        return True
-    request = ConversionRequest(
+        write(f"========== Skipping {model.name} (no conversions defined)\n")
+        return
+    wanted = tuple(precision for precision in precisions if precision in model.precisions)
+    if not wanted:
+        write(f"========== Skipping {model.name} (all conversions skipped)\n")
+        return
+    request = ConvertModelRequest(
         model=model,
         downloads=options.download_dir,
         output=options.output_dir or options.download_dir,
-        precisions=precisions,
+        precisions=wanted,
         arguments=tuple(options.extra_mo_args),
     )
-    try:
-        if options.dry_run:
-            for seen in foresee_conversion(request):
-                state = "would write" if seen.action == "run" else "up to date"
-                tell(f"========== (DRY RUN) {model.name}: {state} {seen.target}")
-            tell("")
-            return True
-        tell(f"========== Converting {model.name} to IR ({', '.join(precisions)})")
-        for outcome in convert_downloaded(request, talk):
-            state = f"{outcome.seconds:.1f} s" if outcome.ran else "up to date"
-            tell(f"[ {state} ] {outcome.files[0]}")
-        tell("")
-    except ToolchainError as error:
-        if error.exit_code != 1:
-            raise
-        talk.note("\n".join(error.lines()))
-        return False
-    return True
+    if options.dry_run:
+        for planned in plan_conversion(request):
+            file = format_planned(planned.runs, planned.target)
+            write(f"========== (DRY RUN) {model.name}: {file}")
+    else:
+        write(f"========== Converting {model.name} to IR ({', '.join(wanted)})")
+        for outcome in convert_model(request, listener):
+            write(format_outcome(outcome))
+    write("")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How `omz_downloader` tells what it does: the incumbent's lines, or its JSON events."""
+"""Progress of `omz_downloader` in the formats of Open Model Zoo: text, or JSON events."""
 
 from __future__ import annotations
 
@@ -7,114 +7,130 @@ import json
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 
 from toolchain.catalog.records import ModelFile
+from toolchain.omz.command import Write, line_writer
 from toolchain.progress import Listener, Task
 
-QUIET_SECONDS = 5.0  # between two progress lines where stdout is no terminal
-LIVELY_SECONDS = 0.1
+LINE_SECONDS = 5.0  # between two lines of progress where stdout is not a terminal
+REFRESH_SECONDS = 0.1
 KIB = 1024
 
 
-class Stopped(Exception):  # noqa: N818 - no error: the person interrupted
-    """Ends the downloads of other threads at their next sign of life."""
+class Stopped(Exception):  # noqa: N818 - not an error: the user pressed Ctrl-C
+    """Ends the downloads of the other threads at their next progress."""
 
 
-class _Told:
-    """A task that hands each number on, and stops when it is told to."""
+class DownloadProgress(ABC):
+    """Receives each step of a download.  A step that ends with an exception has failed.
 
-    def __init__(self, listener: _Numbers) -> None:
-        self._listener = listener
+    Attributes:
+        write: Writes a line for people.
+        stop: Set to end all downloads.
+    """
 
-    def reach(self, done: float) -> None:
-        if self._listener.stop.is_set():
-            raise Stopped
-        self._listener.reached(int(done))
+    def __init__(self, write: Write) -> None:
+        self.write = write
+        self.stop = threading.Event()
 
-    def expect(self, total: float | None) -> None:
-        self._listener.total = None if total is None else int(total)
+    @abstractmethod
+    def model(self, name: str, files: int) -> AbstractContextManager[object]:
+        """Report the download of a model.
 
-    def __enter__(self) -> _Told:  # noqa: PYI034 - Self needs Python 3.11
-        self._listener.began()
-        return self
+        Args:
+            name: Name of the model.
+            files: Number of its published files.
+        """
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._listener.ended()
+    @abstractmethod
+    def file(self, model: str, file: ModelFile, target: Path) -> AbstractContextManager[Listener]:
+        """Report the download of one file.
+
+        Args:
+            model: Name of the model.
+            file: The file as published.
+            target: Path of the file here.
+
+        Returns:
+            A context with the listener of the download.
+        """
+
+    @abstractmethod
+    def postprocessing(self, model: str) -> AbstractContextManager[object]:
+        """Report the postprocessing of a model's files."""
 
 
-class _Numbers:
-    """A listener for one file; `stop`: set when the person has interrupted."""
+class _FileListener(ABC):
+    """Listener of the download of one file; the download is its only task."""
 
     def __init__(self, stop: threading.Event) -> None:
-        self.stop = stop
-        self.total: int | None = None
+        self._stop = stop
+        self._total: float | None = None
 
     def task(self, label: str, total: float | None = None, unit: str = "") -> Task:
-        self.total = None if total is None else int(total)
-        return _Told(self)
+        self._total = total
+        return self
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    def began(self) -> None:
-        pass
+    def expect(self, total: float | None) -> None:
+        self._total = total
 
-    def reached(self, done: int) -> None:
-        pass
+    def reach(self, done: float) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self._update(int(done))
 
-    def ended(self) -> None:
-        pass
+    @abstractmethod
+    def _update(self, done: int) -> None:
+        """Report the number of bytes."""
+
+    def __enter__(self) -> _FileListener:  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
 
 
-class JsonEvents:
-    """One JSON object a line on stdout; sentences for people go to stderr."""
+class JsonProgress(DownloadProgress):
+    """One JSON object per line on stdout; lines for people go to stderr."""
 
     def __init__(self) -> None:
-        self.stop = threading.Event()
-        self._lock = threading.Lock()
+        super().__init__(line_writer(sys.stderr))
+        self._write_event = line_writer(sys.stdout)
 
     @contextlib.contextmanager
     def model(self, name: str, files: int) -> Iterator[None]:
-        """See `Watcher.model`."""
+        """See `DownloadProgress.model`."""
         self.emit("model_download_begin", model=name, num_files=files)
-        with self._ending("model_download_end", model=name):
+        with self._emit_end("model_download_end", model=name):
             yield
 
     @contextlib.contextmanager
     def file(self, model: str, file: ModelFile, target: Path) -> Iterator[Listener]:
-        """See `Watcher.file`."""
+        """See `DownloadProgress.file`."""
         self.emit("model_file_download_begin", model=model, model_file=file.name, size=file.size)
-        with self._ending("model_file_download_end", model=model, model_file=file.name):
-            yield _JsonNumbers(self, model, file.name)
+        with self._emit_end("model_file_download_end", model=model, model_file=file.name):
+            yield _JsonListener(self, model, file.name)
 
     @contextlib.contextmanager
     def postprocessing(self, model: str) -> Iterator[None]:
-        """See `Watcher.postprocessing`."""
+        """See `DownloadProgress.postprocessing`."""
         self.emit("model_postprocessing_begin", model=model)
         yield
         self.emit("model_postprocessing_end", model=model)
 
-    def say(self, text: str = "") -> None:
-        """A line for people."""
-        print(text, file=sys.stderr, flush=True)
-
     def emit(self, kind: str, **values: object) -> None:
-        """One event.  Threads don't mix their lines."""
-        line = json.dumps({"$type": kind, **values}) + "\n"
-        with self._lock:
-            sys.stdout.write(line)
-            sys.stdout.flush()
+        """Write one event."""
+        self._write_event(json.dumps({"$type": kind, **values}))
 
     @contextlib.contextmanager
-    def _ending(self, kind: str, **values: object) -> Iterator[None]:
+    def _emit_end(self, kind: str, **values: object) -> Iterator[None]:
         successful = False
         try:
             yield
@@ -123,82 +139,84 @@ class JsonEvents:
             self.emit(kind, **values, successful=successful)
 
 
-class _JsonNumbers(_Numbers):
-    def __init__(self, events: JsonEvents, model: str, file: str) -> None:
-        super().__init__(events.stop)
-        self._events, self._model, self._file = events, model, file
+class _JsonListener(_FileListener):
+    def __init__(self, progress: JsonProgress, model: str, file: str) -> None:
+        super().__init__(progress.stop)
+        self._emit = progress.emit
+        self._names = {"model": model, "model_file": file}
 
-    def reached(self, done: int) -> None:
-        self._events.emit(
-            "model_file_download_progress", model=self._model, model_file=self._file, size=done
-        )
+    def _update(self, done: int) -> None:
+        self._emit("model_file_download_progress", **self._names, size=done)
 
 
-class TextLines:
-    """The incumbent's headings and progress, on stdout."""
+class TextProgress(DownloadProgress):
+    """The headings and lines of progress of Open Model Zoo on stdout.
 
-    def __init__(self, *, several: bool = False) -> None:
-        self.stop = threading.Event()
-        self._several = several
+    Args:
+        concurrent: Whether several files are downloaded at the same time.
+    """
+
+    def __init__(self, *, concurrent: bool = False) -> None:
+        super().__init__(line_writer(sys.stdout))
+        self._refreshes = sys.stdout.isatty() and not concurrent
 
     @contextlib.contextmanager
     def model(self, name: str, files: int) -> Iterator[None]:
-        """See `Watcher.model`."""
-        self.say(f"{'#' * 16}|| Downloading {name} ||{'#' * 16}\n")
+        """See `DownloadProgress.model`."""
+        self.write(f"{'#' * 16}|| Downloading {name} ||{'#' * 16}\n")
         yield
 
     @contextlib.contextmanager
     def file(self, model: str, file: ModelFile, target: Path) -> Iterator[Listener]:
-        """See `Watcher.file`."""
-        listener = _TextNumbers(self, target, lively=sys.stdout.isatty() and not self._several)
+        """See `DownloadProgress.file`."""
+        listener = _TextListener(self, target, refreshes=self._refreshes)
         yield listener
-        if listener.quiet:
-            self.say(f"========== In place, verified: {target}")
-        self.say()
+        if not listener.downloaded:
+            self.write(f"========== In place, verified: {target}")
+        self.write("")
 
     @contextlib.contextmanager
     def postprocessing(self, model: str) -> Iterator[None]:
-        """See `Watcher.postprocessing`."""
-        self.say(f"========== Postprocessing {model}")
+        """See `DownloadProgress.postprocessing`."""
+        self.write(f"========== Postprocessing {model}")
         yield
-        self.say()
-
-    def say(self, text: str = "") -> None:
-        """A line for people."""
-        print(text, flush=True)
+        self.write("")
 
 
-class _TextNumbers(_Numbers):
-    def __init__(self, lines: TextLines, target: Path, *, lively: bool) -> None:
-        super().__init__(lines.stop)
-        self._lines, self._target, self._lively = lines, target, lively
-        self._began = self._said = time.monotonic()
+class _TextListener(_FileListener):
+    """`refreshes`: whether each line of progress replaces the one before, on a terminal."""
+
+    def __init__(self, progress: TextProgress, target: Path, *, refreshes: bool) -> None:
+        super().__init__(progress.stop)
+        self._write, self._target, self._refreshes = progress.write, target, refreshes
+        self._began = self._last_line = time.monotonic()
         self._done = self._first = 0
-        self.quiet = True
+        self.downloaded = False
 
-    def began(self) -> None:
-        self._lines.say(f"========== Downloading {self._target}")
-        self._began = self._said = time.monotonic()
+    def __enter__(self) -> _TextListener:  # noqa: PYI034 - Self needs Python 3.11
+        self._write(f"========== Downloading {self._target}")
+        self._began = self._last_line = time.monotonic()
         self._done = self._first = 0
-        self.quiet = False
+        self.downloaded = True
+        return self
 
-    def reached(self, done: int) -> None:
+    def __exit__(self, *_: object) -> None:
+        self._write_line()
+        if self._refreshes:
+            self._write("")
+
+    def _update(self, done: int) -> None:
         if not self._done or done < self._first:
-            self._first = done  # what an earlier run had fetched is no speed of this one
+            self._first = done  # bytes of an earlier run do not count for the speed
         self._done = done
         now = time.monotonic()
-        if now - self._said >= (LIVELY_SECONDS if self._lively else QUIET_SECONDS):
-            self._said = now
-            self._say()
+        if now - self._last_line >= (REFRESH_SECONDS if self._refreshes else LINE_SECONDS):
+            self._last_line = now
+            self._write_line()
 
-    def ended(self) -> None:
-        self._say()
-        if self._lively:
-            self._lines.say()
-
-    def _say(self) -> None:
+    def _write_line(self) -> None:
         seconds = time.monotonic() - self._began
         speed = int((self._done - self._first) / (KIB * seconds)) if seconds else "?"
-        percent = f"{self._done * 100 // self.total}%, " if self.total else ""
+        percent = f"{int(self._done * 100 // self._total)}%, " if self._total else ""
         line = f"... {percent}{self._done // KIB} KB, {speed} KB/s, {int(seconds)} seconds passed"
-        print(line, end="\r" if self._lively else "\n", flush=True)
+        print(line, end="\r" if self._refreshes else "\n", flush=True)

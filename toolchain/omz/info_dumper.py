@@ -1,4 +1,4 @@
-"""`omz_info_dumper`: what is known of the models, as a JSON array on stdout."""
+"""The command `omz_info_dumper`: the models' descriptions as a JSON array on stdout."""
 
 from __future__ import annotations
 
@@ -9,76 +9,60 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toolchain.catalog.records import CatalogEntry, CompositeModel
-from toolchain.cli.exits import run
-from toolchain.omz.command import SELECTION, add_selection, selected, written_out
-
-FLAGS = SELECTION
-EXAMPLES = """\
-examples:
-  omz_info_dumper --all
-  omz_info_dumper --name 'background-matting-*'
-"""
+from toolchain.omz.command import Parser, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0 done, 1 failed, 2 bad arguments."""
-    return run(lambda: _main(argv))
+    """Run the command; see `run_command`."""
+    return run_command(create_parser(), argv, _run)
 
 
-def _main(argv: Sequence[str] | None) -> int:
-    parser = _parser()
-    models = selected(parser.parse_args(written_out(argv, FLAGS)), parser)
-    sys.stdout.write(json.dumps([info(model) for model in models], indent=4) + "\n")
+def create_parser() -> Parser:
+    """Create the parser of the command."""
+    return Parser(
+        "omz_info_dumper",
+        "Print the descriptions of the models as a JSON array.",
+        "dump info for",
+        ("--all", "--name 'background-matting-*'"),
+    )
+
+
+def _run(models: Sequence[CatalogEntry], _: argparse.Namespace) -> int:
+    text = json.dumps([describe_model(model) for model in models], indent=4)
+    sys.stdout.write(f"{text}\n")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="omz_info_dumper",
-        description="Print what is known of the models as a JSON array.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_selection(parser, "dump info for")
-    return parser
-
-
-def info(model: CatalogEntry) -> dict[str, object]:
-    """One element of the array: the incumbent's keys, in its order."""
-    inputs: list[dict[str, object]] = []
-    stages: list[dict[str, object]] = []
+def describe_model(model: CatalogEntry) -> dict[str, object]:
+    """Build one element of the array: the keys of Open Model Zoo, in its order."""
+    accuracy_config = model.config_path.with_name("accuracy-check.yml")
     if isinstance(model, CompositeModel):
         composite_model_name: str | None = model.name
-        stages += [info(stage) for stage in model.stages]
+        model_config = None  # only a model.yml counts
+        inputs: list[dict[str, object]] = []
+        stages = [describe_model(stage) for stage in model.stages]
     else:
         composite_model_name = model.composite_model_name
-        inputs += [
+        model_config = str(model.config_path)
+        inputs = [
             {"name": item.name, "shape": list(item.shape), "layout": item.layout}
             for item in model.input_info
         ]
+        stages = []
     return {
         "name": model.name,
         "composite_model_name": composite_model_name,
         "description": model.description,
         "framework": model.framework,
         "license_url": model.license_url,
-        "accuracy_config": _if_there(model.config_path.with_name("accuracy-check.yml")),
-        "model_config": _model_config(model),
+        "accuracy_config": str(accuracy_config) if accuracy_config.exists() else None,
+        "model_config": model_config,
         "precisions": sorted(model.precisions),
         "subdirectory": str(Path(model.subdirectory)),
         "task_type": model.task_type,
         "input_info": inputs,
         "model_stages": stages,
     }
-
-
-def _model_config(model: CatalogEntry) -> str | None:
-    # With the incumbent only a model.yml counts; a composite-model.yml is none.
-    return None if isinstance(model, CompositeModel) else str(model.config_path)
-
-
-def _if_there(path: Path) -> str | None:
-    return str(path) if path.exists() else None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `omz_quantizer` does with a model: a converted IR in, an 8-bit one out."""
+"""Quantization of a model for `omz_quantizer`: a converted IR to one with 8-bit integers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.catalog.records import Model
+from toolchain.definitions.ports import INPUTS
+from toolchain.definitions.variants import FP32, QUANTIZED_FROM
 from toolchain.errors import ToolchainError
 from toolchain.pipeline.job import Forecast, Job, Outcome, run
 from toolchain.pipeline.quantization import quantization_job
@@ -18,13 +20,21 @@ from toolchain.workspace.layout import Layout
 from toolchain.workspace.ledger import Ledger
 from toolchain.workspace.locking import lock
 
-SOURCES = {"FP16-INT8": "FP16", "FP32-INT8": "FP32"}
 TASK = "background_matting"
 
 
 @dataclass(frozen=True)
-class QuantizationRequest:
-    """`models`, `output`: roots of trees.  `precision`: a key of `SOURCES`."""
+class QuantizeModelRequest:
+    """One converted model to quantize.
+
+    Attributes:
+        model: The model.
+        models: Root of the tree of converted models.
+        output: Root of the tree of results.
+        precision: Precision to make, a key of `QUANTIZED_FROM`.
+        dataset: Folder of frames and clean plates for the calibration; None for generated ones.
+        device: Device to quantize for, by NNCF's names.
+    """
 
     model: Model
     models: Path
@@ -35,25 +45,33 @@ class QuantizationRequest:
 
     @property
     def layout(self) -> Layout:
-        """Where the result lies."""
+        """Paths of the results."""
         return layout_of(self.model, self.model.name, self.output)
 
     @property
     def target(self) -> Path:
-        """The IR to make."""
+        """Path of the quantized IR."""
         return self.layout.ir(self.precision)
 
 
-def quantizable(model: Model) -> bool:
-    """Whether this toolchain knows how to feed and to judge `model`."""
-    ports = {item.name for item in model.input_info}
-    return model.task_type == TASK and ports == {"src", "bgr"}
+def is_quantizable(model: Model) -> bool:
+    """Whether this toolchain can calibrate and evaluate `model`: whether it mattes with a plate."""
+    return model.task_type == TASK and {item.name for item in model.input_info} == set(INPUTS)
 
 
-def quantize_converted(request: QuantizationRequest, listener: Listener) -> Outcome:
-    """Quantise the IR that `omz_converter` made, held against its FP32 form if that is there.
+def quantize_model(request: QuantizeModelRequest, listener: Listener) -> Outcome:
+    """Quantize the IR that `omz_converter` made, and compare it with its FP32 form if that exists.
 
-    Raises ToolchainError for an IR that is not there, and what the stage raises.
+    Args:
+        request: What to quantize.
+        listener: Receives notes and progress.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        ToolchainError: The IR does not exist.
+        QuantizationError: NNCF is missing or fails, or a limit is exceeded.
     """
     job = _job(request)
     folder = request.layout.folder
@@ -64,25 +82,25 @@ def quantize_converted(request: QuantizationRequest, listener: Listener) -> Outc
         return run(job, Ledger(folder), listener)
 
 
-def foresee_quantization(request: QuantizationRequest) -> bool:
-    """Whether `quantize_converted` would have anything to do.  Touches nothing."""
+def has_quantization_to_do(request: QuantizeModelRequest) -> bool:
+    """Whether `quantize_model` would do anything.  Changes nothing."""
     return Forecast(Ledger(request.layout.folder)).runs(_job(request))
 
 
-def _job(request: QuantizationRequest) -> Job:
+def _job(request: QuantizeModelRequest) -> Job:
     require_nncf()
     given = layout_of(request.model, request.model.name, request.models)
-    source, exact = given.ir(SOURCES[request.precision]), given.ir("FP32")
+    source, reference = given.ir(QUANTIZED_FROM[request.precision]), given.ir(FP32)
     for path in (source, source.with_suffix(".bin")):
         if not path.is_file():
             raise ToolchainError(
-                f"{path}: is not there",
+                f"{path}: file not found",
                 kept="Nothing was changed.",
                 hint=f"Run `omz_converter --name {request.model.name} -d {request.models}` first.",
             )
     work = QuantizeRequest(
         source=source,
-        reference=exact if exact.is_file() else source,
+        reference=reference if reference.is_file() else source,
         xml=request.target,
         tolerances=tolerances_of(request.model),
         spared=SPARED,
