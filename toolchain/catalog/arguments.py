@@ -1,10 +1,9 @@
-"""Argument lists as typed, frozen settings; the one place that the stages import them from."""
+"""Settings read from argument lists; other packages import them from here."""
 
 from toolchain.catalog.argument_list import substitute
 from toolchain.catalog.conversion_arguments import ConversionSettings, conversion_settings
 from toolchain.catalog.export_arguments import (
     ExportSettings,
-    RefineMode,
     export_settings,
     with_overrides,
 )
@@ -12,7 +11,6 @@ from toolchain.catalog.export_arguments import (
 __all__ = [
     "ConversionSettings",
     "ExportSettings",
-    "RefineMode",
     "conversion_settings",
     "export_settings",
     "substitute",

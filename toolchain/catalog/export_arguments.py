@@ -1,20 +1,18 @@
-"""`conversion_to_onnx_args` as settings of the export."""
+"""Export settings from `conversion_to_onnx_args`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from toolchain.catalog.argument_list import Argument, finite, given, in_file, parse, positive
 from toolchain.catalog.fields import listed
 from toolchain.catalog.positions import complaint, place_of, shown
 from toolchain.catalog.records import Model
 from toolchain.definitions.ports import INPUTS
+from toolchain.definitions.refinement import REFINE_MODE_KEYS, REFINE_MODES, RefineMode
 from toolchain.errors import UsageError
 
-RefineMode = Literal["sampling", "thresholding", "full"]
-MODES: tuple[RefineMode, ...] = ("sampling", "thresholding", "full")
 KEYS = ("backbone_scale", "refine_mode", "refine_sample_pixels", "refine_threshold")
 STEP = 4  # the refiner works on quarter-size cells
 SMALLEST = 16  # pixels of the backbone's input: its output stride
@@ -26,11 +24,16 @@ RANK = 4
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """What the ONNX is made for.
+    """Settings of the exported network.
 
-    `width`, `height`: pixels of a frame, divisible by 4.  `backbone_scale`: 0 < scale <= 1, of
-    the frame the backbone sees.  `mode`: which 4 x 4 cells are refined: the `sample_pixels` // 16
-    with the largest predicted error, those with an error over `threshold` (0..1), or all.
+    Attributes:
+        width: Width of a frame in pixels, divisible by 4.
+        height: Height of a frame in pixels, divisible by 4.
+        backbone_scale: Size of the backbone's input relative to the frame, 0 < scale <= 1.
+        mode: Which 4 x 4 pixel patches are refined, see `definitions.refinement`.
+        sample_pixels: Number of refined pixels in mode "sampling": the `sample_pixels` // 16
+            patches with the largest expected error.
+        threshold: Expected error above which a patch is refined in mode "thresholding", 0..1.
     """
 
     width: int
@@ -42,9 +45,10 @@ class ExportSettings:
 
 
 def export_settings(model: Model) -> ExportSettings:
-    """The settings in `model`'s conversion_to_onnx_args and the shapes in its input_info.
+    """Read the settings from a model's conversion_to_onnx_args and input_info.
 
-    Raises CatalogError for an argument that can't be translated, or values that do not fit.
+    Raises:
+        CatalogError: An argument is unknown or has an invalid value.
     """
     path, key = model.config_path, "conversion_to_onnx_args"
     found = parse(model.conversion_to_onnx_args or (), KEYS, in_file(path, key))
@@ -75,9 +79,18 @@ def with_overrides(
     refine_sample_pixels: int | None = None,
     refine_threshold: float | None = None,
 ) -> ExportSettings:
-    """`settings` with what is not None put in; `input_size`: (width, height) in pixels.
+    """Replace the settings that are given on the command line.
 
-    Raises UsageError for a value that does not fit, or that the mode would ignore.
+    Args:
+        settings: The settings of model.yml.
+        input_size: Width and height in pixels.  None, here and below: not given.
+        backbone_scale: See `ExportSettings`.
+        refine_mode: See `ExportSettings.mode`.
+        refine_sample_pixels: See `ExportSettings.sample_pixels`.
+        refine_threshold: See `ExportSettings.threshold`.
+
+    Raises:
+        UsageError: A value is invalid, or the mode does not use it.
     """
     changes: dict[str, object] = {
         "backbone_scale": backbone_scale,
@@ -87,18 +100,17 @@ def with_overrides(
     }
     if input_size is not None:
         changes["width"], changes["height"] = input_size
-    there = {name: value for name, value in changes.items() if value is not None}
-    changed = replace(settings, **there)  # type: ignore[arg-type]
-    if changed.mode not in MODES:
-        raise UsageError(f"--refine-mode is {shown(changed.mode)}; expected {listed(MODES)}")
-    for value, flag, mode in (
-        (refine_sample_pixels, "--refine-sample-pixels", "sampling"),
-        (refine_threshold, "--refine-threshold", "thresholding"),
-    ):
-        if value is not None and changed.mode != mode:
+    given_values = {name: value for name, value in changes.items() if value is not None}
+    changed = replace(settings, **given_values)  # type: ignore[arg-type]
+    if changed.mode not in REFINE_MODE_KEYS:
+        expected = listed(REFINE_MODE_KEYS)
+        raise UsageError(f"--refine-mode is {shown(changed.mode)}; expected {expected}")
+    for mode in REFINE_MODES:
+        if changes.get(mode.setting) is not None and changed.mode != mode.key:
             raise UsageError(
-                f"{flag} has no effect with refine mode {changed.mode}",
-                hint=f"Leave it out, or give --refine-mode {mode}.",
+                f"--refine-{mode.setting.replace('_', '-')} has no effect with refine mode "
+                f"{changed.mode}",
+                hint=f"Remove it, or use --refine-mode {mode.key}.",
             )
     if fault := _fault(changed):
         about, wrong, expected = fault
@@ -107,10 +119,10 @@ def with_overrides(
 
 
 def _mode(argument: Argument) -> RefineMode:
-    for mode in MODES:
-        if mode == argument.needed():
-            return mode
-    raise argument.error(f"is {shown(argument.needed())}", listed(MODES))
+    for key in REFINE_MODE_KEYS:
+        if key == argument.needed():
+            return key
+    raise argument.error(f"is {shown(argument.needed())}", listed(REFINE_MODE_KEYS))
 
 
 def _size(model: Model) -> tuple[int, int]:
@@ -124,7 +136,7 @@ def _size(model: Model) -> tuple[int, int]:
 
 
 def _fault(settings: ExportSettings) -> tuple[str, str, str] | None:
-    """What the values break: the argument's name, what was wrong, what was expected."""
+    """Return the first fault: the argument's name, what is wrong, what is expected."""
     return next(_faults(settings), None)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolchain.catalog.published import Published
+from toolchain.definitions.refinement import summarize_refinement
 from toolchain.report.runs import HINTS, run_label
 from toolchain.report.table import NONE, Cell, Table, figure
 
@@ -131,13 +132,8 @@ def digests(validation: Json) -> Table:
 
 
 def settings(validation: Json) -> str:
-    """How the network was exported, in a line."""
+    """Describe the export settings in one line."""
     found = validation["settings"]
     size = f"{found['width']}\u00d7{found['height']}"
-    how = {
-        "sampling": f"the {found['sample_pixels']} most doubtful pixels refined",
-        "thresholding": f"patches refined where the expected error is over {found['threshold']}",
-        "full": "every patch refined",
-    }
-    mode = how.get(found["mode"], found["mode"])
-    return f"{size}, base network at {found['backbone_scale']:g} of that size, {mode}"
+    scale = f"base network at {found['backbone_scale']:g} of that size"
+    return f"{size}, {scale}, {summarize_refinement(found)}"
