@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolchain.catalog.published import published_accuracy
+from toolchain.catalog.builtin import read_published_accuracy
 from toolchain.report import runs
 from toolchain.report.figures import accuracy
 from toolchain.report.markdown import safe, table_lines
@@ -128,7 +128,7 @@ def test_the_headline_counts(failed: int, said: str) -> None:
 def test_the_published_figures_stand_apart_and_are_marked() -> None:
     """Last two columns, under a head of their own, with the data set that they are from."""
     validation = {"original": {"truth": {"alpha_mad": 8.125}}, "runs": [run()]}
-    table = accuracy(validation, None, published_accuracy())
+    table = accuracy(validation, None, read_published_accuracy())
     assert table.groups[-1] == ("published, on another data set", 2)
     assert [cell.text for cell in table.rows[0]] == [
         "alpha MAD, \u00d71000",
@@ -144,7 +144,7 @@ def test_the_published_figures_stand_apart_and_are_marked() -> None:
 def test_without_truth_nothing_is_made_up() -> None:
     """On captures alone there are no figures but the published ones."""
     table = accuracy(
-        {"original": {"truth": None}, "runs": [run(truth=None)]}, None, published_accuracy()
+        {"original": {"truth": None}, "runs": [run(truth=None)]}, None, read_published_accuracy()
     )
     assert [cell.text for cell in table.rows[0][1:3]] == ["\u2013", "\u2013"]
     assert figure(None).text == "\u2013"

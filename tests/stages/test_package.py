@@ -24,8 +24,7 @@ from PIL import Image
 
 from tests.support.packages import flip_bit, read_contents
 from tests.support.records import evaluation
-from toolchain.catalog.licences import licences
-from toolchain.catalog.published import published_accuracy
+from toolchain.catalog.builtin import find_licences, read_published_accuracy
 from toolchain.catalog.reader import read_model
 from toolchain.errors import PackageError
 from toolchain.network.profile import profile
@@ -76,7 +75,7 @@ def test_the_package_contains_the_build_and_its_description(
     for path in same:
         assert (plain / path).read_bytes() == (reported / path).read_bytes()
     assert (plain / "model.yml").read_bytes() == (reported.parents[2] / "model.yml").read_bytes()
-    for name, licence in zip(("LICENSE", "LICENSE.toolchain"), licences(), strict=True):
+    for name, licence in zip(("LICENSE", "LICENSE.toolchain"), find_licences(), strict=True):
         assert (plain / name).read_bytes() == licence.file.read_bytes()
     assert [path for path, role in roles.items() if role == "sample-output"] == [
         f"sample/{form}/{port}.png" for form in ("FP16", "FP32") for port in ("fgr", "pha")
@@ -278,7 +277,7 @@ def test_every_figure_of_the_card_is_counted_or_recorded(plain: Path) -> None:
     measured = [run["truth"]["alpha_mad"] for run in verdict["runs"]]
     expected = [verdict["original"]["truth"]["alpha_mad"], *measured]
     assert cells[:-2] == [f"{value:.3f}" for value in expected]
-    published = published_accuracy()
+    published = read_published_accuracy()
     assert cells[-2:] == [
         str(published.original["alpha_mad"]),
         str(published.converted["alpha_mad"]),

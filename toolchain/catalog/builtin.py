@@ -1,7 +1,9 @@
-"""What ships with the toolchain: its model.yml and the files of `toolchain/data`."""
+"""Files that ship with the toolchain: its model.yml, package data, licences, published accuracy."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.catalog.names import fault_of_path
@@ -12,27 +14,101 @@ PACKAGE = Path(__file__).resolve().parents[1]
 DATA = PACKAGE / "data"
 
 
+@dataclass(frozen=True)
+class Licence:
+    """A licence.
+
+    Attributes:
+        spdx: Its SPDX identifier.
+        covers: What it applies to.
+        file: Its text.
+    """
+
+    spdx: str
+    covers: str
+    file: Path
+
+
+@dataclass(frozen=True)
+class Published:
+    """The published accuracy table of the model.
+
+    Attributes:
+        data: Name of the data set.
+        original: Values of the original by metric, x1000 (GRAD: /1000).
+        converted: Values of the converted model by metric, in the same scale.
+    """
+
+    data: str
+    original: dict[str, float]
+    converted: dict[str, float]
+
+    def as_record(self) -> dict[str, object]:
+        """Return the table for a JSON record."""
+        return {
+            "about": "figures of Open Model Zoo for the published weights, on another data set "
+            f"({self.data}); not measured here",
+            "rows": {"original (PyTorch)": self.original, "converted (IR)": self.converted},
+        }
+
+
 def builtin_config() -> Path:
-    """The installed model.yml, or the one at the top of a checkout.  CatalogError if neither is."""
-    for candidate in (DATA / "model.yml", PACKAGE.parent / "model.yml"):
-        if candidate.is_file():
-            return candidate
-    raise CatalogError(
-        f"{DATA / 'model.yml'}:1:1: is not there; expected the model.yml that ships with the "
-        "toolchain",
-        hint="Install the toolchain again, or name a model.yml with --config.",
-    )
+    """Return the path of the model.yml that ships with the toolchain.
+
+    Raises:
+        CatalogError: It is neither installed nor at the top of a checkout.
+    """
+    name = "model.yml"
+    hint = "Install the toolchain again, or give a model.yml with --config."
+    return _find("the toolchain's model.yml", DATA / name, PACKAGE.parent / name, hint=hint)
 
 
 def data_file(path: str) -> Path:
-    """Where the file `path` of a PackageSource lies; it need not be there.
+    """Return the path of a file in `toolchain/data`, which need not exist.
 
-    Raises CatalogError for a path that would leave `toolchain/data`, a symbolic link included.
+    Raises:
+        CatalogError: The path leaves `toolchain/data`, also by a symbolic link.
     """
     target = DATA / path
     fault = fault_of_path(path)
     if not fault and not target.resolve().is_relative_to(DATA.resolve()):
-        fault = "leads out of it"
+        fault = "leaves the folder"
     if fault:
         raise CatalogError(one_line(f"package data {path!r} {fault}"))
     return target
+
+
+def find_licences() -> tuple[Licence, ...]:
+    """Find the licences of the model and of the toolchain, in this order.
+
+    Raises:
+        CatalogError: A text is missing.
+    """
+    installed, checkout = DATA / "licences", PACKAGE.parent
+    mit, apache = "BackgroundMattingV2-MIT.txt", "Apache-2.0.txt"
+    hint = "Install the toolchain again."
+    return (
+        Licence(
+            "MIT",
+            "the model",
+            _find("the model's licence", installed / mit, checkout / "licenses" / mit, hint=hint),
+        ),
+        Licence(
+            "Apache-2.0",
+            "the toolchain, its sample and its demonstration weights",
+            _find("the toolchain's licence", installed / apache, checkout / "LICENSE", hint=hint),
+        ),
+    )
+
+
+def read_published_accuracy() -> Published:
+    """Read the published accuracy of background-matting-mobilenetv2."""
+    found = json.loads((DATA / "published.json").read_text(encoding="utf-8"))
+    return Published(found["data"], found["original"]["figures"], found["converted"]["figures"])
+
+
+def _find(what: str, *candidates: Path, hint: str) -> Path:
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise CatalogError(f"{candidates[0]}: {what} was not found", hint=hint)

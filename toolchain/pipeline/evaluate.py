@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.catalog.published import as_rows, published_accuracy
+from toolchain.catalog.builtin import read_published_accuracy
 from toolchain.definitions.variants import HINTS, Hint
 from toolchain.errors import ToolchainError, UsageError
 from toolchain.frames.dataset import Dataset, Fault
@@ -78,7 +78,7 @@ def evaluated(request: EvaluationRequest, listener: Listener | None = None) -> E
             cluster=request.cluster,
             workers=request.workers,
             seed=request.seed,
-            published=as_rows(published_accuracy()),
+            published=read_published_accuracy().as_record(),
         )
         return evaluate(asked, talk)
 

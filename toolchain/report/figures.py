@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from toolchain.catalog.published import Published
+from toolchain.catalog.builtin import Published
 from toolchain.definitions.refinement import summarize_refinement
 from toolchain.report.runs import HINTS, run_label
 from toolchain.report.table import NONE, Cell, Table, figure

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from toolchain.catalog.published import Published
+from toolchain.catalog.builtin import Published
 from toolchain.report import figures, runs
 from toolchain.report.table import Table
 from toolchain.report.words import Fact, scientific

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolchain.catalog.arguments import ExportSettings
-from toolchain.catalog.published import published_accuracy
+from toolchain.catalog.builtin import read_published_accuracy
 from toolchain.definitions.ports import OUTPUTS
 from toolchain.errors import ReportError
 from toolchain.progress import Listener, SilentListener
@@ -87,7 +87,7 @@ def report(request: ReportRequest, listener: Listener | None = None) -> ReportRe
         validation,
         evaluation,
         latency,
-        published_accuracy(),
+        read_published_accuracy(),
         pictures,
         tuple(Fact(*pair) for pair in request.provenance),
         tuple(notes),

@@ -8,8 +8,7 @@ from typing import Any
 
 import yaml
 
-from toolchain.catalog.licences import licences
-from toolchain.catalog.published import published_accuracy
+from toolchain.catalog.builtin import find_licences, read_published_accuracy
 from toolchain.definitions.variants import PREFERRED
 from toolchain.network.profile import Profile, profile
 from toolchain.report import figures, runs
@@ -82,7 +81,7 @@ def describe_data(build: AcceptedBuild) -> str:
 
 
 def _front_matter(request: PackageRequest, build: AcceptedBuild) -> Iterator[str]:
-    own = [licence.spdx.lower() for licence in licences()]
+    own = [licence.spdx.lower() for licence in find_licences()]
     bundled = build.facts["weights"] == "bundled"
     content: dict[str, Any] = {
         "license": own if bundled else own[0],
@@ -128,11 +127,13 @@ def _body(request: PackageRequest, build: AcceptedBuild) -> Iterator[str]:
         yield from (f"### {title}", "", *_ports(build.ports[path]), "")
     yield "Reversing the input channels reverses no output: `fgr` stays as the table says."
     yield from ("", "## Size and work", "", *_complexity(build), "")
-    yield from _section(figures.accuracy(build.validation, build.evaluation, published_accuracy()))
+    yield from _section(
+        figures.accuracy(build.validation, build.evaluation, read_published_accuracy())
+    )
     yield from _section(runs.agreement(build.validation))
     yield from ("## Limits", "", *(f"- {limit}" for limit in LIMITS), "")
     yield from ("## Licence", "")
-    for file, licence in zip(LICENCE_NAMES, licences(), strict=True):
+    for file, licence in zip(LICENCE_NAMES, find_licences(), strict=True):
         yield f"- {licence.spdx}, of {licence.covers}: `{file}`"
     yield from ("", "## Provenance", "")
     yield from (f"- {safe(key)}: {safe(text)}" for key, text in request.provenance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.catalog.licences import licences
+from toolchain.catalog.builtin import find_licences
 from toolchain.package.archive import Source
 from toolchain.stages.package.accepted import AcceptedBuild
 from toolchain.stages.package.request import PackageRequest
@@ -51,7 +51,7 @@ def list_build_files(request: PackageRequest, build: AcceptedBuild) -> list[Item
     items.append(Item("model.yml", request.model.config_path, "config"))
     items += [
         Item(name, licence.file, "license")
-        for name, licence in zip(LICENCE_NAMES, licences(), strict=True)
+        for name, licence in zip(LICENCE_NAMES, find_licences(), strict=True)
     ]
     return items
 

@@ -13,7 +13,7 @@ from cyclonedx.model.license import DisjunctiveLicense
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-from toolchain.catalog.licences import licences
+from toolchain.catalog.builtin import find_licences
 from toolchain.definitions.architecture import MOBILENETV2
 from toolchain.package.manifest import Entry
 from toolchain.stages.package.accepted import AcceptedBuild
@@ -64,7 +64,9 @@ def _component(name: str, version: str | None, kind: ComponentType, ref: str) ->
 
 def _license(component: Component, build: AcceptedBuild) -> None:
     count = 2 if build.facts["weights"] == "bundled" else 1  # the bundled weights have both
-    component.licenses = [DisjunctiveLicense(id=licence.spdx) for licence in licences()[:count]]
+    component.licenses = [
+        DisjunctiveLicense(id=licence.spdx) for licence in find_licences()[:count]
+    ]
 
 
 def _file(entry: Entry) -> Component:
