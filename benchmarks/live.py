@@ -27,9 +27,9 @@ def made(folder: Path, frames: int) -> None:
     """`clip.mp4` and `plate.png`: a figure that walks through a room."""
     from PIL import Image
 
-    from tests.support.clips import walk, write_clip
+    from tests.support.clips import make_walk, write_clip
 
-    pictures, plate = walk(min(frames, 24), SIZE)
+    pictures, plate = make_walk(min(frames, 24), SIZE)
     write_clip(folder / "clip.mp4", [pictures[n % len(pictures)] for n in range(frames)])
     Image.fromarray(plate).save(folder / "plate.png")
 

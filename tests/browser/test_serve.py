@@ -1,4 +1,4 @@
-"""The page of `matting serve` in a real browser, with a camera that plays a clip."""
+"""The page of `matting serve` in Chromium, with a fake camera that plays a clip."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pytest
 from PIL import Image
 
 from tests.support.browser import PATIENCE, chromium, decoded, resize, screenshot
-from tests.support.clips import SIZE, walk, write_camera
+from tests.support.clips import SIZE, make_walk, write_camera
 from tests.support.serving import server
 
-RATE, EMPTY, FULL = 10, 60, 60  # frames a second; of the empty room, and with somebody in it
+RATE, EMPTY, FULL = 10, 60, 60  # frames per second; number of frames without and with foreground
 CAMERA = ("--use-fake-device-for-media-stream",)
 ALLOWED = "--use-fake-ui-for-media-stream"
 
 
 @pytest.fixture(scope="module")
 def scene() -> tuple[list[np.ndarray], np.ndarray]:
-    return walk(8)
+    return make_walk(8)
 
 
 @pytest.fixture(scope="module")
@@ -41,233 +41,235 @@ def browser(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Iterator[An
 
 @pytest.fixture(scope="module")
 def address(converted: Path, browser: Any) -> Iterator[str]:
-    assert browser  # no server where nobody can look at it
-    with server(converted) as told:
-        yield told
+    assert browser  # without a browser the test is skipped before a server starts
+    with server(converted) as served:
+        yield served
 
 
 @pytest.fixture
 def page(browser: Any, address: str) -> Any:
-    """Freshly opened, connected, on a desktop."""
+    """The page, reloaded and connected, at the size of a desktop screen."""
     resize(browser, 1280, 900)
     browser.get_log("browser")
     browser.get(address)
-    connected(browser)
+    wait_until_connected(browser)
     return browser
 
 
-def until(page: Any, holds: Callable[[Any], Any]) -> Any:
-    from selenium.webdriver.support.ui import WebDriverWait
+def until(page: Any, condition: Callable[[Any], Any]) -> Any:
+    from selenium.webdriver.support.ui import WebDriverWait  # optional
 
-    return WebDriverWait(page, PATIENCE, poll_frequency=0.05).until(holds)
+    return WebDriverWait(page, PATIENCE, poll_frequency=0.05).until(condition)
 
 
-def data(page: Any, name: str) -> str | None:
+def get_data(page: Any, name: str) -> str | None:
     found: str | None = page.execute_script(
         "return document.documentElement.dataset[arguments[0]] ?? null", name
     )
     return found
 
 
-def connected(page: Any) -> None:
-    until(page, lambda page: data(page, "link") == "open" and data(page, "model"))
+def wait_until_connected(page: Any) -> None:
+    until(page, lambda page: get_data(page, "connection") == "open" and get_data(page, "model"))
 
 
-def one(page: Any, selector: str) -> Any:
+def find(page: Any, selector: str) -> Any:
     return page.find_element("css selector", selector)
 
 
 def click(page: Any, selector: str) -> None:
-    element = one(page, selector)
+    element = find(page, selector)
     page.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
     element.click()
 
 
-def canvas(page: Any, name: str, mode: str = "RGBA") -> np.ndarray:
+def read_canvas(page: Any, name: str, mode: str = "RGBA") -> np.ndarray:
     address = page.execute_script(
         "return document.getElementById(arguments[0]).toDataURL('image/png')", name
     )
     return decoded(address, mode)
 
 
-def answers(page: Any) -> int:
-    return int(data(page, "answers") or 0)
+def count_replies(page: Any) -> int:
+    return int(get_data(page, "replies") or 0)
 
 
-def more_answers(page: Any, count: int = 2) -> None:
-    before = answers(page)
-    until(page, lambda page: answers(page) >= before + count)
+def wait_for_replies(page: Any, count: int = 2) -> None:
+    before = count_replies(page)
+    until(page, lambda page: count_replies(page) >= before + count)
 
 
-def shows(page: Any, picture: np.ndarray) -> bool:
-    """Whether the frame on the page is that picture, as well as a camera and a JPEG can give it."""
-    seen = canvas(page, "frame", "RGB")
-    return seen.shape == picture.shape and np.abs(seen.astype(int) - picture).mean() < 8
+def is_shown(page: Any, image: np.ndarray) -> bool:
+    """Whether the frame on the page is this image, within the loss of the camera and JPEG."""
+    shown = read_canvas(page, "frame", "RGB")
+    return shown.shape == image.shape and np.abs(shown.astype(int) - image).mean() < 8
 
 
 def start_with_plate(page: Any, plate: np.ndarray) -> None:
-    """What a person does: start the camera, step out, capture."""
+    """Start the camera, and capture the clean plate while the room is empty."""
     click(page, "#camera")
-    until(page, lambda page: data(page, "source") == "camera")
+    until(page, lambda page: get_data(page, "source") == "camera")
     page.execute_script("document.getElementById('delay').value = '0'")
-    until(page, lambda page: not shows(page, plate))
-    until(page, lambda page: shows(page, plate))
+    until(page, lambda page: not is_shown(page, plate))
+    until(page, lambda page: is_shown(page, plate))
     click(page, "#capture")
-    until(page, lambda page: data(page, "plate"))
+    until(page, lambda page: get_data(page, "plate"))
 
 
-def matte_of(page: Any, frame: np.ndarray) -> np.ndarray:
-    """The composite's RGBA once somebody is in the frame."""
-    until(page, lambda page: shows(page, frame))
-    more_answers(page)
-    return canvas(page, "composite")
+def read_composite(page: Any, frame: np.ndarray) -> np.ndarray:
+    """The composite, RGBA, of a frame."""
+    until(page, lambda page: is_shown(page, frame))
+    wait_for_replies(page)
+    return read_canvas(page, "composite")
 
 
-def test_the_composite_changes_with_who_is_in_the_frame(page: Any, scene: Any) -> None:
-    """Camera, plate, person: frame, alpha and composite follow, and the figures move."""
+def test_alpha_follows_the_camera(page: Any, scene: Any) -> None:
+    """With a foreground in the frame alpha and statistics change."""
     frames, plate = scene
     start_with_plate(page, plate)
-    more_answers(page)
-    until(page, lambda page: shows(page, plate))
-    more_answers(page)
-    empty = canvas(page, "alpha", "L").astype(int)
-    until(page, lambda page: shows(page, frames[3]))
-    more_answers(page)
-    full = canvas(page, "alpha", "L").astype(int)
+    wait_for_replies(page)
+    until(page, lambda page: is_shown(page, plate))
+    wait_for_replies(page)
+    empty = read_canvas(page, "alpha", "L").astype(int)
+    until(page, lambda page: is_shown(page, frames[3]))
+    wait_for_replies(page)
+    full = read_canvas(page, "alpha", "L").astype(int)
     assert empty.shape == full.shape == SIZE[::-1]
     changed = np.abs(frames[3].astype(int) - plate).mean(2) > 40
     assert np.abs(full - empty)[changed].mean() > 20 + np.abs(full - empty)[~changed].mean()
-    assert float(one(page, "#rate").text) > 0
-    assert one(page, "#latency").text.endswith(" ms")
+    assert float(find(page, "#rate").text) > 0
+    assert find(page, "#latency").text.endswith(" ms")
     assert [line for line in page.get_log("browser") if line["level"] == "SEVERE"] == []
 
 
-def test_every_background_is_behind(page: Any, scene: Any, tmp_path: Path) -> None:
-    """The composite is foreground and alpha over what was chosen, pixel by pixel."""
+def test_every_background(page: Any, scene: Any, tmp_path: Path) -> None:
+    """The composite is foreground and alpha over the chosen background."""
     frames, plate = scene
     start_with_plate(page, plate)
-    clear = matte_of(page, frames[3])
+    clear = read_composite(page, frames[3])
     assert clear[..., 3].min() < 128
-    page.execute_script("socket.close = () => {}; socket.onmessage = () => {}")  # hold the frame
-    clear = canvas(page, "composite").astype(float)
+    page.execute_script("socket.close = () => {}; socket.onmessage = () => {}")  # keep this frame
+    clear = read_canvas(page, "composite").astype(float)
     cover = clear[..., 3:] / 255
     page.execute_script(
         """const input = document.getElementById('colour');
         input.value = '#2040c0';
         input.dispatchEvent(new Event('input'));"""
     )
-    blue = canvas(page, "composite")
+    blue = read_canvas(page, "composite")
     expected = clear[..., :3] * cover + np.array([32, 64, 192]) * (1 - cover)
     assert (blue[..., 3] == 255).all()
     assert np.abs(blue[..., :3] - expected).max() < 6
-    drawn = np.full((192, 320, 3), (200, 30, 90), np.uint8)
-    Image.fromarray(drawn).save(tmp_path / "behind.png")
-    one(page, "#picture").send_keys(str(tmp_path / "behind.png"))
-    until(page, lambda page: data(page, "background") == "picture")
-    picture = canvas(page, "composite")
+    image = np.full((192, 320, 3), (200, 30, 90), np.uint8)
+    Image.fromarray(image).save(tmp_path / "background.png")
+    find(page, "#image").send_keys(str(tmp_path / "background.png"))
+    until(page, lambda page: get_data(page, "background") == "image")
+    over_image = read_canvas(page, "composite")
     expected = clear[..., :3] * cover + np.array([200, 30, 90]) * (1 - cover)
-    assert np.abs(picture[..., :3] - expected).max() < 6
+    assert np.abs(over_image[..., :3] - expected).max() < 6
     click(page, "input[value=blur]")
-    until(page, lambda page: data(page, "background") == "blur")
-    blurred = canvas(page, "composite", "RGB").astype(int)
-    away = np.abs(blurred - plate).mean(2)[cover[..., 0] < 0.02]
-    assert 0.5 < away.mean() < 60
+    until(page, lambda page: get_data(page, "background") == "blur")
+    blurred = read_canvas(page, "composite", "RGB").astype(int)
+    difference = np.abs(blurred - plate).mean(2)[cover[..., 0] < 0.02]
+    assert 0.5 < difference.mean() < 60
 
 
 def test_two_files_instead_of_a_camera(page: Any, scene: Any, tmp_path: Path) -> None:
-    """A frame and a plate from disk give a matte; a plate of another shape is said."""
+    """A frame and a plate from disk give a matte; another aspect ratio is an error."""
     for name, pixels in (("frame", scene[0][5]), ("plate", scene[1]), ("odd", scene[1][:, :100])):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-    one(page, "#plate-file").send_keys(str(tmp_path / "plate.png"))
-    one(page, "#frame-file").send_keys(str(tmp_path / "frame.png"))
-    until(page, lambda page: answers(page) >= 1)
-    assert shows(page, scene[0][5])
-    alone = canvas(page, "alpha", "L")
-    assert np.ptp(alone) > 100
-    one(page, "#plate-file").send_keys(str(tmp_path / "odd.png"))
-    until(page, lambda page: "take both with the same camera" in one(page, "#message").text)
+    find(page, "#plate-file").send_keys(str(tmp_path / "plate.png"))
+    find(page, "#frame-file").send_keys(str(tmp_path / "frame.png"))
+    until(page, lambda page: count_replies(page) >= 1)
+    assert is_shown(page, scene[0][5])
+    alpha = read_canvas(page, "alpha", "L")
+    assert np.ptp(alpha) > 100
+    find(page, "#plate-file").send_keys(str(tmp_path / "odd.png"))
+    until(page, lambda page: "take both with the same camera" in find(page, "#message").text)
 
 
 def test_another_precision_can_be_chosen(page: Any, scene: Any) -> None:
-    """The choice goes to the server, which tells what it computes in; answers go on."""
-    from selenium.webdriver.support.ui import Select
+    """The page shows the precision that the server reports, and gets more replies."""
+    from selenium.webdriver.support.ui import Select  # optional
 
     start_with_plate(page, scene[1])
-    more_answers(page)
-    Select(one(page, "#model")).select_by_value("small-matting FP32")
-    Select(one(page, "#hint")).select_by_value("f32")
-    until(page, lambda page: data(page, "model") == "small-matting FP32 f32")
-    assert "320x192, computes in f32" in one(page, "#about").text
-    more_answers(page, 3)
+    wait_for_replies(page)
+    Select(find(page, "#model")).select_by_value("small-matting FP32")
+    Select(find(page, "#hint")).select_by_value("f32")
+    until(page, lambda page: get_data(page, "model") == "small-matting FP32 f32")
+    assert "Input size 320x192, computed in f32" in find(page, "#about").text
+    wait_for_replies(page, 3)
 
 
-def test_a_reload_begins_anew(page: Any, scene: Any) -> None:
-    """After a reload the page connects again, knows no plate, and works as before."""
+def test_a_reload_starts_over(page: Any, scene: Any) -> None:
+    """After a reload the page connects again, has no clean plate, and works as before."""
     start_with_plate(page, scene[1])
-    more_answers(page)
+    wait_for_replies(page)
     page.refresh()
-    connected(page)
-    assert data(page, "plate") is None
-    assert answers(page) == 0
+    wait_until_connected(page)
+    assert get_data(page, "plate") is None
+    assert count_replies(page) == 0
     start_with_plate(page, scene[1])
-    more_answers(page)
+    wait_for_replies(page)
 
 
-def test_two_tabs_keep_apart(page: Any, scene: Any, tmp_path: Path) -> None:
-    """Each tab has its own plate and frame, and both are answered."""
+def test_two_tabs_are_independent(page: Any, scene: Any, tmp_path: Path) -> None:
+    """Each tab has its own clean plate and frame, and both get replies."""
     start_with_plate(page, scene[1])
-    more_answers(page)
+    wait_for_replies(page)
     first = page.current_window_handle
     address = page.current_url
     page.switch_to.new_window("tab")
     try:
         page.get(address)
-        connected(page)
+        wait_until_connected(page)
         other = 255 - scene[0][5]
         for name, pixels in (("frame", other), ("plate", 255 - scene[1])):
             Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-            one(page, f"#{name}-file").send_keys(str(tmp_path / f"{name}.png"))
-        until(page, lambda page: answers(page) >= 1)
-        assert shows(page, other)
+            find(page, f"#{name}-file").send_keys(str(tmp_path / f"{name}.png"))
+        until(page, lambda page: count_replies(page) >= 1)
+        assert is_shown(page, other)
     finally:
         page.close()
         page.switch_to.window(first)
-    more_answers(page)
-    assert not shows(page, other)
+    wait_for_replies(page)
+    assert not is_shown(page, other)
 
 
-def test_the_page_outlives_the_server(browser: Any, converted: Path, scene: Any) -> None:
-    """Stopped, the page says so; started again, it sends its plate once more and goes on."""
-    with server(converted) as told:
-        browser.get(told)
-        connected(browser)
+def test_the_page_reconnects_to_a_restarted_server(
+    browser: Any, converted: Path, scene: Any
+) -> None:
+    """The page reports the lost connection; then it sends its clean plate again and continues."""
+    with server(converted) as first:
+        browser.get(first)
+        wait_until_connected(browser)
         start_with_plate(browser, scene[1])
-        more_answers(browser)
-    until(browser, lambda page: data(page, "link") == "closed")
-    assert "No connection" in one(browser, "#link").text
-    before = answers(browser)
-    port = told.rstrip("/").rpartition(":")[2]
-    with server(converted, "--port", port) as again:
-        assert again == told
-        connected(browser)
-        until(browser, lambda page: answers(page) > before + 1)
+        wait_for_replies(browser)
+    until(browser, lambda page: get_data(page, "connection") == "closed")
+    assert "No connection" in find(browser, "#status").text
+    before = count_replies(browser)
+    port = first.rstrip("/").rpartition(":")[2]
+    with server(converted, "--port", port) as second:
+        assert second == first
+        wait_until_connected(browser)
+        until(browser, lambda page: count_replies(page) > before + 1)
         browser.get("about:blank")
 
 
-def test_a_phone_sees_it_too(page: Any, scene: Any) -> None:
-    """On a narrow screen nothing is wider than the screen."""
+def test_a_narrow_screen(page: Any, scene: Any) -> None:
+    """On the screen of a phone nothing is wider than the screen."""
     resize(page, 390, 844, mobile=True)
     start_with_plate(page, scene[1])
-    more_answers(page)
+    wait_for_replies(page)
     width = page.execute_script("return document.documentElement.scrollWidth")
     assert width <= 390
     assert np.ptp(screenshot(page)) > 100
 
 
-def test_the_picture_can_be_saved(page: Any, scene: Any, tmp_path: Path) -> None:
-    """“Save PNG” downloads the composite as it is seen, alpha and all."""
+def test_the_composite_can_be_saved(page: Any, scene: Any, tmp_path: Path) -> None:
+    """“Save PNG” downloads the composite with its alpha."""
     start_with_plate(page, scene[1])
-    matte_of(page, scene[0][3])
+    read_composite(page, scene[0][3])
     page.execute_cdp_cmd(
         "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
     )
@@ -280,16 +282,16 @@ def test_the_picture_can_be_saved(page: Any, scene: Any, tmp_path: Path) -> None
         assert (saved.size, saved.mode) == (SIZE, "RGBA")
 
 
-def test_a_refused_camera_is_said(address: str, tmp_path: Path, scene: Any) -> None:
-    """Where the camera is not allowed the page says what to do, and files still work."""
+def test_a_denied_camera_is_reported(address: str, tmp_path: Path, scene: Any) -> None:
+    """The page says how to allow the camera, and files still work."""
     blocked = {"profile.default_content_setting_values.media_stream_camera": 2}
     with chromium(tmp_path / "profile", CAMERA, blocked) as page:
         page.get(address)
-        connected(page)
+        wait_until_connected(page)
         click(page, "#camera")
-        until(page, lambda page: data(page, "source") == "none")
-        assert "The camera was refused" in one(page, "#message").text
+        until(page, lambda page: get_data(page, "source") == "none")
+        assert "Camera access was denied" in find(page, "#message").text
         for name, pixels in (("frame", scene[0][5]), ("plate", scene[1])):
             Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-            one(page, f"#{name}-file").send_keys(str(tmp_path / f"{name}.png"))
-        until(page, lambda page: answers(page) >= 1)
+            find(page, f"#{name}-file").send_keys(str(tmp_path / f"{name}.png"))
+        until(page, lambda page: count_replies(page) >= 1)

@@ -1,4 +1,4 @@
-"""`matting run` through and through: every kind of source and output, and every kind of trouble."""
+"""`matting run` end to end: all kinds of sources, outputs and errors."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ import toolchain
 from tests.support.clips import (
     RATE,
     SIZE,
-    envelope,
+    make_walk,
     read_clip,
-    walk,
+    read_envelope,
     write_clip,
     write_folder,
 )
 from toolchain.errors import FrameError, ToolchainError, UsageError, WorkspaceError
-from toolchain.run.runner import RunRequest, run
-from toolchain.run.sinks import is_folder
+from toolchain.progress import SilentListener
+from toolchain.run.backgrounds import blur_plate, scale_to_cover
+from toolchain.run.request import RunRequest
+from toolchain.run.runner import run_matting
 
 COUNT = 20
 
 
 @pytest.fixture(scope="module")
 def scene() -> tuple[list[np.ndarray], np.ndarray]:
-    return walk(COUNT)
+    return make_walk(COUNT)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def expected(converted: Path, scene: Any) -> list[toolchain.Matte]:
         return list(model.stream((frame, plate) for frame in frames))
 
 
-def asked(converted: Path, place: Path, output: Path, **changes: Any) -> RunRequest:
+def make_request(converted: Path, place: Path, output: Path, **changes: Any) -> RunRequest:
     given: dict[str, Any] = {
         "src": str(place / "frames"),
         "bgr": str(place / "plate.png"),
@@ -67,22 +69,22 @@ def asked(converted: Path, place: Path, output: Path, **changes: Any) -> RunRequ
     return RunRequest(model=converted, output=output, **{**given, **changes})
 
 
-def pictures(folder: Path) -> list[np.ndarray]:
+def read_images(folder: Path) -> list[np.ndarray]:
     found = []
     for path in sorted(folder.glob("*.png")):
-        with Image.open(path) as picture:
-            found.append(np.asarray(picture))
+        with Image.open(path) as image:
+            found.append(np.asarray(image))
     return found
 
 
-def test_a_folder_becomes_cutouts(
+def test_a_folder_becomes_a_folder_of_cutouts(
     converted: Path, place: Path, tmp_path: Path, expected: list[toolchain.Matte]
 ) -> None:
-    """Each frame's PNG holds its own foreground and alpha, bit for bit, under its own name."""
-    result = run(asked(converted, place, tmp_path / "out"))
+    """The PNG of each frame has its name, and contains its foreground and alpha bit for bit."""
+    result = run_matting(make_request(converted, place, tmp_path / "out"))
     assert (result.frames, result.stopped, result.executed) == (COUNT, False, "f32")
     assert result.written == tmp_path / "out"
-    found = pictures(tmp_path / "out")
+    found = read_images(tmp_path / "out")
     assert [path.name for path in sorted((tmp_path / "out").iterdir())][:2] == [
         "000.png",
         "001.png",
@@ -93,19 +95,19 @@ def test_a_folder_becomes_cutouts(
     assert 0 < result.latency["p50"] <= result.latency["p90"] <= result.latency["p99"]
 
 
-def test_foreground_and_alpha_apart(
+def test_foreground_and_alpha_are_split(
     converted: Path, place: Path, tmp_path: Path, expected: list[toolchain.Matte]
 ) -> None:
-    """With `split` they lie in two folders."""
-    run(asked(converted, place, tmp_path / "out", split=True, frames=2))
-    fgr, pha = (pictures(tmp_path / "out" / kind) for kind in ("fgr", "pha"))
+    """With `split` they are written to two folders."""
+    run_matting(make_request(converted, place, tmp_path / "out", split=True, frames=2))
+    fgr, pha = (read_images(tmp_path / "out" / kind) for kind in ("fgr", "pha"))
     assert len(fgr) == len(pha) == 2
     assert np.array_equal(fgr[1], expected[1].foreground)
     assert np.array_equal(pha[1], expected[1].alpha)
 
 
-@pytest.mark.parametrize("background", ["#102030", "picture", "blur", "clip"])
-def test_every_background_is_behind(
+@pytest.mark.parametrize("background", ["#102030", "image", "blur", "folder"])
+def test_every_background(
     converted: Path,
     place: Path,
     tmp_path: Path,
@@ -113,45 +115,45 @@ def test_every_background_is_behind(
     scene: Any,
     background: str,
 ) -> None:
-    """A picture of the composite is the matte over that background, to the byte."""
-    from toolchain.run.backgrounds import blurred, filling
-
+    """The composite equals the matte over that background bit for bit."""
     frames, plate = scene
-    drawn = np.random.default_rng(1).integers(0, 256, (100, 300, 3)).astype(np.uint8)
-    Image.fromarray(drawn).save(tmp_path / "picture.png")
-    given, behind = {
+    noise = np.random.default_rng(1).integers(0, 256, (100, 300, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "image.png")
+    text, fills = {
         "#102030": ("#102030", [(16, 32, 48)] * 3),
-        "picture": (str(tmp_path / "picture.png"), [filling(drawn, SIZE)] * 3),
-        "blur": ("blur", [blurred(plate)] * 3),
-        "clip": (str(place / "frames"), frames[:3]),
+        "image": (str(tmp_path / "image.png"), [scale_to_cover(noise, SIZE)] * 3),
+        "blur": ("blur", [blur_plate(plate)] * 3),
+        "folder": (str(place / "frames"), frames[:3]),
     }[background]
-    run(asked(converted, place, tmp_path / "out", background=given, frames=3))
-    for number, pixels in enumerate(pictures(tmp_path / "out")):
-        assert np.array_equal(pixels, expected[number].over(behind[number]))
+    run_matting(make_request(converted, place, tmp_path / "out", background=text, frames=3))
+    for number, pixels in enumerate(read_images(tmp_path / "out")):
+        assert np.array_equal(pixels, expected[number].over(fills[number]))
 
 
-def test_a_video_keeps_frames_times_and_sound(
+def test_a_video_keeps_times_and_audio(
     converted: Path, place: Path, tmp_path: Path, expected: list[toolchain.Matte]
 ) -> None:
-    """H.264 out has as many frames at the same times, near the composites, and the same sound."""
+    """An H.264 file has the same number of frames, times and audio; frames match the composites."""
     output = tmp_path / "out.mp4"
-    result = run(asked(converted, place, output, src=str(place / "clip.mp4"), background="blue"))
+    result = run_matting(
+        make_request(converted, place, output, src=str(place / "clip.mp4"), background="blue")
+    )
     assert result.written == output
     found, times = read_clip(output)
     assert times == [Fraction(number, RATE) for number in range(COUNT)]
     for pixels, matte in zip(found, expected, strict=True):
-        apart = np.abs(pixels[..., :3].astype(int) - matte.over((0, 0, 255)))
-        assert apart.mean() < 10
-        assert np.median(apart) < 4
-    ours, theirs = envelope(output), envelope(place / "clip.mp4")
-    both = min(len(ours), len(theirs))
-    assert both >= COUNT / RATE * 20 - 2
-    assert np.corrcoef(ours[:both], theirs[:both])[0, 1] > 0.98
+        difference = np.abs(pixels[..., :3].astype(int) - matte.over((0, 0, 255)))
+        assert difference.mean() < 10
+        assert np.median(difference) < 4
+    written, original = read_envelope(output), read_envelope(place / "clip.mp4")
+    length = min(len(written), len(original))
+    assert length >= COUNT / RATE * 20 - 2
+    assert np.corrcoef(written[:length], original[:length])[0, 1] > 0.98
     assert not (tmp_path / "out.part.mp4").exists()
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".webm", "libvpx-vp9"), (".mov", None)])
-def test_transparent_videos_hold_the_alpha(
+def test_transparent_videos_contain_alpha(
     converted: Path,
     place: Path,
     tmp_path: Path,
@@ -159,173 +161,179 @@ def test_transparent_videos_hold_the_alpha(
     suffix: str,
     codec: str | None,
 ) -> None:
-    """VP9 and ProRes 4444 carry each frame's alpha, and the sound as well."""
+    """VP9 and ProRes 4444 files contain the alpha of each frame, and the audio."""
     output = tmp_path / f"out{suffix}"
-    run(asked(converted, place, output, src=str(place / "clip.mp4")))
+    run_matting(make_request(converted, place, output, src=str(place / "clip.mp4")))
     found, times = read_clip(output, codec)
     assert len(times) == COUNT
     for pixels, matte in zip(found, expected, strict=True):
         assert np.abs(pixels[..., 3].astype(int) - matte.alpha).mean() < 6
-    ours, theirs = envelope(output), envelope(place / "clip.mp4")
-    both = min(len(ours), len(theirs))
-    assert np.corrcoef(ours[:both], theirs[:both])[0, 1] > 0.95
+    written, original = read_envelope(output), read_envelope(place / "clip.mp4")
+    length = min(len(written), len(original))
+    assert np.corrcoef(written[:length], original[:length])[0, 1] > 0.95
 
 
-def test_uneven_times_and_odd_sides_are_kept(
+def test_variable_frame_rates_and_odd_sizes(
     converted: Path, scene: Any, tmp_path: Path, place: Path
 ) -> None:
-    """Frames of a variable rate are shown when they were; a side of odd length gets one pixel."""
+    """Frames keep their times; a side of odd length is padded by one pixel."""
     frames, plate = (scene[0][:5], scene[1])
     times = [Fraction(t, 1000) for t in (0, 40, 200, 240, 500)]
     clip = write_clip(tmp_path / "clip.mkv", frames, times=times)
-    run(asked(converted, place, tmp_path / "out.mp4", src=str(clip), background="red"))
+    run_matting(
+        make_request(converted, place, tmp_path / "out.mp4", src=str(clip), background="red")
+    )
     assert read_clip(tmp_path / "out.mp4")[1] == times
     write_folder(tmp_path / "odd", [frame[:99, :151] for frame in frames])
     Image.fromarray(plate[:99, :151]).save(tmp_path / "odd.png")
     odd = {"src": str(tmp_path / "odd"), "bgr": str(tmp_path / "odd.png"), "background": "red"}
-    run(asked(converted, place, tmp_path / "odd.mp4", **odd))
+    run_matting(make_request(converted, place, tmp_path / "odd.mp4", **odd))
     assert read_clip(tmp_path / "odd.mp4")[0][0].shape == (100, 152, 4)
 
 
-def test_one_picture_of_any_size(converted: Path, place: Path, tmp_path: Path) -> None:
-    """A picture becomes a picture of its own size, in whatever format the name asks for."""
+def test_one_image(converted: Path, place: Path, tmp_path: Path) -> None:
+    """An image is written at its own size, in the format of the output's suffix."""
     for suffix, mode in ((".png", "RGBA"), (".webp", "RGBA"), (".jpg", "RGB"), (".tif", "RGBA")):
         output = tmp_path / f"out{suffix}"
-        result = run(asked(converted, place, output, src=str(place / "frame.png")))
+        result = run_matting(make_request(converted, place, output, src=str(place / "frame.png")))
         assert (result.frames, result.written) == (1, output)
-        with Image.open(output) as picture:
-            assert (picture.size, picture.mode) == (SIZE, mode)
+        with Image.open(output) as image:
+            assert (image.size, image.mode) == (SIZE, mode)
 
 
-def test_plates_go_by_name_or_in_order(
+def test_plates_are_matched_by_name_or_order(
     converted: Path, scene: Any, place: Path, tmp_path: Path, expected: list[toolchain.Matte]
 ) -> None:
-    """A folder of plates with the frames' names, and a video of them, give each frame its own."""
+    """A folder of plates with the names of the frames, or a video, has one plate per frame."""
     plate = scene[1]
     write_folder(tmp_path / "plates", [plate] * COUNT)
-    run(asked(converted, place, tmp_path / "a", bgr=str(tmp_path / "plates"), frames=3))
-    assert np.array_equal(pictures(tmp_path / "a")[2], expected[2].cutout())
+    run_matting(
+        make_request(converted, place, tmp_path / "a", bgr=str(tmp_path / "plates"), frames=3)
+    )
+    assert np.array_equal(read_images(tmp_path / "a")[2], expected[2].cutout())
     clip = write_clip(tmp_path / "plates.mp4", [plate] * 2)
     notes: list[str] = []
-    run(asked(converted, place, tmp_path / "b", bgr=str(clip), frames=4), Notes(notes))
-    assert len(pictures(tmp_path / "b")) == 4
-    assert sum("ends first" in note for note in notes) == 1
+    run_matting(
+        make_request(converted, place, tmp_path / "b", bgr=str(clip), frames=4), Notes(notes)
+    )
+    assert len(read_images(tmp_path / "b")) == 4
+    assert sum("its last plate is kept" in note for note in notes) == 1
     (tmp_path / "plates" / "001.png").unlink()
-    with pytest.raises(FrameError, match="no plate for 001") as caught:
-        run(asked(converted, place, tmp_path / "c", bgr=str(tmp_path / "plates")))
-    assert "until then, 1, are in" in caught.value.kept
+    with pytest.raises(FrameError, match="no clean plate for 001") as caught:
+        run_matting(make_request(converted, place, tmp_path / "c", bgr=str(tmp_path / "plates")))
+    assert "The frames before the error (1) are in" in caught.value.kept
 
 
-class Notes:
-    """A listener that keeps what is said."""
+class Notes(SilentListener):
+    """A listener that appends notes to a list."""
 
-    def __init__(self, said: list[str]) -> None:
-        self._said = said
-
-    def task(self, label: str, total: float | None = None, unit: str = "") -> Any:
-        from toolchain.progress import SilentListener
-
-        return SilentListener().task(label, total, unit)
+    def __init__(self, notes: list[str]) -> None:
+        self._notes = notes
 
     def note(self, text: str) -> None:
-        self._said.append(text)
+        self._notes.append(text)
 
 
 def test_a_plate_of_another_size(converted: Path, place: Path, scene: Any, tmp_path: Path) -> None:
-    """The same picture in another size is resized, and said; another shape is an error."""
+    """A plate of another size is resized with a note; another aspect ratio is an error."""
     Image.fromarray(scene[1]).resize((640, 384)).save(tmp_path / "large.png")
     notes: list[str] = []
-    run(asked(converted, place, tmp_path / "out", bgr=str(tmp_path / "large.png")), Notes(notes))
-    assert sum("the plate is 640x384, the frame 320x192; it is resized" in n for n in notes) == 1
+    run_matting(
+        make_request(converted, place, tmp_path / "out", bgr=str(tmp_path / "large.png")),
+        Notes(notes),
+    )
+    assert sum("640x384, the frame is 320x192; the plate is resized" in note for note in notes) == 1
     Image.fromarray(scene[1]).resize((300, 300)).save(tmp_path / "square.png")
-    with pytest.raises(FrameError, match="the plate is 300x300, the frame 320x192"):
-        run(asked(converted, place, tmp_path / "none", bgr=str(tmp_path / "square.png")))
+    with pytest.raises(FrameError, match="the clean plate is 300x300, the frame is 320x192"):
+        run_matting(
+            make_request(converted, place, tmp_path / "none", bgr=str(tmp_path / "square.png"))
+        )
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"bgr": "missing.png"}, "--bgr missing.png: is not there"),
-        ({"src": "missing.mp4"}, "--src missing.mp4: is not there"),
-        ({"background": "nocolour"}, "--background nocolour: is no colour and no file"),
-        ({"output": "out.gif"}, "no format is known for .gif"),
-        ({"output": "out.mp4", "background": "transparent"}, ".mp4 can't be transparent"),
-        ({"output": "out.png"}, "one picture can't hold"),
+        ({"bgr": "missing.png"}, "--bgr missing.png: not found"),
+        ({"src": "missing.mp4"}, "--src missing.mp4: not found"),
+        (
+            {"background": "nocolour"},
+            "--background nocolour: neither a colour nor an existing file",
+        ),
+        ({"background": "0"}, "--background 0: a camera is not supported as background"),
+        ({"output": "out.gif"}, "unknown format .gif"),
+        ({"output": "out.mp4", "background": "transparent"}, ".mp4 does not support transparency"),
+        ({"output": "out.png"}, "one image cannot hold the frames of"),
         ({"output": "out.mp4", "split": True}, "--split writes two folders"),
+        ({"split": True, "background": "red"}, "--split and --background cannot be combined"),
     ],
 )
-def test_arguments_that_cannot_be_are_said_before_anything_runs(
+def test_invalid_arguments_are_reported_before_anything_is_written(
     converted: Path, place: Path, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
-    """They are usage errors, exit code 2, and nothing is written."""
+    """They are usage errors with a hint."""
     output = tmp_path / changes.pop("output", "out")
     with pytest.raises(UsageError) as caught:
-        run(asked(converted, place, output, **changes))
+        run_matting(make_request(converted, place, output, **changes))
     assert words in caught.value.message.replace(f"{tmp_path}/", "")
-    assert caught.value.hint or "split" in words
+    assert caught.value.hint
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "folder"),
-    [("mattes", True), ("version_1.2", True), ("2024.6.0-mattes", True), ("out.gif", False)],
-)
-def test_a_dot_in_a_name_makes_no_format(name: str, folder: bool, tmp_path: Path) -> None:
-    """Folders are often named by a version; what looks like a format is taken for one."""
-    assert is_folder(tmp_path / name) == folder
 
 
 def test_an_unreadable_frame_in_a_folder(
     converted: Path, place: Path, scene: Any, tmp_path: Path
 ) -> None:
-    """It stops the run by name, what came before is there; or it is left out if that is asked."""
+    """It is named, and the frames before it are written; with `skip_bad` it is skipped."""
     frames = write_folder(tmp_path / "frames", scene[0])
     (frames / "007.png").write_bytes((frames / "007.png").read_bytes()[:900])
     src = {"src": str(frames)}
     with pytest.raises(FrameError, match=r"007\.png: not a whole picture") as caught:
-        run(asked(converted, place, tmp_path / "out.mp4", background="red", **src))
-    assert "The frames until then, 7, are in" in caught.value.kept
+        run_matting(make_request(converted, place, tmp_path / "out.mp4", background="red", **src))
+    assert "The frames before the error (7) are in" in caught.value.kept
     assert len(read_clip(tmp_path / "out.mp4")[0]) == 7
-    result = run(asked(converted, place, tmp_path / "all", skip_bad=True, **src))
-    assert result.frames == len(pictures(tmp_path / "all")) == COUNT - 1
+    result = run_matting(make_request(converted, place, tmp_path / "all", skip_bad=True, **src))
+    assert result.frames == len(read_images(tmp_path / "all")) == COUNT - 1
 
 
 def test_a_damaged_video(converted: Path, place: Path, scene: Any, tmp_path: Path) -> None:
-    """A damaged frame is told by its number, what came before can be played, a good file stays."""
+    """The error has the frame's number, frames before it are playable, the old output is kept."""
     clip = write_clip(tmp_path / "clip.mkv", scene[0], key_every=1)
     data = bytearray(clip.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 3000] = bytes(3000)
     clip.write_bytes(data)
     output = tmp_path / "out.mp4"
-    output.write_bytes(b"a good one")
+    output.write_bytes(b"a good file")
     with pytest.raises(FrameError, match=r"clip\.mkv: frame \d+ is damaged") as caught:
-        run(asked(converted, place, output, src=str(clip), background="red"))
+        run_matting(make_request(converted, place, output, src=str(clip), background="red"))
     finished = int(caught.value.message.split("frame ")[1].split()[0])
     assert 3 < finished < COUNT - 1
-    assert output.read_bytes() == b"a good one"
+    assert output.read_bytes() == b"a good file"
     part = tmp_path / "out.part.mp4"
-    assert f"The frames until then, {finished}, are in {part}" in caught.value.kept
+    assert f"The frames before the error ({finished}) are in {part}" in caught.value.kept
     assert len(read_clip(part)[0]) == finished
-    result = run(asked(converted, place, output, src=str(clip), background="red", skip_bad=True))
+    result = run_matting(
+        make_request(converted, place, output, src=str(clip), background="red", skip_bad=True)
+    )
     assert finished < result.frames < COUNT
     assert len(read_clip(output)[0]) == result.frames
 
 
-def test_what_is_no_video_is_said(converted: Path, place: Path, tmp_path: Path) -> None:
-    """Text, and a video cut off before its index, are errors that name the file."""
-    (tmp_path / "notes.mp4").write_text("no video at all")
+def test_an_invalid_video_is_an_error(converted: Path, place: Path, tmp_path: Path) -> None:
+    """A text file, and a video that is truncated before its index, are named in the error."""
+    (tmp_path / "notes.mp4").write_text("not a video")
     (tmp_path / "cut.mp4").write_bytes((place / "clip.mp4").read_bytes()[:2000])
     for name in ("notes.mp4", "cut.mp4"):
-        with pytest.raises(FrameError, match=f"{name}: can't be opened as a video"):
-            run(asked(converted, place, tmp_path / "out.mp4", src=str(tmp_path / name)))
+        with pytest.raises(FrameError, match=f"{name}: cannot be opened as a video"):
+            run_matting(
+                make_request(converted, place, tmp_path / "out.mp4", src=str(tmp_path / name))
+            )
 
 
-def test_stopping_finishes_what_is_under_way(
+def test_stopping_finishes_the_frames_in_flight(
     converted: Path, place: Path, tmp_path: Path, scene: Any
 ) -> None:
-    """Once the event is set the file is closed with the frames until then, playable."""
+    """Once the event is set, the file is closed and playable."""
     stop = threading.Event()
 
     class StopsAtFive(Notes):
@@ -347,8 +355,8 @@ def test_stopping_finishes_what_is_under_way(
             return Task()
 
     clip = write_clip(tmp_path / "clip.mp4", scene[0] * 5)
-    result = run(
-        asked(converted, place, tmp_path / "out.mp4", src=str(clip), background="red"),
+    result = run_matting(
+        make_request(converted, place, tmp_path / "out.mp4", src=str(clip), background="red"),
         StopsAtFive([]),
         stop,
     )
@@ -368,7 +376,7 @@ def command(converted: Path, place: Path, *more: str | Path) -> list[str]:
 def test_ctrl_c_leaves_a_playable_file(
     converted: Path, place: Path, tmp_path: Path, scene: Any
 ) -> None:
-    """Interrupted, the command says where the finished frames are, with exit code 130."""
+    """An interrupted command prints the path of the finished frames, with exit code 130."""
     clip = write_clip(tmp_path / "long.mp4", scene[0] * 40)
     output = tmp_path / "out.mp4"
     arguments = command(converted, place, "--src", clip, "-o", output, "--background", "red")
@@ -378,20 +386,20 @@ def test_ctrl_c_leaves_a_playable_file(
     while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    said, talk = process.communicate(timeout=120)
-    assert process.returncode == 130, talk
-    assert said.strip() == str(output)
-    assert "Stopped early" in talk
-    assert "Traceback" not in talk
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert stdout.strip() == str(output)
+    assert "Stopped early" in stderr
+    assert "Traceback" not in stderr
     frames, _ = read_clip(output)
     assert 1 <= len(frames) < 40 * COUNT
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits are POSIX")
-def test_a_full_disk_leaves_what_fitted(
+def test_a_full_disk_leaves_a_playable_file(
     converted: Path, place: Path, tmp_path: Path, scene: Any
 ) -> None:
-    """Where no more can be written the command says so in a sentence; the start can be played."""
+    """The command reports it in one sentence; the frames that were written are playable."""
     random = np.random.default_rng(0)
     noisy = [random.integers(0, 256, frame.shape).astype(np.uint8) for frame in scene[0] * 6]
     clip = write_clip(tmp_path / "noise.mp4", noisy)
@@ -399,46 +407,49 @@ def test_a_full_disk_leaves_what_fitted(
     arguments = command(converted, place, "--src", clip, "-o", output)
     arguments += ["--background", str(clip)]
     limit = 1_500_000
+    part = tmp_path / "out.part.mp4"
 
-    def little_room() -> None:
+    def limit_file_size() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     done = subprocess.run(
-        arguments, preexec_fn=little_room, capture_output=True, text=True, check=False
+        arguments, preexec_fn=limit_file_size, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, done.stderr
-    assert "cannot write" in done.stderr
-    assert "The frames until then" in done.stderr
+    assert f"{part}: cannot write" in done.stderr
+    assert "The frames before the error (" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(read_clip(output)[0]) >= RATE  # all but the last second
 
 
-def test_the_command_tells_its_result(converted: Path, place: Path, tmp_path: Path) -> None:
-    """JSON on stdout has rate, percentiles, the plate's measures and the file."""
+def test_the_command_prints_its_result(converted: Path, place: Path, tmp_path: Path) -> None:
+    """JSON on stdout contains the output, latency percentiles and measurements of the plate."""
     arguments = command(converted, place, "--src", place / "frame.png", "-o", tmp_path / "o.png")
     done = subprocess.run([*arguments, "--json"], capture_output=True, text=True, check=True)
-    told = json.loads(done.stdout)
-    assert told["output"] == str(tmp_path / "o.png")
-    assert told["frames"] == 1
-    assert set(told["latency_ms"]) == {"p50", "p90", "p99"}
-    assert told["plate"]["shift"] == [0.0, 0.0]
+    result = json.loads(done.stdout)
+    assert result["output"] == str(tmp_path / "o.png")
+    assert result["frames"] == 1
+    assert set(result["latency_ms"]) == {"p50", "p90", "p99"}
+    assert result["plate"]["shift"] == [0.0, 0.0]
     assert "frames/s" in done.stderr
 
 
-def test_without_the_extra_it_says_what_to_install(
+def test_a_missing_extra_is_reported(
     converted: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A video without PyAV is one sentence and the command that helps."""
+    """Without PyAV a video is an error whose hint is the command that installs it."""
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ToolchainError, match="Videos need PyAV") as caught:
-        run(asked(converted, place, tmp_path / "out.mp4", src=str(place / "clip.mp4")))
+        run_matting(
+            make_request(converted, place, tmp_path / "out.mp4", src=str(place / "clip.mp4"))
+        )
     assert "[video]" in caught.value.hint
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written(converted: Path, place: Path, tmp_path: Path) -> None:
-    """It is a WorkspaceError."""
+def test_a_read_only_folder(converted: Path, place: Path, tmp_path: Path) -> None:
+    """An output folder without write permission is a WorkspaceError."""
     tmp_path.chmod(0o500)
     with pytest.raises(WorkspaceError):
-        run(asked(converted, place, tmp_path / "out"))
+        run_matting(make_request(converted, place, tmp_path / "out"))

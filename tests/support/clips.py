@@ -1,4 +1,4 @@
-"""Short videos and folders made for a test: a figure that walks before a room, with a sound."""
+"""Short videos and folders of images for tests: a figure that walks through a room, with audio."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ RATE, SOUND_RATE = 25, 48_000
 SIZE = (320, 192)
 
 
-def walk(count: int, size: tuple[int, int] = SIZE) -> tuple[list[np.ndarray], np.ndarray]:
-    """Frames and their clean plate, H x W x 3 uint8: each frame is another one, with noise."""
+def make_walk(count: int, size: tuple[int, int] = SIZE) -> tuple[list[np.ndarray], np.ndarray]:
+    """Frames, which all differ, and their clean plate, H x W x 3, uint8."""
     random = np.random.default_rng(3)
     room = scene(random, *size)
     alpha, colour = figure(np.random.default_rng(1), *size)
@@ -29,11 +29,11 @@ def walk(count: int, size: tuple[int, int] = SIZE) -> tuple[list[np.ndarray], np
     for number in range(count):
         moved = ndimage.shift(alpha, (0, 3 * number - 20), order=1)[..., None]
         picture = moved * ndimage.shift(colour, (0, 3 * number - 20, 0), order=1, mode="nearest")
-        frames.append(as_bytes(picture + (1 - moved) * room))
-    return frames, as_bytes(room)
+        frames.append(to_bytes(picture + (1 - moved) * room))
+    return frames, to_bytes(room)
 
 
-def as_bytes(picture: np.ndarray) -> np.ndarray:
+def to_bytes(picture: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
@@ -45,7 +45,7 @@ def write_clip(
     times: Sequence[Fraction] | None = None,
     key_every: int = 12,
 ) -> Path:
-    """An H.264 file; `sound`: the codec of a tone that lasts as long; `times` of the frames."""
+    """Write an H.264 file, optionally with audio (`sound`: its codec) and times of the frames."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=RATE)
         stream.height, stream.width = frames[0].shape[:2]
@@ -62,14 +62,14 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if tone is not None:
-            for frame in beeps(len(frames) / RATE):
+            for frame in make_beeps(len(frames) / RATE):
                 container.mux(tone.encode(frame))
             container.mux(tone.encode(None))
     return path
 
 
-def beeps(seconds: float) -> Iterator[Any]:
-    """A tone that sounds in every other tenth of a second."""
+def make_beeps(seconds: float) -> Iterator[Any]:
+    """A tone in every other tenth of a second."""
     time = np.arange(round(SOUND_RATE * seconds)) / SOUND_RATE
     wave = 0.3 * np.sin(2 * np.pi * 440 * time) * ((time * 10).astype(int) % 2 == 0)
     samples = (wave * 32767).astype(np.int16)
@@ -82,7 +82,7 @@ def beeps(seconds: float) -> Iterator[Any]:
 
 
 def write_folder(folder: Path, frames: Sequence[np.ndarray]) -> Path:
-    """`000.png` and so on."""
+    """Write `000.png` and so on."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, pixels in enumerate(frames):
         Image.fromarray(pixels).save(folder / f"{number:03}.png")
@@ -90,7 +90,7 @@ def write_folder(folder: Path, frames: Sequence[np.ndarray]) -> Path:
 
 
 def read_clip(path: Path, codec: str | None = None) -> tuple[list[np.ndarray], list[Fraction]]:
-    """H x W x 4 of every frame, and when it is shown.  `codec`: another than the usual decoder."""
+    """Read every frame, H x W x 4, and its time.  `codec`: a decoder other than the default."""
     pixels, times = [], []
     with closing(av.open(str(path))) as container:
         stream = container.streams.video[0]
@@ -102,8 +102,8 @@ def read_clip(path: Path, codec: str | None = None) -> tuple[list[np.ndarray], l
     return pixels, times
 
 
-def envelope(path: Path) -> np.ndarray:
-    """How loud the sound is in each twentieth of a second."""
+def read_envelope(path: Path) -> np.ndarray:
+    """Read the mean amplitude of the audio in each twentieth of a second."""
     with closing(av.open(str(path))) as container:
         resampler = av.AudioResampler("s16", "mono", SOUND_RATE)
         start = container.streams.audio[0].start_time * container.streams.audio[0].time_base
@@ -120,7 +120,7 @@ def envelope(path: Path) -> np.ndarray:
 
 
 def write_camera(path: Path, frames: Sequence[np.ndarray], rate: int) -> Path:
-    """A .y4m file that Chromium's fake camera plays over and over."""
+    """Write a .y4m file, which Chromium's fake camera plays in a loop."""
     with av.open(str(path), "w", format="yuv4mpegpipe") as container:
         stream = container.add_stream("wrapped_avframe", rate=rate)
         stream.height, stream.width = frames[0].shape[:2]

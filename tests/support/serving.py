@@ -1,4 +1,4 @@
-"""`matting serve` as a process of its own, and a viewer without a browser."""
+"""`matting serve` in a subprocess, and a viewer without a browser."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ import numpy as np
 import websocket
 from PIL import Image
 
-PATIENCE = 120
+TIMEOUT = 120
 
 
 @contextmanager
 def server(model: Path, *more: str) -> Iterator[str]:
-    """Its address; stopped by Ctrl-C at the end, which it must take well."""
+    """Run a server and yield its address. Ctrl-C at the end must stop it without an error."""
     command = [Path(sys.executable).with_name("matting"), "serve", "--model", model, "--port", "0"]
     process = subprocess.Popen(
-        [*map(str, command), *more],  # a later --port wins
+        [*map(str, command), *more],  # the last --port is used
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -43,81 +43,82 @@ def server(model: Path, *more: str) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            _, said = process.communicate(timeout=PATIENCE)
+            _, stderr = process.communicate(timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-    assert "Traceback" not in said, said
+    assert "Traceback" not in stderr, stderr
     assert process.returncode == 0
 
 
 def handshake(address: str, **headers: str) -> int:
-    """The status with which a socket is granted (101) or refused."""
+    """Open a WebSocket and return the HTTP status: 101 if it was accepted."""
     parts = urlsplit(address)
-    asked = {
+    upgrade = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
         "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
         "Sec-WebSocket-Version": "13",
     }
-    with closing(http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)) as connection:
-        connection.request("GET", "/socket", headers=asked | headers)
-        with connection.getresponse() as answer:
-            return answer.status
+    with closing(http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT)) as connection:
+        connection.request("GET", "/socket", headers=upgrade | headers)
+        with connection.getresponse() as response:
+            return response.status
 
 
 class Viewer:
-    """What the page does, in a few lines."""
+    """A client that sends what the page sends."""
 
-    def __init__(self, address: str, **how: Any) -> None:
+    def __init__(self, address: str, **options: Any) -> None:
         self.socket = websocket.create_connection(
-            address.replace("http:", "ws:") + "socket", timeout=PATIENCE, **how
+            address.replace("http:", "ws:") + "socket", timeout=TIMEOUT, **options
         )
 
-    def tell(self, **what: Any) -> None:
-        self.socket.send(json.dumps(what))
+    def send_options(self, **options: Any) -> None:
+        self.socket.send(json.dumps(options))
 
-    def post(self, kind: int, number: int, picture: bytes) -> None:
-        self.socket.send_binary(struct.pack("<BI", kind, number) + picture)
+    def send_image(self, kind: int, number: int, data: bytes) -> None:
+        self.socket.send_binary(struct.pack("<BI", kind, number) + data)
 
     def next(self) -> Any:
-        got = self.socket.recv()
-        return json.loads(got) if isinstance(got, str) else Answer(got)
+        received = self.socket.recv()
+        return json.loads(received) if isinstance(received, str) else Reply(received)
 
     def until(self, kind: str) -> Any:
-        """The next message of that type; "matte": the next answer."""
+        """Return the next message of a type; "matte": the next reply to a frame."""
         while True:
-            got = self.next()
-            if (isinstance(got, Answer) and kind == "matte") or (
-                isinstance(got, dict) and got["type"] == kind
-            ):
-                return got
+            received = self.next()
+            found = received["type"] if isinstance(received, dict) else "matte"
+            if found == kind:
+                return received
 
     def close(self) -> None:
         self.socket.close()
-        self.socket.shutdown()  # which close leaves out where the server closed first
+        self.socket.shutdown()  # close() does not if the server closed it first
 
 
-class Answer:
-    """A matte as it travels."""
+class Reply:
+    """The reply to a frame, decoded."""
 
     def __init__(self, data: bytes) -> None:
-        self.number, self.dropped, self.model, self.everything = struct.unpack_from("<IIff", data)
-        both = np.asarray(Image.open(io.BytesIO(data[16:])).convert("RGB"))
-        half = len(both) // 2
-        self.foreground, self.alpha = both[:half], both[half:, :, 0]
+        self.number, self.dropped, self.inference_ms, self.total_ms = struct.unpack_from(
+            "<IIff", data
+        )
+        image = np.asarray(Image.open(io.BytesIO(data[16:])).convert("RGB"))
+        half = len(image) // 2
+        self.foreground, self.alpha = image[:half], image[half:, :, 0]
 
 
 @contextmanager
-def viewing(address: str, **how: Any) -> Iterator[Viewer]:
-    """A viewer who has said hello."""
-    with closing(Viewer(address, **how)) as viewer:
+def connected_viewer(address: str, **options: Any) -> Iterator[Viewer]:
+    """Connect a viewer, which has a model."""
+    with closing(Viewer(address, **options)) as viewer:
         viewer.until("model")
         yield viewer
 
 
-def packed(pixels: np.ndarray, kind: str = "JPEG", **how: Any) -> bytes:
-    """A picture file's bytes."""
+def encode(pixels: np.ndarray, image_format: str = "JPEG", **options: Any) -> bytes:
+    """Encode an image file."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **{"quality": 95, **how})
+    Image.fromarray(pixels).save(buffer, image_format, **{"quality": 95, **options})
     return buffer.getvalue()

@@ -128,7 +128,7 @@ class _Runner:
             error.kept = (
                 "Nothing was written."
                 if written is None
-                else f"The frames before it ({len(latencies)}) are in {written}."
+                else f"The frames before the error ({len(latencies)}) are in {written}."
             )
             raise
         except BaseException:
