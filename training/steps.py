@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from toolchain.definitions.ports import CELL
-from toolchain.network.matting_refine import Base, MattingNetwork
+from toolchain.network.matting_refine import BaseOutputs, MattingNetwork
 from toolchain.network.refiner import Selection
 from toolchain.network.resize import bilinear
 from training.batches import Batch
@@ -48,7 +48,7 @@ def refiner_loss(network: MattingNetwork, batch: Batch, random: Randomness) -> T
     small = (height // DOWNSAMPLED, width // DOWNSAMPLED)
     with torch.no_grad(), torch.autocast(both.device.type, torch.bfloat16):
         small_both = bilinear(both, small).contiguous(memory_format=torch.channels_last)
-        base = Base(*(part.float() for part in network.base(small_both)))
+        base = BaseOutputs(*(part.float() for part in network.base(small_both)))
     ref = Selection().choose(base.err)
     coarse = torch.cat([base.pha, base.fgr], 1)
     # Without noise it learns to amplify the hidden features, and with them what rounding does.

@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.support.weights import picture, plausible_state
 from toolchain.network.folding import fold
 from toolchain.network.matting_refine import MattingNetwork, Outputs
-from toolchain.network.mosaic import MosaicMatting, worth_it
+from toolchain.network.mosaic import MosaicMatting, is_mosaic_suitable
 from toolchain.network.refiner import Selection
 
 WIDTH, HEIGHT = 160, 96
@@ -117,8 +117,8 @@ def test_other_sizes_and_scales(width: int, height: int, scale: float) -> None:
 
 def test_it_is_used_where_the_patches_are_few() -> None:
     """At the published size it is; not where they fill the frame or their number is open."""
-    assert worth_it(network(0, 80_000), 1280, 720)
-    assert worth_it(network(0, 320_000, 0.125), 3840, 2160)
-    assert not worth_it(network(0, 80_000), 640, 360)
+    assert is_mosaic_suitable(network(0, 80_000), 1280, 720)
+    assert is_mosaic_suitable(network(0, 320_000, 0.125), 3840, 2160)
+    assert not is_mosaic_suitable(network(0, 80_000), 640, 360)
     for mode in ("thresholding", "full"):
-        assert not worth_it(MattingNetwork(selection=Selection(mode)), 1280, 720)  # type: ignore[arg-type]
+        assert not is_mosaic_suitable(MattingNetwork(selection=Selection(mode)), 1280, 720)  # type: ignore[arg-type]

@@ -1,33 +1,41 @@
-"""What is particular to one network of the BackgroundMattingV2 family.
+"""What is particular to each network of the BackgroundMattingV2 family.
 
-Another backbone is one more record here, one module in `network/` and a model.yml.
+To add a backbone, add a record to `ARCHITECTURES`, a module with its class to
+`network/backbones/`, an entry to the registry there, and a model.yml.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Convolutions of the exported graph that resize with fixed weights.  They are not layers of the
+# network.
+RESIZE_CONVOLUTIONS = ("shrunk", "halved", "enlarged")
+
 
 @dataclass(frozen=True)
 class Architecture:
-    """One network: widths, layers that are treated specially, and names.
+    """Names, channels, and special layers of one network.
+
+    Layers are named as in the state dict.  A name stands for the layer and all layers within it.
 
     Attributes:
-        key: Name of the backbone; `network.backbones` finds its class under it.
-        model_name: Name of the published model.
-        title: Name for model card and bill of materials.
-        family: Kind of network, as CycloneDX names it.
-        encoder_channels: Channels of the backbone's output at stride 16.
-        shortcut_channels: Channels of the shortcuts at strides 8, 4, 2 and 1.
-        aspp_channels: Channels after ASPP.
-        decoder_channels: Channels after the decoder's first three convolutions.
-        hidden_channels: Channels that the base network hands to the refiner.
-        checkpoint_bytes: Approximate size of the published checkpoint, for messages.
+        key: Name of the backbone, under which `network.backbones.BACKBONES` has its class and
+            `find_architecture` finds the record.
+        model_name: Name of the published model, and of the graph in the ONNX.
+        title: Name for the model card and the bill of materials.
+        family: Kind of network in CycloneDX's terms.
+        encoder_channels: Channels of the backbone's output, at stride 16.
+        shortcut_channels: Channels of the backbone's features at strides 8, 4, 2 and 1.  Those at
+            stride 1 are the input itself: frame and clean plate, 6 channels.
+        aspp_channels: Channels of the output of ASPP.
+        decoder_channels: Channels after the first three convolutions of the decoder.
+        hidden_channels: Channels that the base network passes to the refiner beside its results.
+        checkpoint_bytes: Approximate size of the published checkpoint in bytes, for messages.
         onnx_limit: Largest permitted size of the exported ONNX in bytes.
         float32_layers: Layers whose weights stay float32 in an FP16 IR.
-        float32_below: Constants of fewer elements stay float32 in an FP16 IR.
+        float32_below: Constants with fewer elements than this stay float32 in an FP16 IR.
         ignored_layers: Layers that INT8 quantization leaves in float (NNCF's ignored scope).
-        resize_convolutions: Names of convolutions with fixed weights, which implement resizes.
     """
 
     key: str
@@ -44,7 +52,6 @@ class Architecture:
     float32_layers: tuple[str, ...]
     float32_below: int
     ignored_layers: tuple[str, ...]
-    resize_convolutions: tuple[str, ...]
 
 
 MOBILENETV2 = Architecture(
@@ -62,11 +69,24 @@ MOBILENETV2 = Architecture(
     # 4 % of the weights, but most of the effect of rounding on a matte.  Rounded one by one, the
     # decoder's last convolution moves alpha 50 to 300 times as much as any layer of the backbone.
     # With these in float32, random weights lose 0.003 of MAD x1000 instead of 0.3.
-    float32_layers=("decoder.conv2", "decoder.conv3", "decoder.conv4", "refiner."),
+    float32_layers=("decoder.conv2", "decoder.conv3", "decoder.conv4", "refiner"),
     float32_below=2_000,
     # Quantized one by one, these three move the foreground most: by 3.2, 1.7 and 0.15 thousandths
     # on average.
     ignored_layers=("decoder.conv4", "decoder.conv3", "refiner.conv4"),
-    resize_convolutions=("shrunk", "halved", "enlarged"),
 )
-ARCHITECTURES = {architecture.key: architecture for architecture in (MOBILENETV2,)}
+ARCHITECTURES: dict[str, Architecture] = {record.key: record for record in (MOBILENETV2,)}
+
+
+def find_architecture(model_name: str) -> Architecture:
+    """Find the architecture of a model by its name, which contains the backbone's name.
+
+    Args:
+        model_name: Name of the model, for example "background-matting-mobilenetv2".
+
+    Returns:
+        The record whose `key` is a part of the name between hyphens; `MOBILENETV2` if there is
+        none.
+    """
+    parts = model_name.lower().split("-")
+    return next((ARCHITECTURES[part] for part in parts if part in ARCHITECTURES), MOBILENETV2)

@@ -9,7 +9,7 @@ RATES = (3, 6, 9)
 
 
 class PooledBranch(nn.Sequential):
-    """The image-level branch: mean over the map, 1x1 convolution, spread back over the map."""
+    """Image-level branch: mean over the map, 1x1 convolution, expanded to the map's size."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(
@@ -20,17 +20,23 @@ class PooledBranch(nn.Sequential):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Pool and expand: B x `inputs` x h x w -> B x `outputs` x h x w."""
         pooled = x
         for layer in self:
             pooled = layer(pooled)
-        # The published bilinear resize of a 1x1 map is a copy of its one value.
+        # The published code resizes a 1x1 map bilinearly, which copies its one value.
         return pooled.expand(-1, -1, x.shape[2], x.shape[3])
 
 
 class ASPP(nn.Module):
-    """B x `inputs` x h x w -> B x `outputs` x h x w, float32."""
+    """Five branches, concatenated and projected.
 
-    def __init__(self, inputs: int = 320, outputs: int = 256) -> None:
+    Args:
+        inputs: Channels of the backbone's output.
+        outputs: Channels of each branch and of the result.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
 
         def branch(kernel: int, rate: int) -> nn.Sequential:
@@ -52,5 +58,6 @@ class ASPP(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply: B x `inputs` x h x w -> B x `outputs` x h x w, float32."""
         y: Tensor = self.project(torch.cat([branch(x) for branch in self.convs], dim=1))
         return y

@@ -1,16 +1,14 @@
-"""Four steps up from stride 16 to stride 1, each joined with the backbone's shortcut."""
+"""Decoder: four steps from stride 16 to stride 1, each joined with a shortcut of the backbone."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from toolchain.network.backbone import Features
-from toolchain.network.fixed import convolution
+from toolchain.definitions.architecture import Architecture
+from toolchain.network.backbones.features import Features
+from toolchain.network.convolution import make_convolution
 from toolchain.network.resize import bilinear
-
-CHANNELS = (256, 128, 64, 48)
-SHORTCUTS = (32, 24, 16, 6)
 
 
 class _Steps(nn.Module):
@@ -32,30 +30,50 @@ class _Steps(nn.Module):
 
 
 class Decoder(_Steps):
-    """ASPP output and shortcuts -> B x `outputs` x H x W, nothing after the last convolution."""
+    """Four convolutions; BatchNorm and ReLU follow the first three.
 
-    def __init__(self, outputs: int) -> None:
+    Args:
+        architecture: Gives the channels of the ASPP's output, the shortcuts and the steps.
+        outputs: Channels of the result.
+    """
+
+    def __init__(self, architecture: Architecture, outputs: int) -> None:
         super().__init__()
-        widths = (*CHANNELS, outputs)
-        ins = [channels + extra for channels, extra in zip(CHANNELS, SHORTCUTS, strict=True)]
-        self.conv1 = nn.Conv2d(ins[0], widths[1], 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(widths[1])
-        self.conv2 = nn.Conv2d(ins[1], widths[2], 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(widths[2])
-        self.conv3 = nn.Conv2d(ins[2], widths[3], 3, padding=1, bias=False)
-        self.bn3 = nn.BatchNorm2d(widths[3])
-        self.conv4 = nn.Conv2d(ins[3], widths[4], 3, padding=1)
+        widths = architecture.decoder_channels
+        given = (architecture.aspp_channels, *widths)
+        joined = [x + y for x, y in zip(given, architecture.shortcut_channels, strict=True)]
+        self.conv1 = nn.Conv2d(joined[0], widths[0], 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.conv2 = nn.Conv2d(joined[1], widths[1], 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(widths[1])
+        self.conv3 = nn.Conv2d(joined[2], widths[2], 3, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(widths[2])
+        self.conv4 = nn.Conv2d(joined[3], outputs, 3, padding=1)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor, shortcuts: Features) -> Tensor:
+        """Decode.
+
+        Args:
+            x: Output of ASPP, B x C x H/16 x W/16.
+            shortcuts: Features of the backbone.
+
+        Returns:
+            B x `outputs` x H x W, not clamped.
+        """
         y: Tensor = self.conv4(self._before_last(x, shortcuts))
         return y
 
 
-class PartedDecoder(_Steps):
-    """`decoder`'s layers, the last one as two: its first `first` outputs and the others.
+class SplitDecoder(_Steps):
+    """The layers of a decoder, with the last convolution split into two.
 
-    Where a graph parts what one convolution gave, runtimes copy it, and change its layout.
+    Where a graph splits the output of one convolution instead, runtimes copy it and change its
+    layout.
+
+    Args:
+        decoder: The decoder.
+        first: Number of outputs of the first of the two convolutions.
     """
 
     def __init__(self, decoder: Decoder, first: int) -> None:
@@ -66,13 +84,13 @@ class PartedDecoder(_Steps):
         self.relu = decoder.relu
         self.conv4 = nn.ModuleDict(
             {
-                "first": _some(decoder.conv4, slice(first)),
-                "others": _some(decoder.conv4, slice(first, None)),
+                "first": _select_outputs(decoder.conv4, slice(first)),
+                "others": _select_outputs(decoder.conv4, slice(first, None)),
             }
         )
 
     def forward(self, x: Tensor, shortcuts: Features) -> tuple[Tensor, Tensor]:
-        """The first outputs and the others, nothing after the convolutions."""
+        """Decode, see `Decoder.forward`; return the first outputs and the others."""
         joined = self._before_last(x, shortcuts)
         return self.conv4["first"](joined), self.conv4["others"](joined)
 
@@ -82,7 +100,6 @@ def _join(x: Tensor, shortcut: Tensor) -> Tensor:
     return torch.cat([bilinear(x, size), shortcut], dim=1)
 
 
-def _some(whole: nn.Conv2d, outputs: slice) -> nn.Conv2d:
-    """The convolution that gives only these `outputs` of `whole`."""
-    assert whole.bias is not None
-    return convolution(whole.weight[outputs], whole.bias[outputs], padding=1)
+def _select_outputs(conv: nn.Conv2d, outputs: slice) -> nn.Conv2d:
+    assert conv.bias is not None
+    return make_convolution(conv.weight[outputs], conv.bias[outputs], padding=1)

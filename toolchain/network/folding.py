@@ -18,10 +18,13 @@ BATCHNORM = ("weight", "bias", "running_mean", "running_var", "num_batches_track
 
 
 @dataclass(frozen=True)
-class Convolution:
-    """`weight` O x I x kh x kw and `bias` O, float64, as applied at inference.
+class FoldedConvolution:
+    """A convolution as applied at inference.
 
-    `batchnorm`: the folded BatchNorm's module name, "" where the convolution has its own bias.
+    Attributes:
+        weight: O x I x kh x kw, float64.
+        bias: O values, float64.
+        batchnorm: Name of the folded BatchNorm, "" if the convolution has its own bias.
     """
 
     weight: Tensor
@@ -29,11 +32,15 @@ class Convolution:
     batchnorm: str
 
 
-def folded(state: Mapping[str, Tensor]) -> dict[str, Convolution]:
-    """Every convolution of a (strictly checked) state dict by its module name, in its order.
+def fold_state_dict(state: Mapping[str, Tensor]) -> dict[str, FoldedConvolution]:
+    """Fold every BatchNorm of a state dict into its convolution.
 
-    In the published order each convolution is followed by its BatchNorm's five entries, or, in
-    the two last layers, by its own bias.
+    Args:
+        state: State dict of a `MattingNetwork`.  Each convolution is followed by the five entries
+            of its BatchNorm or by its own bias.
+
+    Returns:
+        Every convolution by its name, in the order of the state dict.
     """
     keys = list(state)
     result = {}
@@ -44,25 +51,25 @@ def folded(state: Mapping[str, Tensor]) -> dict[str, Convolution]:
         name = key.removesuffix(".weight")
         following = keys[index + 1].rpartition(".")[0]
         if following == name:
-            result[name] = Convolution(weight.double(), state[f"{name}.bias"].double(), "")
+            result[name] = FoldedConvolution(weight.double(), state[f"{name}.bias"].double(), "")
             continue
         scale, shift, mean, variance, _ = (
             state[f"{following}.{entry}"].double() for entry in BATCHNORM
         )
         factor = scale / (variance + EPSILON).sqrt()
-        result[name] = Convolution(
+        result[name] = FoldedConvolution(
             weight.double() * factor[:, None, None, None], shift - mean * factor, following
         )
     return result
 
 
 def fold(network: MattingNetwork) -> MattingNetwork:
-    """Fold every BatchNorm of `network` in place (evaluation only) and give it back."""
-    for name, convolution in folded(network.state_dict()).items():
+    """Fold every BatchNorm of `network` in place, for evaluation only, and return it."""
+    for name, folded in fold_state_dict(network.state_dict()).items():
         module = network.get_submodule(name)
         assert isinstance(module, nn.Conv2d)
-        module.weight = nn.Parameter(convolution.weight.float(), requires_grad=False)
-        module.bias = nn.Parameter(convolution.bias.float(), requires_grad=False)
-        if convolution.batchnorm:
-            network.set_submodule(convolution.batchnorm, nn.Identity())
+        module.weight = nn.Parameter(folded.weight.float(), requires_grad=False)
+        module.bias = nn.Parameter(folded.bias.float(), requires_grad=False)
+        if folded.batchnorm:
+            network.set_submodule(folded.batchnorm, nn.Identity())
     return network.eval()

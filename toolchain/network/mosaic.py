@@ -1,17 +1,17 @@
-"""The sampling refiner in static shapes: the chosen patches laid side by side in one picture.
+"""The network with sampling in static shapes: the selected patches side by side in one image.
 
-A fixed number of patches is chosen, so every shape is known.  Their windows, halo and all, are
-gathered into a mosaic of tiles; there the last two convolutions run as over any picture, and the
-middle of each tile is the refined patch.  Against refining everywhere this spares nine tenths of
-the two convolutions at full size.  The first two run over the whole frame at half size: on
-patches with their halo they would cost four fifths of that, and every window's copying.
+A fixed number of patches is selected, so every shape is known.  Their windows, with halo, are
+gathered into a mosaic of tiles; there the last two convolutions run as over any image, and the
+middle of each tile is the refined patch.  Compared with refining everywhere, this saves nine
+tenths of these two convolutions at full size.  The first two run over the whole frame at half
+size: on patches with their halo they would cost four fifths of that, plus copying every window.
 
 On the mosaic, conv3 and conv4 are computed at half size, four phases at once (the pixels of one
-2x2 block as channels): the nearest-neighbour enlargement between conv2 and conv3 then costs
-nothing, and 48 output channels fill vectors that 12 do not.  conv3's blocks begin one pixel
-before the patch, so that two taps each way are all that either convolution needs.  conv1 sees what
-the base network tells it before it is enlarged, where that is by two.  The sums are those of the
-published form, in another order.
+2x2 block as channels): the nearest-neighbour upsampling between conv2 and conv3 then costs
+nothing, and 48 output channels fill vectors that 12 do not.  The blocks of conv3 begin one pixel
+before the patch, so that both convolutions need only two taps along each axis.  Where the outputs
+of the base network are upsampled by 2, conv1 reads them before the upsampling.  The sums are those
+of the published form, in another order.
 """
 
 from __future__ import annotations
@@ -25,23 +25,34 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from toolchain.definitions.ports import CELL
-from toolchain.network.decoder import PartedDecoder
-from toolchain.network.enlarged import EnlargedConvolution
-from toolchain.network.fixed import Enlarge, Shrink, convolution
-from toolchain.network.matting_refine import SEEN, Base, MattingNetwork, Outputs, base, outputs
+from toolchain.network.backbones.features import FRAME_CHANNELS
+from toolchain.network.convolution import make_convolution
+from toolchain.network.decoder import SplitDecoder
+from toolchain.network.fixed_resize import Downsample, Upsample
+from toolchain.network.matting_refine import (
+    VISIBLE_CHANNELS,
+    BaseOutputs,
+    MattingNetwork,
+    Outputs,
+    assemble_outputs,
+    split_base_outputs,
+)
 from toolchain.network.refiner import FULL_HALO, HALF_HALO, Refiner
 from toolchain.network.resize import bilinear
+from toolchain.network.upsampling_convolution import UpsamplingConvolution
 
-HALF_SIDE = CELL // 2 + 2  # half-size pixels of a tile: what conv3 and conv4 see of conv2's output
+HALF_SIDE = CELL // 2 + 2  # half-size pixels of a tile: what conv3 and conv4 read of conv2's output
 FULL_SIDE = 2 * HALF_SIDE  # full-size pixels of a tile
-FRAMES = 6  # channels of both frames
-WORTH_IT = 4  # at least so many cells for each patch, or the mosaic is no smaller than the frame
+MIN_CELLS_PER_PATCH = 4  # with fewer, the mosaic is no smaller than the frame
 
 
-class Chosen(NamedTuple):
-    """`row`, `column` of each patch's cell, int32, k; `valid`: 1 where err > 0, float32, k.
+class SelectedPatches(NamedTuple):
+    """The k patches of highest err.  Those that are not valid repeat the first one.
 
-    What is not valid stands for the first one again.
+    Attributes:
+        row: Row of each patch's cell, int32.
+        column: Column of each patch's cell, int32.
+        valid: 1 where err > 0, else 0, float32.
     """
 
     row: Tensor
@@ -49,20 +60,27 @@ class Chosen(NamedTuple):
     valid: Tensor
 
 
-def worth_it(network: MattingNetwork, width: int, height: int) -> bool:
-    """Whether this form suits: a fixed number of patches, small beside the frame."""
+def is_mosaic_suitable(network: MattingNetwork, width: int, height: int) -> bool:
+    """Whether `network` selects a fixed number of patches that is small relative to the frame."""
     cells = (width // CELL) * (height // CELL)
     selection = network.selection
-    return selection.mode == "sampling" and WORTH_IT * selection.pixels // CELL**2 <= cells
+    patches = selection.pixels // CELL**2
+    return selection.mode == "sampling" and MIN_CELLS_PER_PATCH * patches <= cells
 
 
 class MosaicMatting(nn.Module):
-    """`network` (BatchNorm folded) for frames of one size; outputs as `MattingNetwork` gives."""
+    """`network` for frames of one size, in static shapes; the same outputs.
+
+    Args:
+        network: The network, its BatchNorms folded.
+        width: Width of the frames in pixels.
+        height: Height of the frames in pixels.
+    """
 
     def __init__(self, network: MattingNetwork, width: int, height: int) -> None:
         super().__init__()
         self.backbone, self.aspp = network.backbone, network.aspp
-        self.decoder = PartedDecoder(network.decoder, SEEN)
+        self.decoder = SplitDecoder(network.decoder, VISIBLE_CHANNELS)
         self.size = (height, width)
         scale = network.backbone_scale
         self.small = (int(height * scale), int(width * scale))
@@ -70,48 +88,61 @@ class MosaicMatting(nn.Module):
         self.refiner = MosaicRefiner(network.refiner, self.patches, width, height, self.small)
         factor = round(1 / scale)
         whole = (factor * self.small[0], factor * self.small[1]) == self.size
-        self.halved = Shrink(2, width)
-        self.shrunk = Shrink(factor, width) if whole and factor % 2 == 0 else None
-        self.enlarged = Enlarge(*self.small, factor) if whole else None
+        self.halved = Downsample(2, width)
+        self.shrunk = Downsample(factor, width) if whole and factor % 2 == 0 else None
+        self.enlarged = Upsample(*self.small, factor) if whole else None
 
     def forward(self, src: Tensor, bgr: Tensor) -> Outputs:
-        """`src`, `bgr`: 1 x 3 x H x W, float32, RGB 0..1."""
+        """Run the network.
+
+        Args:
+            src: Frame, 1 x 3 x H x W, float32, RGB 0..1.
+            bgr: Clean plate, the same shape.
+        """
         frames = (src, bgr)
-        small = torch.cat([self._shrunk(frame) for frame in frames], 1)
+        small = torch.cat([self._downsample(frame) for frame in frames], 1)
         half = torch.cat([self.halved(frame) for frame in frames], 1)
-        told = self._base(small)
-        coarse = torch.cat([told.pha, told.fgr], 1)
-        chosen, ref = self._choose(told.err)
+        base = self._run_base(small)
+        coarse = torch.cat([base.pha, base.fgr], 1)
+        selected, ref = self._select(base.err)
         full = self.enlarged(coarse) if self.enlarged is not None else bilinear(coarse, self.size)
-        out = self.refiner(frames, half, torch.cat([told.hid, coarse], 1), full, chosen)
-        return outputs(src, small, told, ref, out, out)
+        out = self.refiner(frames, half, torch.cat([base.hid, coarse], 1), full, selected)
+        return assemble_outputs(src, small, base, ref, out, out)
 
-    def _base(self, src_bgr_sm: Tensor) -> Base:
+    def _run_base(self, src_bgr_sm: Tensor) -> BaseOutputs:
         features = self.backbone(src_bgr_sm)
-        return base(*self.decoder(self.aspp(features.x16), features))
+        return split_base_outputs(*self.decoder(self.aspp(features.x16), features))
 
-    def _shrunk(self, frame: Tensor) -> Tensor:
+    def _downsample(self, frame: Tensor) -> Tensor:
         return self.shrunk(frame) if self.shrunk is not None else bilinear(frame, self.small)
 
-    def _choose(self, err: Tensor) -> tuple[Chosen, Tensor]:
-        """The cells of highest err, and the map of those that are refined."""
+    def _select(self, err: Tensor) -> tuple[SelectedPatches, Tensor]:
+        """Select the cells of highest err; return them and the map of those that are refined."""
         rows, columns = self.size[0] // CELL, self.size[1] // CELL
         flat = bilinear(err, (rows, columns)).reshape(rows * columns)
         best = flat.topk(self.patches)
         positive = (best.values > 0).to(err.dtype)
-        nowhere = flat.clamp(max=0.0)  # zeros; as a constant they would fill the file
-        ref = nowhere.scatter(0, best.indices, positive)
+        zeros = flat.clamp(max=0.0)  # computed: a constant of this size would enlarge the file
+        ref = zeros.scatter(0, best.indices, positive)
         ref = ref.reshape(1, 1, rows, columns)
         cell = best.indices.to(torch.int32)
-        # Read back from the map, so that the map is a part of every graph and can be looked at.
+        # Read back from the map, so that the map is a part of every graph and can be inspected.
         valid = ref.reshape(-1).index_select(0, cell)
         cell = torch.where(valid > 0, cell, cell[:1])
         row = torch.div(cell, columns, rounding_mode="floor")
-        return Chosen(row, cell - row * columns, valid), ref
+        return SelectedPatches(row, cell - row * columns, valid), ref
 
 
 class MosaicRefiner(nn.Module):
-    """The published refiner's weights, its last two convolutions rearranged into phases."""
+    """The published refiner's weights, the last two convolutions rearranged into phases.
+
+    Args:
+        refiner: The refiner, its BatchNorms folded.
+        patches: Number of patches.
+        width: Width of the frame in pixels.
+        height: Height of the frame in pixels.
+        small: Height and width of the base network's outputs.
+    """
 
     side: Tensor
 
@@ -124,33 +155,47 @@ class MosaicRefiner(nn.Module):
         self.rows = -(-patches // self.columns)
         self.conv1 = _FirstConvolution(refiner.conv1, small, (height // 2, width // 2))
         self.conv2 = refiner.conv2
-        self.conv3_half, self.conv3_full, self.conv4 = _in_phases(refiner)
+        self.conv3_half, self.conv3_full, self.conv4 = _rearrange_into_phases(refiner)
         self.register_buffer("side", torch.arange(FULL_SIDE, dtype=torch.int32))
 
     def forward(
-        self, frames: tuple[Tensor, Tensor], half: Tensor, hidden: Tensor, full: Tensor, at: Chosen
+        self,
+        frames: tuple[Tensor, Tensor],
+        half: Tensor,
+        hidden: Tensor,
+        full: Tensor,
+        selected: SelectedPatches,
     ) -> Tensor:
-        """Refine the patches `at` in `full`.
+        """Refine the selected patches.
 
-        `half`: both frames at half size, 1 x 6; `hidden`: hid, pha, fgr residual of the base
-        network, 1 x 36 x h x w; `full`: pha, fgr residual, 1 x 4 x H x W, where nothing is refined.
+        Args:
+            frames: Frame and clean plate, each 1 x 3 x H x W.
+            half: Frame and clean plate at half size, 1 x 6 x H/2 x W/2.
+            hidden: Hidden channels, pha and fgr residual of the base network,
+                1 x (C + 4) x h x w.
+            full: pha and fgr residual, 1 x 4 x H x W, used where no patch is refined.
+            selected: The patches.
+
+        Returns:
+            pha and fgr residual, 1 x 4 x H x W, not clamped.
         """
         x = self.conv1(hidden, half).relu()
         x = self.conv2(x).relu()
-        row, column = self._tiled(at.row), self._tiled(at.column)
-        x = self.conv3_half(_longer(self._half_tiles(x, row, column), 1))
-        x = (x + self.conv3_full(_longer(self._full_tiles(frames, row, column), 2))).relu()
-        return self._merged(full, self.conv4(_longer(x, 1)), at)
+        row, column = self._arrange(selected.row), self._arrange(selected.column)
+        x = self.conv3_half(_pad_end(self._gather_half_tiles(x, row, column), 1))
+        tiles = _pad_end(self._gather_full_tiles(frames, row, column), 2)
+        x = (x + self.conv3_full(tiles)).relu()
+        return self._merge(full, self.conv4(_pad_end(x, 1)), selected)
 
-    def _tiled(self, position: Tensor) -> Tensor:
-        """One position for each tile, rows x 1 x columns x 1; tiles without a patch repeat 0."""
-        spare = self.rows * self.columns - self.patches
-        return functional.pad(position, (0, spare)).reshape(self.rows, 1, self.columns, 1)
+    def _arrange(self, position: Tensor) -> Tensor:
+        """One position per tile, rows x 1 x columns x 1; tiles without a patch get position 0."""
+        unused = self.rows * self.columns - self.patches
+        return functional.pad(position, (0, unused)).reshape(self.rows, 1, self.columns, 1)
 
-    def _half_tiles(self, x: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """Windows of conv2's output (one pixel wider than the half-size frame on each side).
+    def _gather_half_tiles(self, x: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        """Windows of conv2's output, which is one pixel wider than the frame on each side.
 
-        Taken two pixels at a time, where they lie side by side.
+        Gathered as pairs of neighbouring pixels.
         """
         channels, pairs = x.shape[1], x.shape[3] // 2
         down = 2 * row + self.side[:HALF_SIDE].reshape(1, -1, 1, 1)
@@ -160,7 +205,7 @@ class MosaicRefiner(nn.Module):
         shape = (1, self.rows * HALF_SIDE, self.columns * HALF_SIDE, channels)
         return tiles.reshape(shape).permute(0, 3, 1, 2)
 
-    def _full_tiles(self, frames: tuple[Tensor, ...], row: Tensor, column: Tensor) -> Tensor:
+    def _gather_full_tiles(self, frames: tuple[Tensor, ...], row: Tensor, column: Tensor) -> Tensor:
         """Windows of both frames, zero beyond the border."""
         down = CELL * row + (self.side - FULL_HALO).reshape(1, -1, 1, 1)
         across = CELL * column + (self.side - FULL_HALO)
@@ -173,7 +218,7 @@ class MosaicRefiner(nn.Module):
         ]
         return torch.cat(tiles, 1) * inside.float().reshape(shape)
 
-    def _merged(self, full: Tensor, phases: Tensor, at: Chosen) -> Tensor:
+    def _merge(self, full: Tensor, phases: Tensor, selected: SelectedPatches) -> Tensor:
         """Write the first 2x2 blocks of each tile, as rows of four pixels, over `full`."""
         channels, blocks = full.shape[1], CELL // 2
         tiles = phases.reshape(channels, 2, 2, self.rows, HALF_SIDE, self.columns, HALF_SIDE)
@@ -181,31 +226,32 @@ class MosaicRefiner(nn.Module):
         lines = patches.permute(0, 4, 1, 3, 5, 6, 2).reshape(channels, CELL, -1, CELL)
         lines = lines[:, :, : self.patches].reshape(-1, self.patches, CELL)
         plane = torch.arange(channels, dtype=torch.int32).reshape(-1, 1, 1) * self.height
-        down = plane + self.side[:CELL].reshape(1, -1, 1) + CELL * at.row
-        where = (down * (self.width // CELL) + at.column).reshape(-1, self.patches)
+        down = plane + self.side[:CELL].reshape(1, -1, 1) + CELL * selected.row
+        where = (down * (self.width // CELL) + selected.column).reshape(-1, self.patches)
         target = full.reshape(-1, CELL)
-        lines = _or_first(lines, target.index_select(0, where[:, 0]), at.valid)
+        present = target.index_select(0, where[:, 0])
+        lines = _replace_invalid(lines, present, selected.valid)
         return target.index_copy(0, where.reshape(-1).long(), lines).reshape(full.shape)
 
 
-def _or_first(lines: Tensor, there: Tensor, valid: Tensor) -> Tensor:
-    """The lines of all patches, those of the first one for patches that are not valid.
+def _replace_invalid(lines: Tensor, present: Tensor, valid: Tensor) -> Tensor:
+    """Replace the lines of patches that are not valid by those of the first patch.
 
-    Which stand for it; if not even that one is valid, what is `there` in its place.  Reading what
-    is there for every patch would take as long as a large convolution.
+    If the first one is not valid either, use the lines `present` in its place.  To read the
+    present lines of every patch would take as long as a large convolution.
     """
     valid = valid.reshape(1, -1, 1) > 0
-    first = torch.where(valid[:, :1], lines[:, :1], there.unsqueeze(1))
+    first = torch.where(valid[:, :1], lines[:, :1], present.unsqueeze(1))
     return torch.where(valid, lines, first).reshape(-1, CELL)
 
 
-class _Resized(nn.Module):
-    """A convolution of a picture enlarged by any factor, with zeros around it."""
+class _ResizedConvolution(nn.Module):
+    """A convolution of an image resized bilinearly by any factor, padded with zeros."""
 
     def __init__(self, weight: Tensor, height: int, width: int) -> None:
         super().__init__()
         self.size = (height, width)
-        self.conv = convolution(weight, padding=HALF_HALO)
+        self.conv = make_convolution(weight, padding=HALF_HALO)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(bilinear(x, self.size))
@@ -213,39 +259,40 @@ class _Resized(nn.Module):
 
 
 class _FirstConvolution(nn.Module):
-    """conv1, on what the base network tells and on both frames at half size one by one.
+    """conv1, applied separately to the outputs of the base network and to the frames.
 
-    Joined they would be copied, and laid out anew.  `small`: the size of what is told.
+    Concatenated, they would be copied and their layout changed.  `small`: size of those outputs.
     """
 
     def __init__(self, conv1: nn.Conv2d, small: tuple[int, int], half: tuple[int, int]) -> None:
         super().__init__()
         weight = conv1.weight.detach()
-        hidden = weight[:, :-FRAMES]
+        hidden = weight[:, :-FRAME_CHANNELS]
         if (2 * small[0], 2 * small[1]) == half:
-            self.hidden: nn.Module = EnlargedConvolution(hidden, *small)
+            self.hidden: nn.Module = UpsamplingConvolution(hidden, *small)
         else:
-            self.hidden = _Resized(hidden, *half)
-        self.frames = convolution(weight[:, -FRAMES:], conv1.bias, padding=HALF_HALO)
+            self.hidden = _ResizedConvolution(hidden, *half)
+        self.frames = make_convolution(weight[:, -FRAME_CHANNELS:], conv1.bias, padding=HALF_HALO)
 
     def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
         y: Tensor = self.frames(half) + self.hidden(hidden)
         return y
 
 
-def _longer(x: Tensor, pixels: int) -> Tensor:
-    """Pixels added after the last, so that the last tile has as many results as the others."""
+def _pad_end(x: Tensor, pixels: int) -> Tensor:
+    """Add `pixels` zeros at the end of each axis, so that the last tile has all its results."""
     return functional.pad(x, (0, pixels, 0, pixels))
 
 
-def _in_phases(refiner: Refiner) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
+def _rearrange_into_phases(refiner: Refiner) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
     """conv3 and conv4 at half size; output channels are (channel, y phase, x phase).
 
     A patch has pixels 0..3, of half-size pixels 0 and 1.  Block b of conv3, phase a, is pixel
-    2b - 1 + a; its tap d of 0..2 reads pixel 2b - 2 + a + d, enlarged from half-size pixel
-    b - 1 + (a + d) // 2: of the tile, which begins at half-size pixel -1, pixel b or b + 1; at full
-    size, where it begins at pixel -2, pixel 2b + a + d.  Block m of conv4, phase a, is pixel
-    2m + a; its tap d reads pixel 2m + a + d - 1: block m + (a + d) // 2, phase (a + d) mod 2.
+    2b - 1 + a; its tap d of 0..2 reads pixel 2b - 2 + a + d.  In the upsampled image this is
+    half-size pixel b - 1 + (a + d) // 2, which is pixel b or b + 1 of the tile, since the tile
+    begins at half-size pixel -1.  At full size, where the tile begins at pixel -2, it is pixel
+    2b + a + d of the tile.  Block m of conv4, phase a, is pixel 2m + a; its tap d reads pixel
+    2m + a + d - 1: block m + (a + d) // 2, phase (a + d) mod 2.
     """
     conv3, conv4 = refiner.conv3, refiner.conv4
     wide, features = conv4.in_channels, refiner.conv2.out_channels
@@ -261,8 +308,9 @@ def _in_phases(refiner: Refiner) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
         full[:, y, x, :, y + down, x + across] = weight3[:, features:, down, across]
         phase = (y + down) % 2, (x + across) % 2
         last[:, y, x, :, phase[0], phase[1], i, j] = weight4[:, :, down, across]
+    full_bias = conv3.bias.repeat_interleave(4)
     return (
-        convolution(half.reshape(4 * wide, features, 2, 2)),
-        convolution(full.reshape(4 * wide, -1, 4, 4), conv3.bias.repeat_interleave(4), stride=2),
-        convolution(last.reshape(-1, 4 * wide, 2, 2), conv4.bias.repeat_interleave(4)),
+        make_convolution(half.reshape(4 * wide, features, 2, 2)),
+        make_convolution(full.reshape(4 * wide, -1, 4, 4), full_bias, stride=2),
+        make_convolution(last.reshape(-1, 4 * wide, 2, 2), conv4.bias.repeat_interleave(4)),
     )

@@ -1,4 +1,4 @@
-"""The one kind of resize that the network uses."""
+"""The bilinear resize of the network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from torch.nn import functional
 
 
 def bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize B x C x h x w to `size` (height, width); half-pixel centres, no antialiasing."""
+    """Resize bilinearly, with half-pixel centres and without antialiasing.
+
+    Args:
+        x: B x C x h x w.
+        size: Height and width of the result in pixels.
+
+    Returns:
+        B x C x `size`; `x` itself if it has that size.
+    """
     if (x.shape[2], x.shape[3]) == size:
         return x
     return functional.interpolate(x, size, mode="bilinear", align_corners=False)

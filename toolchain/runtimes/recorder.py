@@ -20,10 +20,10 @@ from toolchain.catalog.arguments import ExportSettings
 from toolchain.definitions.arrays import Array, Pixels
 from toolchain.metrics.matching import Step
 from toolchain.network.checkpoint import load_network
-from toolchain.network.decoder import PartedDecoder
+from toolchain.network.decoder import SplitDecoder
 from toolchain.network.folding import fold
-from toolchain.network.matting_refine import SEEN, MattingNetwork
-from toolchain.network.mosaic import MosaicMatting, worth_it
+from toolchain.network.matting_refine import VISIBLE_CHANNELS, MattingNetwork
+from toolchain.network.mosaic import MosaicMatting, is_mosaic_suitable
 from toolchain.network.refiner import Selection
 from toolchain.runtimes.base import planes
 
@@ -116,11 +116,11 @@ def _as_exported(checkpoint: Path, settings: ExportSettings) -> nn.Module:
         )
 
     network = load()
-    if not worth_it(network, settings.width, settings.height):
+    if not is_mosaic_suitable(network, settings.width, settings.height):
         return network
     mosaic = MosaicMatting(fold(load()), settings.width, settings.height)
     mosaic.backbone, mosaic.aspp = network.backbone, network.aspp
-    mosaic.decoder = PartedDecoder(network.decoder, SEEN)
+    mosaic.decoder = SplitDecoder(network.decoder, VISIBLE_CHANNELS)
     return mosaic.eval()
 
 

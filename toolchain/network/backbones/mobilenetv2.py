@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
 
-# (expansion, channels, repeats, stride of the first): table 2 of arXiv 1801.04381
-# with the last stride of 2 replaced by a dilation of 2 from the second block on.
+from toolchain.network.backbones.features import FRAME_CHANNELS, Features
+
+# (expansion, channels, repeats, stride of the first): table 2 of arXiv 1801.04381.  The last
+# stride of 2 is replaced by a dilation of 2 from the second block of that stage on.
 STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -18,18 +18,8 @@ STAGES = (
     (6, 320, 1, 1),
 )
 FIRST_DILATED_BLOCK = 15
-IN_CHANNELS = 6
 STEM_CHANNELS = 32
-
-
-class Features(NamedTuple):
-    """What the decoder needs, by the stride at which it was taken (x1 is the input itself)."""
-
-    x1: Tensor  # B x 6 x H x W
-    x2: Tensor  # B x 16 x H/2 x W/2
-    x4: Tensor  # B x 24 x H/4 x W/4
-    x8: Tensor  # B x 32 x H/8 x W/8
-    x16: Tensor  # B x 320 x H/16 x W/16
+SHORTCUT_BLOCKS = (1, 3, 6)  # the last blocks at strides 2, 4 and 8
 
 
 class ConvBNReLU(nn.Sequential):
@@ -72,16 +62,17 @@ class InvertedResidual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the block: B x `inputs` x H x W -> B x `outputs` x H/stride x W/stride."""
         y: Tensor = self.conv(x)
         return x + y if self.adds_input else y
 
 
 class MobileNetV2Encoder(nn.Module):
-    """`features.0` to `features.17`; the classifier and the last 1x1 block are not there."""
+    """`features.0` to `features.17`; the last 1x1 block and the classifier are removed."""
 
     def __init__(self) -> None:
         super().__init__()
-        blocks: list[nn.Module] = [ConvBNReLU(IN_CHANNELS, STEM_CHANNELS, stride=2)]
+        blocks: list[nn.Module] = [ConvBNReLU(FRAME_CHANNELS, STEM_CHANNELS, stride=2)]
         inputs = STEM_CHANNELS
         for expansion, channels, repeats, first_stride in STAGES:
             for repeat in range(repeats):
@@ -92,11 +83,19 @@ class MobileNetV2Encoder(nn.Module):
         self.features = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Features:
-        """`x`: B x 6 x H x W, `src` then `bgr`, float32, RGB 0..1."""
-        taken = {}
+        """Extract features.
+
+        Args:
+            x: Frame, then clean plate, B x 6 x H x W, float32, RGB 0..1.
+
+        Returns:
+            The features, with 6, 16, 24, 32 and 320 channels.
+        """
+        at_blocks = []
         y = x
         for index, block in enumerate(self.features):
             y = block(y)
-            if index in (1, 3, 6):
-                taken[index] = y
-        return Features(x, taken[1], taken[3], taken[6], y)
+            if index in SHORTCUT_BLOCKS:
+                at_blocks.append(y)
+        x2, x4, x8 = at_blocks
+        return Features(x, x2, x4, x8, y)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from toolchain.network.enlarged import EnlargedConvolution
+from toolchain.network.upsampling_convolution import UpsamplingConvolution
 
 
 @settings(max_examples=40, deadline=None)
@@ -29,6 +29,6 @@ def test_it_is_the_convolution_after_the_resize(
         x.double(), (2 * height, 2 * width), mode="bilinear", align_corners=False
     )
     expected = functional.conv2d(large, weight.double(), padding=3)
-    found = EnlargedConvolution(weight, height, width)(x)
+    found = UpsamplingConvolution(weight, height, width)(x)
     assert found.shape == expected.shape
     assert float((found - expected).abs().max()) < 1e-5

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolchain.network.fixed import Enlarge, Shrink
+from toolchain.network.fixed_resize import Downsample, Upsample
 from toolchain.network.resize import bilinear
 
 
@@ -21,7 +21,7 @@ def test_enlarging_is_the_bilinear_resize(height: int, width: int, factor: int, 
     """Of any size, one pixel included, up to the border."""
     x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
     expected = bilinear(x, (factor * height, factor * width))
-    assert float((Enlarge(height, width, factor)(x) - expected).abs().max()) < 1e-6
+    assert float((Upsample(height, width, factor)(x) - expected).abs().max()) < 1e-6
 
 
 @settings(max_examples=30, deadline=None)
@@ -36,4 +36,4 @@ def test_shrinking_is_the_bilinear_resize(height: int, width: int, factor: int, 
     generator = torch.Generator().manual_seed(seed)
     x = torch.rand(1, 3, factor * height, factor * width, generator=generator)
     expected = bilinear(x, (height, width))
-    assert float((Shrink(factor, factor * width)(x) - expected).abs().max()) < 1e-6
+    assert float((Downsample(factor, factor * width)(x) - expected).abs().max()) < 1e-6
