@@ -316,7 +316,7 @@ def test_auto_says_its_weights_last_also_when_it_fails(
     bad = ["--inputs", str(tmp_path / "nothing")]
     assert main(["build", *common(missing, tmp_path / "out"), "--weights", "auto", *bad]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("Weights: bundled (upstream can't be reached")
+    assert lines[0].startswith("Weights: bundled (upstream cannot be reached")
     assert lines[-1] == lines[0]
 
 

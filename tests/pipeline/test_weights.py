@@ -1,4 +1,4 @@
-"""Weights: chosen as asked, never confused, and named in every file made from them."""
+"""Choice of weights; names of results; records of the weights in every file."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ LIMITS = "tolerances:\n" + "".join(
 
 
 class Notes(SilentListener):
-    """Keeps what was said."""
+    """Keeps the notes."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.texts: list[str] = []
 
     def note(self, text: str) -> None:
-        self.said.append(text)
+        self.texts.append(text)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def nowhere() -> str:
-    """The address of a port on this machine at which nobody listens."""
+    """The address of a local port on which no server listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}/weights.pth"
@@ -60,7 +60,7 @@ def nowhere() -> str:
 
 @pytest.fixture
 def config(small_config: Path, checkpoint: Path, tmp_path: Path) -> Path:
-    """The small model.yml, whose bundled weights are a file on this machine."""
+    """The small model.yml with a local file as bundled weights."""
     path = tmp_path / "model.yml"
     shipped = shutil.copy(checkpoint, tmp_path / "shipped.pth")
     text = (
@@ -78,7 +78,7 @@ def model(config: Path) -> Model:
 
 
 def from_sources(config: Path, *sources: str) -> Model:
-    """The model of `config` with other sources of its checkpoint; also written to `config`."""
+    """The model of `config` with other sources of its checkpoint, written to `config`."""
     lines = []
     for line in config.read_text().splitlines():
         if line.startswith("    source: "):
@@ -92,17 +92,17 @@ def from_sources(config: Path, *sources: str) -> Model:
 
 
 def fetch(model: Model, output: Path, notes: Notes | None = None, **more: str) -> Path:
-    """The download stage of the published weights; returns the checkpoint's path."""
+    """Run the download stage for the published weights; return the checkpoint's path."""
     weights = choose(model, "upstream", output)
     request = BuildRequest(model, weights, output, stages=("download",), attempts=1, **more)  # type: ignore[arg-type]
     build(request, notes)
     return request.checkpoint
 
 
-def test_each_kind_of_weights_has_results_of_its_own(
+def test_each_kind_of_weights_has_its_own_folder(
     model: Model, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """Published, bundled and own weights lie in different folders under different names."""
+    """Results of published, bundled and given weights have different names."""
     names = {
         kind: choose(model, asked, tmp_path, name).name
         for kind, asked, name in (
@@ -143,33 +143,33 @@ def test_each_kind_of_weights_has_results_of_its_own(
         "é",
     ],
 )
-def test_a_name_that_would_confuse_is_refused(
+def test_an_ambiguous_or_invalid_name_is_refused(
     name: str, model: Model, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """Names of other weights in any case, and what is no plain file name, are errors of usage."""
+    """Names of other weights in any case, and invalid file names, are usage errors."""
     with pytest.raises(UsageError, match="--name"):
         choose(model, str(checkpoint), tmp_path, name)
 
 
 @pytest.mark.parametrize("asked", ["upstream", "bundled", "auto"])
 def test_only_weights_given_by_path_can_be_named(asked: str, model: Model, tmp_path: Path) -> None:
-    """--name beside weights that have their own name is an error of usage."""
+    """--name with upstream, bundled or auto is a usage error."""
     with pytest.raises(UsageError, match="has its own name"):
         choose(model, asked, tmp_path, "mine")
 
 
-def test_what_is_no_file_is_no_checkpoint(model: Model, tmp_path: Path) -> None:
-    """A path that is not there, or a folder, is said in one line, with what --weights takes."""
+def test_a_missing_file_or_a_folder_is_not_a_checkpoint(model: Model, tmp_path: Path) -> None:
+    """The error states what --weights accepts."""
     for path in (tmp_path / "none.pth", tmp_path):
-        with pytest.raises(CheckpointError, match="can't be read") as error:
+        with pytest.raises(CheckpointError, match="cannot be read") as error:
             choose(model, str(path), tmp_path)
         assert "upstream, bundled, auto" in error.value.hint
 
 
-def test_auto_takes_upstream_when_it_answers(
+def test_auto_uses_upstream_if_it_answers(
     server: Server, config: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """One byte from a source is enough; the results bear the published name."""
+    """One byte is requested; the results have the published name."""
     url = server.serve("/weights.pth", File(checkpoint.read_bytes()))
     weights = choose(from_sources(config, url), "auto", tmp_path)
     assert (weights.kind, weights.name, weights.why) == (
@@ -180,62 +180,65 @@ def test_auto_takes_upstream_when_it_answers(
     assert [asked.headers["range"] for asked in server.asked] == ["bytes=0-0"]
 
 
-def test_auto_takes_bundled_when_upstream_is_away(
+def test_auto_uses_bundled_if_upstream_cannot_be_reached(
     config: Path, nowhere: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is said first and last, with the reason, and the results bear another name."""
+    """This is reported first and last, with the reason; the results have another name."""
     from_sources(config, nowhere)
     arguments = ["download", "--config", str(config), "-o", str(tmp_path / "out")]
     assert main([*arguments, "--weights", "auto"]) == 0
     out, err = capsys.readouterr()
-    said = "Weights: bundled (upstream can't be reached: "
-    assert err.startswith(said)
+    expected = "Weights: bundled (upstream cannot be reached: "
+    assert err.startswith(expected)
     assert nowhere in err.splitlines()[0]
-    assert out.splitlines()[-1].startswith(said)
+    assert out.splitlines()[-1].startswith(expected)
     folder = tmp_path / "out" / "public"
     assert (folder / f"{NAME}-bundled" / "shipped.pth").is_file()
     assert not (folder / NAME).exists()
 
 
-def test_auto_stays_with_upstream_once_it_is_there(
+def test_auto_uses_a_present_upstream_checkpoint(
     config: Path, nowhere: str, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """A published checkpoint in the folder is used without asking anybody."""
+    """Without any request."""
     model = from_sources(config, nowhere)
     target = tmp_path / "public" / NAME / FILE
     target.parent.mkdir(parents=True)
     shutil.copy(checkpoint, target)
     weights = choose(model, "auto", tmp_path)
-    assert (weights.kind, weights.why) == ("upstream", "its checkpoint is already here")
+    assert (weights.kind, weights.why) == ("upstream", "its checkpoint is already present")
 
 
-def test_strict_upstream_tells_every_way_out(config: Path, nowhere: str, tmp_path: Path) -> None:
-    """Unreachable is an error with the URL, the place for a file by hand, and the offline choice;
-    a file put at that place is then verified and used."""
+def test_unreachable_upstream_is_an_error_with_alternatives(
+    config: Path, nowhere: str, tmp_path: Path
+) -> None:
+    """URL, path for a manual download, and offline alternative; a file placed there is used."""
     model = from_sources(config, nowhere)
     with pytest.raises(DownloadError) as error:
         fetch(model, tmp_path / "out")
-    told = "\n".join(error.value.lines())
+    text = "\n".join(error.value.lines())
     place = (tmp_path / "out" / "public" / NAME / FILE).absolute()
     for part in (nowhere, str(place), "--weights bundled"):
-        assert part in told
+        assert part in text
     shutil.copy(tmp_path / "shipped.pth", place)
     assert fetch(model, tmp_path / "out") == place
     pinned = json.loads((place.parent / "checkpoint.lock.json").read_text())["files"][FILE]
     assert pinned["sha384"] == hashlib.sha384(place.read_bytes()).hexdigest()
 
 
-def test_no_weights_of_its_own_means_the_toolchain_s(small_config: Path, tmp_path: Path) -> None:
-    """A model.yml without bundled weights gets those that ship with the toolchain."""
+def test_a_model_without_bundled_weights_gets_those_of_the_toolchain(
+    small_config: Path, tmp_path: Path
+) -> None:
+    """Those of the built-in model.yml."""
     weights = choose(read_model(small_config), "bundled", tmp_path)
     assert weights.name == f"{NAME}-bundled"
     assert weights.file.name.endswith(".safetensors")
 
 
-def test_every_file_says_which_weights_it_was_made_from(
+def test_every_file_records_the_weights_it_was_built_from(
     model: Model, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """ONNX metadata, rt_info and validation.json tell kind and digest, and nobody else's."""
+    """ONNX metadata, rt_info and validation.json have kind and digest."""
     digest = hashlib.sha384(checkpoint.read_bytes()).hexdigest()
     weights = choose(model, "bundled", tmp_path)
     request = BuildRequest(model, weights, tmp_path, precisions=("FP32",), composites=1)
@@ -256,25 +259,25 @@ def test_every_file_says_which_weights_it_was_made_from(
     assert result.verdict["model"] == f"{NAME}-bundled"
 
 
-def test_a_file_that_is_no_checkpoint_is_passed_over(
+def test_a_source_with_another_file_is_skipped(
     server: Server, config: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """The next mirror is asked, and its file is the one that is recorded."""
+    """The file of the next mirror is used and recorded."""
     bad = server.serve("/bad.pth", File(b"a well-formed file of something else"))
     good = server.serve("/good.pth", File(checkpoint.read_bytes()))
     notes = Notes()
     path = fetch(from_sources(config, bad, good), tmp_path, notes)
     assert path.read_bytes() == checkpoint.read_bytes()
-    assert any("trying the next source" in text for text in notes.said)
+    assert any("trying the next source" in text for text in notes.texts)
     lock = json.loads((path.parent / "checkpoint.lock.json").read_text())
     assert lock["files"][FILE]["source"] == good
     assert not path.with_name(f"{FILE}.unverified").exists()
 
 
-def test_no_mirror_with_a_checkpoint_is_the_last_one_s_error(
+def test_no_source_with_a_checkpoint_is_an_error(
     server: Server, config: Path, tmp_path: Path
 ) -> None:
-    """Nothing is adopted, recorded or left behind."""
+    """No file is used, recorded or left, except for locks."""
     urls = [server.serve(f"/{name}.pth", File(name.encode() * 99)) for name in ("a", "b")]
     with pytest.raises(CheckpointError, match=r"\.unverified: not a "):
         fetch(from_sources(config, *urls), tmp_path)
@@ -283,10 +286,10 @@ def test_no_mirror_with_a_checkpoint_is_the_last_one_s_error(
     assert not [path.name for path in folder.iterdir() if not path.name.endswith(".lock")]
 
 
-def test_a_mirror_that_answers_no_does_not_stop_the_next(
+def test_an_unreachable_mirror_does_not_prevent_the_next(
     server: Server, config: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """Unreachable, no checkpoint, and good, in this order, gives the good one."""
+    """The third source is used after an unreachable one and one with another file."""
     gone = server.serve("/gone.pth", page(404))
     bad = server.serve("/bad.pth", File(b"x" * 999))
     good = server.serve("/good.pth", File(checkpoint.read_bytes()))
@@ -297,7 +300,7 @@ def test_a_mirror_that_answers_no_does_not_stop_the_next(
 def test_a_changed_checkpoint_is_an_error_until_it_is_accepted(
     config: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """The recorded digest holds until the user names the file; then the new one is held."""
+    """The recorded digest is valid until the user names the file; then the new one is."""
     out, record = tmp_path / "out", tmp_path / "out" / "public" / NAME / "checkpoint.lock.json"
     model = from_sources(config, checkpoint.as_uri())
     path = fetch(model, out)
@@ -317,10 +320,8 @@ def test_a_changed_checkpoint_is_an_error_until_it_is_accepted(
     assert path.read_bytes() == checkpoint.read_bytes()
 
 
-def test_one_s_own_checkpoint_is_copied_and_held(
-    model: Model, checkpoint: Path, tmp_path: Path
-) -> None:
-    """The copy beside the results is the file that was given; another content replaces it."""
+def test_a_given_checkpoint_is_copied(model: Model, checkpoint: Path, tmp_path: Path) -> None:
+    """A changed file replaces the copy."""
     own = Path(shutil.copy(checkpoint, tmp_path / "own.pth"))
     request = BuildRequest(model, choose(model, str(own), tmp_path), tmp_path, stages=("download",))
     build(request)

@@ -1,4 +1,4 @@
-"""Cross-check: a checkpoint is proven by an ONNX file whose digest is known."""
+"""Cross-check: a checkpoint has the weights of an ONNX file of known digest."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from onnx import helper, numpy_helper
 from tests.support.weights import plausible_state
 from toolchain.errors import IntegrityError
 from toolchain.network.checkpoint import load_state_dict
-from toolchain.stages.crosscheck import CrossCheckRequest, cross_check
+from toolchain.stages.crosscheck.crosscheck import cross_check
+from toolchain.stages.crosscheck.request import CrossCheckRequest
 
 
 @pytest.fixture(scope="module")
 def anchor(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ONNX as exporters wrote them: each convolution with its BatchNorm folded in float32."""
+    """An ONNX in which each BatchNorm is folded into its convolution in float32."""
     state = load_state_dict(checkpoint)
     keys, nodes, initializers = list(state), [], []
     for index, key in enumerate(keys):
@@ -40,8 +41,8 @@ def anchor(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_same_weights_are_proven(checkpoint: Path, anchor: Path) -> None:
-    """Every convolution finds its counterpart, to rounding."""
+def test_the_same_weights_are_recognized(checkpoint: Path, anchor: Path) -> None:
+    """Every convolution has a counterpart, except for rounding."""
     result = cross_check(CrossCheckRequest(checkpoint, anchor))
     assert result.convolutions == 65
     assert 0 <= result.worst < 1e-5
@@ -51,10 +52,10 @@ def test_the_same_weights_are_proven(checkpoint: Path, anchor: Path) -> None:
     "key",
     ["backbone.features.7.conv.1.1.running_var", "refiner.conv4.bias", "aspp.convs.2.0.weight"],
 )
-def test_one_changed_tensor_is_found_and_named(
+def test_one_changed_tensor_is_an_error(
     key: str, checkpoint: Path, anchor: Path, tmp_path: Path
 ) -> None:
-    """A change of a thousandth in any kind of tensor breaks the proof."""
+    """A change of 0.1 % in any kind of tensor."""
     state = load_state_dict(checkpoint)
     state[key] = state[key] * 1.001
     changed = tmp_path / "changed.pth"
@@ -63,16 +64,16 @@ def test_one_changed_tensor_is_found_and_named(
         cross_check(CrossCheckRequest(changed, anchor))
 
 
-def test_other_weights_are_refused(anchor: Path, tmp_path: Path) -> None:
-    """Nothing of another training matches."""
+def test_other_weights_are_an_error(anchor: Path, tmp_path: Path) -> None:
+    """No convolution of another training matches."""
     other = tmp_path / "other.pth"
     torch.save(plausible_state(123), other)
     with pytest.raises(IntegrityError, match="65 convolutions differ"):
         cross_check(CrossCheckRequest(other, anchor))
 
 
-def test_a_damaged_anchor_is_one_sentence(checkpoint: Path, tmp_path: Path) -> None:
-    """What is no ONNX is said to be none."""
+def test_a_damaged_onnx_is_an_error(checkpoint: Path, tmp_path: Path) -> None:
+    """The message states that it is not readable."""
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(bytes(np.arange(200, dtype=np.uint8)))
     with pytest.raises(IntegrityError, match="not a readable ONNX"):

@@ -38,9 +38,9 @@ def build(options: argparse.Namespace) -> int:
         raise
     proven = {}
     if getattr(options, "cross_check", False):
-        from toolchain.pipeline.crosscheck import cross_checked
+        from toolchain.pipeline.crosscheck import run_cross_check
 
-        proven["cross_check"] = cross_checked(request, talk)
+        proven["cross_check"] = run_cross_check(request, talk)
         print(proven["cross_check"], file=sys.stderr)
     if options.json:
         print_json(as_json(result) | proven)

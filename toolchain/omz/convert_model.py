@@ -17,7 +17,7 @@ from toolchain.pipeline.job import Forecast, Job, Outcome, run
 from toolchain.pipeline.jobs import conversion_job, export_job, facts_of, ir_facts
 from toolchain.pipeline.obtain import obtain
 from toolchain.pipeline.request import BuildRequest
-from toolchain.pipeline.weights import choose, layout_of
+from toolchain.pipeline.weights import choose, get_layout
 from toolchain.progress import Listener
 from toolchain.stages.convert import ConvertRequest
 from toolchain.stages.download.download import download
@@ -55,12 +55,12 @@ class ConvertModelRequest:
     @property
     def layout(self) -> Layout:
         """Paths of the results."""
-        return layout_of(self.model, self.model.name, self.output)
+        return get_layout(self.model, self.model.name, self.output)
 
     @property
     def download_folder(self) -> Path:
         """Folder of the downloaded files."""
-        return layout_of(self.model, self.model.name, self.downloads).folder
+        return get_layout(self.model, self.model.name, self.downloads).folder
 
 
 @dataclass(frozen=True)

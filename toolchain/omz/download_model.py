@@ -19,7 +19,7 @@ from toolchain.omz.postprocess import (
 )
 from toolchain.pipeline.obtain import obtain
 from toolchain.pipeline.request import BuildRequest
-from toolchain.pipeline.weights import choose, layout_of
+from toolchain.pipeline.weights import choose, get_layout
 from toolchain.progress import Listener
 from toolchain.stages.download.download import download
 from toolchain.stages.download.request import DownloadRequest
@@ -51,7 +51,7 @@ class DownloadModelRequest:
     @property
     def folder(self) -> Path:
         """Folder of the model's files."""
-        return layout_of(self.model, self.model.name, self.output).folder
+        return get_layout(self.model, self.model.name, self.output).folder
 
     @property
     def files(self) -> tuple[ModelFile, ...]:

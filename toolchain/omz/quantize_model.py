@@ -12,7 +12,7 @@ from toolchain.errors import ToolchainError
 from toolchain.pipeline.job import Forecast, Job, Outcome, run
 from toolchain.pipeline.quantization import quantization_job
 from toolchain.pipeline.request import SPARED, tolerances_of
-from toolchain.pipeline.weights import layout_of
+from toolchain.pipeline.weights import get_layout
 from toolchain.progress import Listener
 from toolchain.stages.quantize import Device, QuantizeRequest, require_nncf
 from toolchain.workspace.atomic import os_errors, sweep
@@ -46,7 +46,7 @@ class QuantizeModelRequest:
     @property
     def layout(self) -> Layout:
         """Paths of the results."""
-        return layout_of(self.model, self.model.name, self.output)
+        return get_layout(self.model, self.model.name, self.output)
 
     @property
     def target(self) -> Path:
@@ -89,7 +89,7 @@ def has_quantization_to_do(request: QuantizeModelRequest) -> bool:
 
 def _job(request: QuantizeModelRequest) -> Job:
     require_nncf()
-    given = layout_of(request.model, request.model.name, request.models)
+    given = get_layout(request.model, request.model.name, request.models)
     source, reference = given.ir(QUANTIZED_FROM[request.precision]), given.ir(FP32)
     for path in (source, source.with_suffix(".bin")):
         if not path.is_file():

@@ -14,7 +14,7 @@ from toolchain.catalog.arguments import conversion_settings
 from toolchain.errors import BusyError, ToolchainError, ValidationError
 from toolchain.pipeline.job import Forecast, Outcome, run
 from toolchain.pipeline.jobs import jobs_of
-from toolchain.pipeline.obtain import foresee_obtaining, obtain
+from toolchain.pipeline.obtain import obtain, plan_obtaining
 from toolchain.pipeline.request import INT8, ORDER, BuildRequest
 from toolchain.progress import Listener, SilentListener
 from toolchain.stages.quantize import require_nncf
@@ -97,7 +97,7 @@ def foresee(request: BuildRequest) -> tuple[Foreseen, ...]:
         if stage not in request.stages:
             continue
         if stage == "download":
-            fetching = foresee_obtaining(request)
+            fetching = plan_obtaining(request)
             seen.append(Foreseen("download", "run" if fetching.runs else "keep", fetching.detail))
             if fetching.new:
                 forecast.coming[request.checkpoint] = fetching.sha256

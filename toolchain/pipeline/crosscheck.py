@@ -1,25 +1,37 @@
-"""`matting download --cross-check`: have a published anchor, verified, and compare with it."""
+"""`matting download --cross-check`: compare the checkpoint with a published ONNX."""
 
 from __future__ import annotations
 
 from toolchain.errors import UsageError
 from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener
-from toolchain.stages.crosscheck import CrossCheckRequest, cross_check
+from toolchain.stages.crosscheck.crosscheck import cross_check
+from toolchain.stages.crosscheck.request import CrossCheckRequest
 from toolchain.stages.download.download import download
 from toolchain.stages.download.request import DownloadRequest
 
 
-def cross_checked(request: BuildRequest, listener: Listener) -> str:
-    """Prove the checkpoint in the results' folder; returns one sentence on what was proven.
+def run_cross_check(request: BuildRequest, listener: Listener) -> str:
+    """Compare the checkpoint in the results' folder with the published ONNX.
 
-    A good anchor beside the checkpoint is used as it is, else it is downloaded.  Raises
-    DownloadError if there is none to be had, IntegrityError if the weights differ.
+    The ONNX is downloaded unless a valid one is beside the checkpoint.
+
+    Args:
+        request: The build.
+        listener: Receives the progress.
+
+    Returns:
+        The result in one sentence.
+
+    Raises:
+        UsageError: model.yml names no file for the comparison.
+        DownloadError: No source provided the ONNX.
+        IntegrityError: The weights differ.
     """
     anchors = request.model.cross_check
     if not anchors:
         raise UsageError(
-            f"{request.model.config_path}: names no file under cross_check",
+            f"{request.model.config_path}: no file under cross_check",
             hint="Add one whose digest is published.",
         )
     fetched = download(

@@ -1,4 +1,4 @@
-"""Download and checkpoint stages together: a file is adopted only once its content was checked."""
+"""Download and checkpoint stages: a checkpoint is used only after its content was checked."""
 
 from __future__ import annotations
 
@@ -23,11 +23,15 @@ OFFLINE = (
 
 
 @dataclass(frozen=True)
-class Fetching:
+class ObtainPlan:
     """What `obtain` would do.
 
-    `runs`: whether anything.  `new`: whether another file comes into the place of the checkpoint;
-    then `sha384` and `sha256` are its digests, None where they can't be known.
+    Attributes:
+        runs: Whether anything has to be done.
+        detail: One line.
+        new: Whether another file becomes the checkpoint.
+        sha384: Its digest if `new` and known in advance.
+        sha256: Its digest if `new` and known in advance.
     """
 
     runs: bool
@@ -38,17 +42,28 @@ class Fetching:
 
 
 def obtain(request: BuildRequest, listener: Listener) -> bool:
-    """Have the request's checkpoint in its folder, verified; True if anything had to be done.
+    """Place the request's checkpoint in its folder, verified.
 
-    A file without a published digest is held strictly against the network first, then its
-    sha384 is recorded; from then on another digest is an IntegrityError until the user names
-    the file in `accept`.  A source that gives something else than a checkpoint of this network is
-    passed over for the next.  Raises DownloadError and CheckpointError otherwise.
+    A file without a published digest is compared strictly with the network, then its sha384 is
+    recorded; from then on another digest is an error until the user names the file in `accept`.
+    If a source provides something other than a checkpoint of this network, the next one is tried.
+
+    Args:
+        request: The build.
+        listener: Receives the progress.
+
+    Returns:
+        Whether anything had to be done.
+
+    Raises:
+        DownloadError: No source provided the file.
+        IntegrityError: The file differs from the recorded one.
+        CheckpointError: The file is not a checkpoint of this network.
     """
     name, folder = request.weights.file.name, request.checkpoint.parent
     ledger, final = Ledger(folder), request.checkpoint
     asked = _download_request(request)
-    _check_own(request, asked)
+    _check_given_file(request, asked)
     while True:
         (fetched,) = download(asked, listener).files
         key = compute_key({"checkpoint": fetched.path}, {}, TOOLS)
@@ -66,7 +81,7 @@ def obtain(request: BuildRequest, listener: Listener) -> bool:
             fetched.path.unlink(missing_ok=True)
             asked = _without(asked, fetched.source)
             if not asked.files[0].sources:
-                error.kept = "What was fetched was removed; what was there before is unchanged."
+                error.kept = "The downloaded file was removed; existing files are unchanged."
                 raise
             listener.note(f"{error.message}; trying the next source")
     if fetched.verified_by == "nothing":
@@ -82,17 +97,18 @@ def obtain(request: BuildRequest, listener: Listener) -> bool:
 
 
 def _without(asked: DownloadRequest, source: str) -> DownloadRequest:
-    """The same request with the sources that come after `source`, which gave the wrong file."""
+    """Return the request with only the sources after `source`, which provided a wrong file."""
     (file,) = asked.files
     names = [display_name(item) for item in file.sources]
     after = file.sources[names.index(source) + 1 :] if source in names else ()
     return replace(asked, files=(replace(file, sources=after),))
 
 
-def foresee_obtaining(request: BuildRequest) -> Fetching:
-    """What `obtain` would do.  No network; touches nothing.
+def plan_obtaining(request: BuildRequest) -> ObtainPlan:
+    """Determine what `obtain` would do, without network access or any change.
 
-    Raises IntegrityError, as `obtain` would, for a file that is not the recorded one.
+    Raises:
+        IntegrityError: The file differs from the recorded one, as for `obtain`.
     """
     asked, ledger = _download_request(request), Ledger(request.checkpoint.parent)
     (planned,) = plan(asked)
@@ -100,23 +116,23 @@ def foresee_obtaining(request: BuildRequest) -> Fetching:
         raise IntegrityError(
             planned.detail,
             kept="Nothing was changed.",
-            hint=f"`--accept {planned.name}` takes it, if you trust the change.",
+            hint=f"If you trust the change, use `--accept {planned.name}`.",
         )
     if planned.action in ("fetch", "replace"):
         (file,) = asked.files
         digest = file.digest or dict(asked.pins).get(file.name)
         sha384 = digest.value if digest is not None and digest.algorithm == "sha384" else None
         before = ledger.recorded("checkpoint", request.checkpoint)
-        return Fetching(True, planned.detail, True, sha384, before if sha384 else None)
+        return ObtainPlan(True, planned.detail, True, sha384, before if sha384 else None)
     if planned.action == "keep":
         key = compute_key({"checkpoint": request.checkpoint}, {}, TOOLS)
         if ledger.current("checkpoint", key) is not None:
-            return Fetching(False, planned.detail)
-    return Fetching(True, planned.detail)
+            return ObtainPlan(False, planned.detail)
+    return ObtainPlan(True, planned.detail)
 
 
-def _check_own(request: BuildRequest, asked: DownloadRequest) -> None:
-    """Hold a checkpoint given by path against the network before it takes another one's place."""
+def _check_given_file(request: BuildRequest, asked: DownloadRequest) -> None:
+    """Check a checkpoint given by path before it replaces another one."""
     (file,) = asked.files
     if request.weights.kind != "custom" or not isinstance(file.sources[0], FileSource):
         return

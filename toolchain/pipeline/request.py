@@ -10,7 +10,7 @@ from toolchain.catalog.arguments import ExportSettings, export_settings
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Model, Tolerance
-from toolchain.pipeline.weights import Weights, layout_of
+from toolchain.pipeline.weights import Weights, get_layout
 from toolchain.stages.convert import InputFormat, Kept, Precision
 from toolchain.stages.layers import How
 from toolchain.stages.quantize import FRAMES
@@ -92,13 +92,13 @@ class BuildRequest:
     @property
     def layout(self) -> Layout:
         """Where everything lies."""
-        return layout_of(self.model, self.weights.name, self.output)
+        return get_layout(self.model, self.weights.name, self.output)
 
     @property
     def checkpoint(self) -> Path:
         """The checkpoint in its folder."""
         root = self.source or self.output
-        return layout_of(self.model, self.weights.name, root).folder / self.weights.file.name
+        return get_layout(self.model, self.weights.name, root).folder / self.weights.file.name
 
     @property
     def export_settings(self) -> ExportSettings:

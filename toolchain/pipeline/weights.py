@@ -1,4 +1,4 @@
-"""Which weights a run uses and what its results are called, so that they are never confused."""
+"""Choice of the weights, and the name of the results built from them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,14 @@ DESCRIPTIONS: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Weights:
-    """`file`: what the download stage fetches.  `name`: the results' name.  `why`: one sentence."""
+    """The weights of a build.
+
+    Attributes:
+        kind: Where they come from.
+        file: The file for the download stage.
+        name: Name of the results; weights of another kind have another name.
+        why: Reason for the choice, one sentence.
+    """
 
     kind: Kind
     file: ModelFile
@@ -36,28 +43,35 @@ class Weights:
 
     @property
     def description(self) -> str:
-        """What these weights are; it stands in every file made from them."""
+        """What these weights are; recorded in every file built from them."""
         return DESCRIPTIONS[self.kind]
 
 
-def layout_of(model: Model, name: str, output: Path) -> Layout:
-    """Where the results called `name` lie: beside the model's own subdirectory."""
+def get_layout(model: Model, name: str, output: Path) -> Layout:
+    """Return the paths of the results named `name`, beside the model's own subdirectory."""
     parent = model.subdirectory.rpartition("/")[0]
     return Layout(output, f"{parent}/{name}" if parent else name, name)
 
 
 def choose(model: Model, asked: str, output: Path, name: str | None = None) -> Weights:
-    """Decide for "upstream", "bundled", "auto" or a path.
+    """Choose the weights of a build.
 
-    "auto" takes upstream if its checkpoint is already there or a source answers within a few
-    seconds, else the bundled weights; `why` tells the reason.  Raises UsageError for a name that
-    would confuse weights, CatalogError where model.yml names no checkpoint, CheckpointError for a
-    path that can't be read.
+    Args:
+        model: The model.
+        asked: "upstream", "bundled", the path of a checkpoint, or "auto": upstream if its
+            checkpoint is present or a source answers within a few seconds, else bundled.
+        output: Root of the output tree.
+        name: Name of the results; only for a checkpoint given by path.
+
+    Raises:
+        UsageError: The name is invalid or belongs to other weights.
+        CatalogError: model.yml names no checkpoint.
+        CheckpointError: The checkpoint given by path is unreadable.
     """
     if name is not None and asked in ("upstream", "bundled", "auto"):
         raise UsageError(
             f"--name {name}: only weights given by path can be named; {asked} has its own name",
-            hint="Leave --name out, or move the results with --output.",
+            hint="Remove --name, or use --output for another folder.",
         )
     if asked == "upstream":
         return _upstream(model, "asked for")
@@ -75,44 +89,42 @@ def _upstream(model: Model, why: str) -> Weights:
 
 
 def _bundled(model: Model, why: str) -> Weights:
-    # They ship with the toolchain, whatever model.yml is in use.
+    # A model.yml without bundled weights gets those of the built-in one.
     file = model.bundled or read_model(builtin_config()).bundled
     if file is None:
-        raise UsageError(
-            f"{model.config_path}: names no bundled weights", hint="Use --weights PATH."
-        )
+        raise UsageError(f"{model.config_path}: has no bundled weights", hint="Use --weights PATH.")
     return Weights("bundled", file, f"{model.name}-bundled", why)
 
 
 def _auto(model: Model, output: Path) -> Weights:
-    upstream = _upstream(model, "its checkpoint is already here")
-    if (layout_of(model, model.name, output).folder / upstream.file.name).exists():
+    upstream = _upstream(model, "its checkpoint is already present")
+    if (get_layout(model, model.name, output).folder / upstream.file.name).exists():
         return upstream
     answer = probe((upstream.file,), timeout=PROBE_SECONDS)
     if answer.ok:
         return _upstream(model, "upstream can be reached")
-    return _bundled(model, f"upstream can't be reached: {answer.reason}")
+    return _bundled(model, f"upstream cannot be reached: {answer.reason}")
 
 
 def _custom(model: Model, path: Path, name: str | None) -> Weights:
     chosen = f"{model.name}-custom" if name is None else name
     fault = fault_of_model_name(chosen)
-    # Some file systems do not tell upper case from lower.
+    # Some file systems do not distinguish upper and lower case.
     if chosen.lower() in (model.name.lower(), f"{model.name}-bundled".lower()):
-        fault = "stands for other weights"
+        fault = "belongs to other weights"
     if not fault and not chosen[0].isalnum():
         fault = f"begins with {chosen[0]}"
     if fault:
         raise UsageError(
-            f"--name {chosen}: {fault}; expected a name of its own of letters, digits and . _ -",
+            f"--name {chosen}: {fault}; expected another name of letters, digits and . _ -",
             hint=f"For example --name {model.name}-mine.",
         )
     try:
         digest, size = file_digest(path, "sha384"), path.stat().st_size
     except OSError as error:
         raise CheckpointError(
-            f"{path}: can't be read: {error.strerror or error}",
-            hint="--weights takes upstream, bundled, auto or the path of a checkpoint.",
+            f"{path}: cannot be read: {error.strerror or error}",
+            hint="--weights is upstream, bundled, auto or the path of a checkpoint.",
         ) from error
     file = ModelFile(path.name, size, digest, (FileSource(path.absolute()),))
     return Weights("custom", file, chosen, "asked for")
