@@ -1,6 +1,6 @@
-"""The incumbent's real tools and ours side by side: `make parity`.
+"""Comparison of the real Open Model Zoo tools with the commands of this toolchain: `make parity`.
 
-Everything runs on loopback and in folders of its own.  What differs must stand in
-docs/differences.md, whose table `findings` reads; a difference that does not, or a row of the table
-that is no longer true, fails the run.
+All servers are on loopback, all files in temporary folders.  Each difference must be listed in the
+table of docs/differences.md, which `findings` reads.  An unlisted difference fails the run, and so
+does a row of the table without a difference.
 """

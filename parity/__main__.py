@@ -1,4 +1,4 @@
-"""`python -m parity [CHECK ...]`: all of them unless some are named."""
+"""`python -m parity [CHECK ...]`: run the named checks, or all."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from pathlib import Path
 
 from parity import arguments as single_arguments
 from parity import chain, conversion, costs, downloads, dump, flags
-from parity.environment import CantBeMadeError, Tools, incumbent
-from parity.findings import Finding, admitted, faults, table
+from parity.environment import Tools, UnavailableError, prepare_omz
+from parity.findings import Finding, find_faults, format_table, read_listed_keys
 
 Check = Callable[[Tools, Path], Iterator[Finding]]
 
 
 def main(arguments: list[str]) -> int:
-    """Print the table; 1 for a difference that is not listed, or a row of the list that fails."""
-    options = _parser().parse_args(arguments)
+    """Compare the Open Model Zoo tools with ours, and print the differences.
+
+    Args:
+        arguments: Command line without the program.
+
+    Returns:
+        1 for a difference that is not listed, or a row of the list without a difference; else 0.
+    """
+    options = _create_parser().parse_args(arguments)
     checks: dict[str, Check] = {
         "dump": dump.check,
         "flags": flags.check,
@@ -36,11 +43,11 @@ def main(arguments: list[str]) -> int:
         print(f"unknown check {', '.join(unknown)}; known: {', '.join(checks)}", file=sys.stderr)
         return 2
     try:
-        python = incumbent(options.omz)
-    except CantBeMadeError as reason:
-        print(f"parity: SKIPPED: the incumbent's environment can't be made: {reason}")
+        python = prepare_omz(options.omz)
+    except UnavailableError as reason:
+        print(f"parity: SKIPPED: Open Model Zoo cannot be installed: {reason}")
         return 1 if options.required else 0
-    listed = admitted()
+    listed = read_listed_keys()
     findings: list[Finding] = []
     skipped: list[str] = []
     with tempfile.TemporaryDirectory(prefix="parity-") as name:
@@ -53,24 +60,30 @@ def main(arguments: list[str]) -> int:
             began = time.monotonic()
             try:
                 found = list(checks[key](tools, folder))
-            except CantBeMadeError as reason:
+            except UnavailableError as reason:
                 print(f"\n{key}: SKIPPED: {reason}")
                 skipped.append(key)
                 continue
             findings += found
-            print(f"\n{key} ({time.monotonic() - began:.0f} s)\n{table(found, listed)}", flush=True)
+            seconds = time.monotonic() - began
+            print(f"\n{key} ({seconds:.0f} s)\n{format_table(found, listed)}", flush=True)
         left = [path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()]
-    findings.append(Finding("home", "left in the home folder", "", ", ".join(left), not left))
-    wrong = faults(findings, listed, whole=not options.checks)
-    print("\n" + "\n".join(wrong or [f"parity: {len(findings)} comparisons, all as listed"]))
-    return 1 if wrong or (skipped and options.required) else 0
+    findings.append(Finding("home", "files in the home folder", "", ", ".join(left), not left))
+    faults = find_faults(findings, listed, all_checks=not options.checks)
+    print("\n" + "\n".join(faults or [f"parity: {len(findings)} comparisons, all as listed"]))
+    return 1 if faults or (skipped and options.required) else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m parity", description=main.__doc__)
-    parser.add_argument("checks", nargs="*", metavar="CHECK", help="these alone (all)")
-    parser.add_argument("--omz", type=Path, default=Path(".venv-omz"), help="the incumbent's venv")
-    parser.add_argument("--required", action="store_true", help="fail where it can't be made")
+def _create_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m parity",
+        description="Compare the Open Model Zoo tools with ours, and print the differences.",
+    )
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help="run only these (all)")
+    parser.add_argument(
+        "--omz", type=Path, default=Path(".venv-omz"), help="environment of Open Model Zoo"
+    )
+    parser.add_argument("--required", action="store_true", help="fail if it cannot be installed")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Single arguments of the converters, on a small ONNX of our own."""
+"""Single arguments of the converters, on a small ONNX."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto, helper
 
-from parity.conversion import SIDES, both, ir, numbers, ports
-from parity.environment import AT_ONCE, Ran, Tools
-from parity.findings import Finding, compared
-from parity.models import Served, write_model
+from parity.conversion import compare_outputs, format_ports, read_ir, run_both
+from parity.environment import CONCURRENT_RUNS, SIDES, Completed, Tools
+from parity.findings import Finding, compare
+from tests.support.omz_models import write_model
 
 
 @dataclass(frozen=True)
 class Case:
-    """Arguments of the converter on the small model; `name` is that of a folder too."""
+    """One command line of the converter on the small model.
+
+    Attributes:
+        name: Name of the case, and of its output folder.
+        arguments: Arguments of the converter.
+        precision: Precision to make.
+    """
 
     name: str
     arguments: tuple[str, ...]
@@ -61,8 +68,7 @@ CASES = (
     ),
 )
 
-
-# By the key of what they show.
+# Faults of Open Model Zoo, by the key in docs/differences.md.
 FAULTS = (
     Case("convert.dry_run", ("--dry_run",)),
     Case("convert.model_name", ("--add_mo_arg=--model_name=other",)),
@@ -72,51 +78,55 @@ FAULTS = (
 
 
 def check(tools: Tools, folder: Path) -> Iterator[Finding]:
-    """What each argument makes of a small model, and faults of the incumbent that are not ours."""
-    small = Small.made(tools, folder)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    """Compare the result of each argument, then the faults of Open Model Zoo."""
+    small = SmallModel.create(tools, folder)
+    with ThreadPoolExecutor(CONCURRENT_RUNS) as pool:
         runs = list(pool.map(small.run, CASES))
         faults = list(pool.map(small.run, FAULTS))
-    for case, (theirs, ours) in zip(CASES, runs, strict=True):
-        yield compared("convert.arguments", f"{case.name}: exit code", theirs.code, ours.code)
-        yield from small.compared(case)
-    yield from _order(small)
-    irs = [small.ir(side, CASES[0]) for side in SIDES]
-    yield compared("convert.info", "model_info in the IR", *map(_info, irs))
-    for case, (theirs, ours) in zip(FAULTS, faults, strict=True):
-        yield compared(case.name, f"{case.arguments[0]}: exit code", theirs.code, ours.code)
+    for case, (omz, ours) in zip(CASES, runs, strict=True):
+        yield compare("convert.arguments", f"{case.name}: exit code", omz.code, ours.code)
+        yield from small.compare(case)
+    yield from _compare_order(small)
+    irs = [small.read_ir(side, CASES[0]) for side in SIDES]
+    yield compare("convert.info", "model_info in the IR", *map(_read_info, irs))
+    for case, (omz, ours) in zip(FAULTS, faults, strict=True):
+        yield compare(case.name, f"{case.arguments[0]}: exit code", omz.code, ours.code)
         argument = case.arguments[0].partition("=")[2].partition("=")[0]
         if ours.code == 2:
             named = f'"{argument}" can' in ours.err
-            yield Finding("convert.named", f"{argument} is named", "", str(named), named)
-    small.source.write_bytes(_small_onnx(weight=0.25))
+            yield Finding("convert.named", f"{argument} is in the message", "", str(named), named)
+    small.source.write_bytes(_create_onnx(weight=0.25))
     pair = small.run(Case("convert.digest", ()))
-    yield compared("convert.digest", "an ONNX of another digest", *(ran.code for ran in pair))
+    yield compare("convert.digest", "an ONNX of another digest", *(ran.code for ran in pair))
 
 
 @dataclass(frozen=True)
-class Small:
-    """A collection of one small ONNX model, downloaded already."""
+class SmallModel:
+    """A collection of one small ONNX model, with its file downloaded.
+
+    Attributes:
+        tools: The tools.
+        folder: Folder of the collection, the download and the results.
+    """
 
     tools: Tools
     folder: Path
 
     @classmethod
-    def made(cls, tools: Tools, folder: Path) -> Small:
-        """Write it below `folder`."""
+    def create(cls, tools: Tools, folder: Path) -> SmallModel:
+        """Write the files."""
         small = cls(tools, folder)
         write_model(
             folder / "models",
             "public/small",
-            {"small.onnx": Served(_small_onnx())},
-            None,
+            {"small.onnx": _create_onnx()},
             framework="onnx",
             model_optimizer_args=["--input_model=$dl_dir/small.onnx"],
             input_info=INFO,
             model_info=MODEL_INFO,
         )
         small.source.parent.mkdir(parents=True)
-        small.source.write_bytes(_small_onnx())
+        small.source.write_bytes(_create_onnx())
         return small
 
     @property
@@ -124,48 +134,48 @@ class Small:
         """The downloaded file."""
         return self.folder / "downloads" / "public" / "small" / "small.onnx"
 
-    def run(self, case: Case) -> list[Ran]:
-        """Both converters."""
+    def run(self, case: Case) -> list[Completed]:
+        """Run both converters."""
         words = ("--name", "small", "--precisions", case.precision, *case.arguments)
         roots = (self.folder / "models", self.folder / "downloads")
-        return both(self.tools, *roots, self.folder / case.name, words)
+        return run_both(self.tools, *roots, self.folder / case.name, words)
 
-    def ir(self, side: str, case: Case) -> Any:
-        """What one of them made."""
-        return ir(self.folder / case.name / side, "small", case.precision)
+    def read_ir(self, side: str, case: Case) -> Any:
+        """Read the result of one side."""
+        return read_ir(self.folder / case.name / side, "small", case.precision)
 
-    def compared(self, case: Case) -> Iterator[Finding]:
-        """Ports and outputs of both IRs."""
-        theirs, ours = (self.ir(side, case) for side in SIDES)
-        yield compared("convert.arguments", f"{case.name}: ports", ports(theirs), ports(ours))
-        feed = {port.get_any_name(): _ramp(port.shape) for port in theirs.inputs}
-        yield from numbers(f"{case.name}: outputs", theirs, ours, feed)
+    def compare(self, case: Case) -> Iterator[Finding]:
+        """Compare inputs and outputs of both IRs."""
+        omz, ours = (self.read_ir(side, case) for side in SIDES)
+        ports = [format_ports(model) for model in (omz, ours)]
+        yield compare("convert.arguments", f"{case.name}: ports", *ports)
+        feed = {port.get_any_name(): _create_ramp(port.shape) for port in omz.inputs}
+        yield from compare_outputs(f"{case.name}: outputs", omz, ours, feed)
 
 
-def _ramp(shape: Sequence[int]) -> np.ndarray[Any, Any]:
+def _create_ramp(shape: Sequence[int]) -> np.ndarray[Any, Any]:
     return np.arange(1, np.prod(shape) + 1, dtype=np.float32).reshape(shape) * np.float32(1.1)
 
 
-def _order(small: Small) -> Iterator[Finding]:
-    """All outputs in another order than the ONNX's, by the names of their nodes."""
+def _compare_order(small: SmallModel) -> Iterator[Finding]:
+    """Ask for all outputs by the names of their nodes, in another order than in the ONNX."""
     case = Case("order", ("--add_mo_arg=--output=doubling,activation",))
     small.run(case)
-    names = [[port.get_any_name() for port in small.ir(side, case).outputs] for side in SIDES]
-    yield compared("convert.arguments", "outputs by their nodes", *map(sorted, names))
-    yield compared("convert.output_order", "their order", *map(" ".join, names))
+    names = [[port.get_any_name() for port in small.read_ir(side, case).outputs] for side in SIDES]
+    yield compare("convert.arguments", "outputs by their nodes", *map(sorted, names))
+    yield compare("convert.output_order", "their order", *map(" ".join, names))
 
 
-def _info(model: Any) -> str:
+def _read_info(model: Any) -> str:
     return json.dumps({key: str(model.get_rt_info(["model_info", key])) for key in MODEL_INFO})
 
 
-def _small_onnx(weight: float = 0.5) -> bytes:
-    """x, any height and width, through a convolution; z, two numbers, doubled.
+def _create_onnx(weight: float = 0.5) -> bytes:
+    """Create an ONNX file: a convolution of x (any height and width), and z (two numbers) doubled.
 
-    Without `before`, Model Optimizer folds mean and scale into the convolution, and rounds anew.
+    The node `before` keeps Model Optimizer from folding mean and scale into the convolution, which
+    would round its weights again.
     """
-    from onnx import TensorProto, helper
-
     weights = helper.make_tensor(
         "w", TensorProto.FLOAT, [2, 3, 1, 1], [weight, 0.1, 0.7, -0.3, 0.9, 1.3]
     )

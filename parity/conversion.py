@@ -1,4 +1,4 @@
-"""The conversion of this model by the incumbent with Model Optimizer, and by ours."""
+"""Conversion of this model by Open Model Zoo with Model Optimizer, and by this toolchain."""
 
 from __future__ import annotations
 
@@ -12,45 +12,56 @@ from typing import Any
 import numpy as np
 import yaml
 
-from parity.environment import Ran, Tools
-from parity.findings import Finding, compared
-from parity.models import tree
+from parity.environment import SIDES, Completed, Tools, read_digests
+from parity.findings import Finding, compare
+from toolchain.definitions.variants import CONVERTED
+from toolchain.frames.generated import composite
+from toolchain.runtimes.openvino_api import openvino, operators
 
 TOOL = "omz_converter"
 NAME = "background-matting-mobilenetv2"
-PRECISIONS = ("FP32", "FP16")
-SIDES = ("theirs", "ours")
+Feed = dict[str, np.ndarray[Any, Any]]
 Outputs = list[np.ndarray[Any, Any]]
 
 
 def check(tools: Tools, folder: Path) -> Iterator[Finding]:
-    """Exit code, layout, ports and numbers of both IRs."""
-    models, downloads = collection(tools, folder, export(tools, folder / "export"))
-    runs = both(tools, models, downloads, folder, ("--name", NAME))
-    yield compared("convert", "this model: exit code", *(ran.code for ran in runs))
-    trees = [list(tree(folder / side)) for side in SIDES]
-    counts = [f"{len(files)} files" for files in trees]
-    yield Finding("convert", "this model: files", *counts, trees[0] == trees[1])
-    feed = _feed()
-    for precision in PRECISIONS:
-        theirs, ours = (ir(folder / side, NAME, precision) for side in SIDES)
-        yield compared("convert", f"{precision}: inputs and outputs", ports(theirs), ports(ours))
-        yield from numbers(f"{precision}: outputs at f32", theirs, ours, feed)
+    """Compare exit code, files, inputs and outputs, and the numbers of both IRs."""
+    models, downloads = create_collection(tools, folder, export_onnx(tools, folder / "export"))
+    runs = run_both(tools, models, downloads, folder, ("--name", NAME))
+    yield compare("convert", "this model: exit code", *(ran.code for ran in runs))
+    files = [list(read_digests(folder / side)) for side in SIDES]
+    counts = [f"{len(names)} files" for names in files]
+    yield Finding("convert", "this model: files", *counts, files[0] == files[1])
+    feed = _create_feed()
+    for precision in CONVERTED:
+        omz, ours = (read_ir(folder / side, NAME, precision) for side in SIDES)
+        ports = [format_ports(model) for model in (omz, ours)]
+        yield compare("convert", f"{precision}: inputs and outputs", *ports)
+        yield from compare_outputs(f"{precision}: outputs at f32", omz, ours, feed)
 
 
-def export(tools: Tools, folder: Path) -> Path:
-    """The ONNX of the bundled weights, exported by us."""
-    words = ["export", "--weights", "bundled", "--quiet", "--output", str(folder)]
+def export_onnx(tools: Tools, folder: Path) -> Path:
+    """Export the bundled weights to ONNX with this toolchain."""
     for stage in ("download", "export"):
-        ran = tools.run([sys.executable, "-m", "toolchain", stage, *words[1:]])
+        words = [stage, "--weights", "bundled", "--quiet", "--output", str(folder)]
+        ran = tools.run([sys.executable, "-m", "toolchain", *words])
         if ran.code:
             raise RuntimeError(ran.err)
     (onnx,) = folder.rglob("*.onnx")
     return onnx
 
 
-def collection(tools: Tools, folder: Path, onnx: Path) -> tuple[Path, Path]:
-    """The incumbent's own entry for this model with our ONNX as its file; models, downloads."""
+def create_collection(tools: Tools, folder: Path, onnx: Path) -> tuple[Path, Path]:
+    """Create a collection with Open Model Zoo's entry for this model, and our ONNX as its file.
+
+    Args:
+        tools: The tools.
+        folder: Folder for the collection.
+        onnx: The ONNX file.
+
+    Returns:
+        Root of the collection, root of the downloaded files.
+    """
     entry = tools.collection / "public" / NAME / "model.yml"
     content = yaml.safe_load(entry.read_text(encoding="utf-8"))
     (file,) = content["files"]
@@ -64,94 +75,82 @@ def collection(tools: Tools, folder: Path, onnx: Path) -> tuple[Path, Path]:
     return models, downloads
 
 
-def both(
+def run_both(
     tools: Tools, models: Path, downloads: Path, folder: Path, arguments: Sequence[object]
-) -> list[Ran]:
-    """The incumbent's converter, then ours, each into a folder called by its side."""
-    runs = []
-    for side in SIDES:
-        words = (*arguments, "-d", downloads, "-o", folder / side)
-        runs.append(getattr(tools, side)(models, TOOL, *words))
-    return runs
+) -> list[Completed]:
+    """Run both converters, each with a subfolder of `folder` named by its side as output."""
+    return [
+        getattr(tools, side)(models, TOOL, *arguments, "-d", downloads, "-o", folder / side)
+        for side in SIDES
+    ]
 
 
-def ir(root: Path, name: str, precision: str) -> Any:
-    """An IR in the folder of one side."""
-    import openvino
-
+def read_ir(root: Path, name: str, precision: str) -> Any:
+    """Read an IR from the output folder of one side."""
     return openvino.Core().read_model(root / "public" / name / precision / f"{name}.xml")
 
 
-def ports(model: Any) -> str:
-    """Names, types and shapes of inputs and outputs, in order."""
+def format_ports(model: Any) -> str:
+    """Format names, types and shapes of inputs and outputs, in order."""
     return " ".join(
-        f"{port.get_any_name()} {kind.get_type_name()} {port.get_partial_shape()}"
+        f"{port.get_any_name()} {port.get_element_type().get_type_name()} "
+        f"{port.get_partial_shape()}"
         for port in (*model.inputs, *model.outputs)
-        for kind in (port.get_element_type(),)
     )
 
 
-def _feed() -> dict[str, np.ndarray[Any, Any]]:
-    """A generated person before a plate, BGR 0..255."""
-    from toolchain.frames.generated import composite
-
+def _create_feed() -> Feed:
+    """A generated frame and its plate, 1 x 3 x H x W, float32, BGR, 0..255."""
     frame = composite(7, 1280, 720)
-    planes = (picture[None, :, :, ::-1].transpose(0, 3, 1, 2) for picture in (frame.src, frame.bgr))
-    return dict(
-        zip(("src", "bgr"), (np.ascontiguousarray(p, np.float32) for p in planes), strict=True)
-    )
+    return {
+        name: np.ascontiguousarray(pixels[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)
+        for name, pixels in (("src", frame.src), ("bgr", frame.bgr))
+    }
 
 
-def _infer(model: Any, feed: dict[str, np.ndarray[Any, Any]]) -> Outputs:
-    import openvino
-
+def _infer(model: Any, feed: Feed) -> Outputs:
     config = {"INFERENCE_PRECISION_HINT": "f32"}
     result = openvino.Core().compile_model(model, "CPU", config)(feed)
     return [np.array(result[index]) for index in range(len(model.outputs))]
 
 
-def numbers(
-    what: str, theirs: Any, ours: Any, feed: dict[str, np.ndarray[Any, Any]]
-) -> Iterator[Finding]:
-    """Outputs at f32, and where constants were rounded that ours kept: once more without that."""
-    expected, found = _infer(theirs, feed), _infer(ours, feed)
-    count = 0 if _same(expected, found) else _put_back(theirs, ours)
-    yield _verdict("convert.half" if count else "convert.numbers", what, expected, found)
+def compare_outputs(what: str, omz: Any, ours: Any, feed: Feed) -> Iterator[Finding]:
+    """Compare outputs at f32.
+
+    If they differ, they are compared again with the constants restored that only Open Model Zoo
+    rounded to float16.  That changes `omz`.
+    """
+    expected, found = _infer(omz, feed), _infer(ours, feed)
+    count = 0 if _are_equal(expected, found) else _restore_constants(omz, ours)
+    yield _compare_numbers("convert.half" if count else "convert.numbers", what, expected, found)
     if count:
-        again = _infer(theirs, feed)
-        yield _verdict("convert.numbers", f"... {count} constants exact", again, found)
+        restored = _infer(omz, feed)
+        yield _compare_numbers("convert.numbers", f"... {count} constants exact", restored, found)
 
 
-def _same(expected: Outputs, found: Outputs) -> bool:
-    return len(expected) == len(found) and all(
-        np.array_equal(one, other) for one, other in zip(expected, found, strict=True)
-    )
+def _are_equal(expected: Outputs, found: Outputs) -> bool:
+    return len(expected) == len(found) and all(map(np.array_equal, expected, found))
 
 
-def _verdict(key: str, what: str, expected: Outputs, found: Outputs) -> Finding:
-    if _same(expected, found):
+def _compare_numbers(key: str, what: str, expected: Outputs, found: Outputs) -> Finding:
+    if _are_equal(expected, found):
         return Finding(key, what, "", "bit-identical", same=True)
     worst = max(float(np.abs(a - b).max()) for a, b in zip(expected, found, strict=True))
-    return Finding(key, what, "", f"up to {worst:.2g} apart", same=False)
+    return Finding(key, what, "", f"differ by up to {worst:.2g}", same=False)
 
 
-def _put_back(theirs: Any, ours: Any) -> int:
-    """Give `theirs` the float32 constants that `ours` kept and it rounded to half; how many."""
-    try:
-        from openvino import opset8
-    except ImportError:  # its place up to 2024
-        from openvino.runtime import opset8
-
-    exact = [np.array(node.data) for node in _constants(ours, "f32")]
+def _restore_constants(omz: Any, ours: Any) -> int:
+    """Replace float16 constants of `omz` by their float32 values in `ours`; return the number."""
+    exact = [np.array(node.data) for node in _find_constants(ours, "f32")]
     count = 0
-    for node in _constants(theirs, "f16"):
+    for node in _find_constants(omz, "f16"):
         for value in exact:
             rounded = value.astype(np.float16).ravel()
             if np.array_equal(rounded, np.array(node.data).ravel()) and not np.array_equal(
                 rounded, value.ravel()
             ):
-                new = opset8.constant(value.reshape(node.data.shape))
-                (port,) = node.output(0).get_target_inputs()
+                new = operators.constant(value.reshape(node.data.shape))
+                (port,) = node.output(0).get_target_inputs()  # the conversion to float32
                 for target in port.get_node().output(0).get_target_inputs():
                     target.replace_source_output(new.output(0))
                 count += 1
@@ -159,7 +158,7 @@ def _put_back(theirs: Any, ours: Any) -> int:
     return count
 
 
-def _constants(model: Any, kind: str) -> list[Any]:
+def _find_constants(model: Any, kind: str) -> list[Any]:
     return [
         node
         for node in model.get_ordered_ops()

@@ -1,4 +1,4 @@
-"""Downloads from a loopback server: sound, and broken in every way that happens."""
+"""Downloads from a loopback server, with the faults that occur in practice."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from parity.environment import AT_ONCE, Ran, Tools
-from parity.findings import Finding, compared
-from parity.models import Served, archive, tree, write_composite, write_model
+from parity.environment import CONCURRENT_RUNS, SIDES, Completed, Tools, read_digests
+from parity.findings import Finding, compare
+from tests.support.omz_models import TAR_MODES, Served, create_archive, write_composite, write_model
 from tests.support.web_server import File, Server, page, running
 
 TOOL = "omz_downloader"
 DATA = os.urandom(2_500_000)
 TEXT = b"import old\nold.run()\nold.stop()\n"
-KINDS = ("zip", "tar", "gztar", "bztar", "xztar")
+TAR_OR_ZIP = ("zip", *TAR_MODES)
 ANY = {"framework": "onnx", "model_optimizer_args": ["--input_model=$dl_dir/one.bin"]}
 Events = list[dict[str, object]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One model and how its file behaves.  `code`: how the incumbent ends.
+    """One model of one file.
 
-    `arguments`: beyond --name and -o.
+    Attributes:
+        name: Name of the case.
+        code: Exit code of Open Model Zoo.
+        file: The file, and how the server sends it.
+        arguments: Further arguments of the downloader.
     """
 
     name: str
@@ -55,70 +59,94 @@ CASES = (
 
 
 def check(tools: Tools, folder: Path) -> Iterator[Finding]:
-    """Single files, then models of many, archives, caches and what is there already."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        told = list(pool.map(lambda case: list(_case(tools, folder / case.name, case)), CASES))
-    for findings in told:
-        yield from findings
-    for check_of in (_precisions, _composite, _postprocessing, _caches, _again):
-        place = folder / check_of.__name__.strip("_")
+    """Compare single files, then models of several files, archives, caches and existing files."""
+    with ThreadPoolExecutor(CONCURRENT_RUNS) as pool:
+        checked = pool.map(lambda case: list(_compare_case(tools, folder / case.name, case)), CASES)
+        for findings in list(checked):
+            yield from findings
+    for compare_group in (
+        _compare_precisions,
+        _compare_composite,
+        _compare_postprocessing,
+        _compare_caches,
+        _compare_existing_files,
+    ):
+        place = folder / compare_group.__name__.strip("_")
         place.mkdir()
         with running() as server:
-            yield from check_of(tools, place, server)
+            yield from compare_group(tools, place, server)
 
 
-def _case(tools: Tools, place: Path, case: Case) -> Iterator[Finding]:
-    outcomes = []
-    for side in ("theirs", "ours"):
+def _compare_case(tools: Tools, place: Path, case: Case) -> Iterator[Finding]:
+    runs = []
+    for side in SIDES:
         with running() as server:
             root = place / "models" / side
             write_model(root, "public/one", {"one.bin": case.file}, server, **ANY)
-            words = ("--name", "one", "-o", place / side, *case.arguments)
-            ran = getattr(tools, side)(root, TOOL, *words, "--progress_format", "json")
-            outcomes.append((ran, place / side))
-    if outcomes[0][0].code != case.code:
-        raise RuntimeError(f"{case.name}: the incumbent ended with {outcomes[0][0]}")
-    yield from _told(case.name, *outcomes)
+            words = ("--name", "one", *case.arguments)
+            runs.append(_run(tools, side, root, place, words))
+    if runs[0][0].code != case.code:
+        raise RuntimeError(f"{case.name}: Open Model Zoo ended with {runs[0][0]}")
+    yield from _compare_runs(case.name, *runs)
 
 
-def _told(
-    name: str, theirs: tuple[Ran, Path], ours: tuple[Ran, Path], *, several: bool = False
+def _run(
+    tools: Tools, side: str, root: Path, place: Path, arguments: Sequence[object]
+) -> tuple[Completed, Path]:
+    """Run one side with JSON events; its output folder is below `place`."""
+    words = (*arguments, "-o", place / side, "--progress_format", "json")
+    return getattr(tools, side)(root, TOOL, *words), place / side
+
+
+def _run_both(
+    tools: Tools, root: Path, place: Path, arguments: Sequence[object]
+) -> list[tuple[Completed, Path]]:
+    return [_run(tools, side, root, place, arguments) for side in SIDES]
+
+
+def _compare_runs(
+    name: str,
+    omz: tuple[Completed, Path],
+    ours: tuple[Completed, Path],
+    *,
+    concurrent: bool = False,
 ) -> Iterator[Finding]:
-    """Exit code, events, the files that are there in the end, and what was said."""
-    told = [_events(ran) for ran, _ in (theirs, ours)]
-    steps = [_steps(events, several=several) for events in told]
-    trees = [tree(output) for _, output in (theirs, ours)]
-    codes = [theirs[0].code, ours[0].code]
-    shown = [
-        f"exit {code}, {len(events)} events, {len(files)} files"
-        for code, events, files in zip(codes, steps, trees, strict=True)
+    """Compare exit codes, events, files and errors."""
+    events = [_read_events(ran) for ran, _ in (omz, ours)]
+    steps = [_find_steps(found, concurrent=concurrent) for found in events]
+    files = [read_digests(output) for _, output in (omz, ours)]
+    codes = [omz[0].code, ours[0].code]
+    texts = [
+        f"exit {code}, {len(found)} events, {len(digests)} files"
+        for code, found, digests in zip(codes, steps, files, strict=True)
     ]
-    same = codes[0] == codes[1] and steps[0] == steps[1] and trees[0] == trees[1]
-    if not same and shown[0] == shown[1]:
-        shown = [f"{text}: {files}" for text, files in zip(shown, trees, strict=True)]
-    yield Finding(f"download.{name}", f"download: {name}", *shown, same)
+    same = codes[0] == codes[1] and steps[0] == steps[1] and files[0] == files[1]
+    if not same and texts[0] == texts[1]:
+        texts = [f"{text}: {digests}" for text, digests in zip(texts, files, strict=True)]
+    yield Finding(f"download.{name}", f"download: {name}", *texts, same)
     if codes[0] == 0 == codes[1]:
-        yield compared(f"progress.{name}", f"download: {name}: bytes told", *map(_reached, told))
+        sizes = map(_find_last_sizes, events)
+        yield compare(f"progress.{name}", f"download: {name}: reported bytes", *sizes)
     if "Traceback" in ours[0].err:
-        yield compared(f"download.{name}", f"{name}: said on stderr", "", "a traceback")
-    elif "Traceback" in theirs[0].err:
-        yield compared("traceback", f"{name}: said on stderr", "a traceback", "a sentence")
+        yield compare(f"download.{name}", f"{name}: stderr", "", "a traceback")
+    elif "Traceback" in omz[0].err:
+        yield compare("traceback", f"{name}: stderr", "a traceback", "a message")
 
 
-def _events(ran: Ran) -> Events:
+def _read_events(ran: Completed) -> Events:
     return [json.loads(line) for line in ran.out.splitlines()]
 
 
-def _steps(events: Events, *, several: bool) -> list[object]:
-    """All but progress, with the order of their keys; per model where several ran at once."""
+def _find_steps(events: Events, *, concurrent: bool) -> list[object]:
+    """All events but progress, with the order of their keys; sorted if the order may vary."""
     steps: list[object] = [
         list(event.items()) for event in events if event["$type"] != "model_file_download_progress"
     ]
-    return sorted(steps, key=str) if several else steps
+    return sorted(steps, key=str) if concurrent else steps
 
 
-def _reached(events: Events) -> dict[str, object]:
-    """The last size that was told of each file, and the keys it was told with."""
+def _find_last_sizes(events: Events) -> dict[str, object]:
+    """The last reported size of each file, and the keys of that event."""
     return {
         str(event["model_file"]): (event["size"], tuple(event))
         for event in events
@@ -126,18 +154,8 @@ def _reached(events: Events) -> dict[str, object]:
     }
 
 
-def _pair(
-    tools: Tools, root: Path, place: Path, arguments: Sequence[object]
-) -> list[tuple[Ran, Path]]:
-    outcomes = []
-    for side in ("theirs", "ours"):
-        words = (*arguments, "-o", place / side, "--progress_format", "json")
-        outcomes.append((getattr(tools, side)(root, TOOL, *words), place / side))
-    return outcomes
-
-
-def _precisions(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
-    """Two precisions and a file beside them, of which one is asked for; several at once."""
+def _compare_precisions(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
+    """One of two precisions, and a file without one; then two models at the same time."""
     for name in ("one", "two"):
         files = {
             f"{folder}/{name}.{suffix}": Served(f"{name}{folder}{suffix}".encode() * 9)
@@ -146,28 +164,30 @@ def _precisions(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
         }
         write_model(place / "models", f"intel/{name}", files | {"labels.txt": Served(b"l")}, server)
     some = ("--all", "--precisions", "FP16,FP16-INT8")
-    yield from _told("precisions", *_pair(tools, place / "models", place / "some", some))
-    both = _pair(tools, place / "models", place / "jobs", ("--all", "-j", "2"))
-    yield from _told("jobs", *both, several=True)
+    runs = _run_both(tools, place / "models", place / "some", some)
+    yield from _compare_runs("precisions", *runs)
+    runs = _run_both(tools, place / "models", place / "jobs", ("--all", "-j", "2"))
+    yield from _compare_runs("jobs", *runs, concurrent=True)
 
 
-def _composite(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
-    """Two stages, of which the second can't be had; then the first alone, by its name."""
+def _compare_composite(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
+    """Two stages, the second not found; then only the first, by its name."""
     for stage, answers in (("encoder", ()), ("decoder", (page(404),))):
         files = {f"FP32/net-{stage}.{suffix}": Served(b"s", answers) for suffix in ("xml", "bin")}
         write_model(place / "models", f"intel/net/net-{stage}", files, server)
     write_composite(place / "models", "intel/net", ["net-encoder", "net-decoder"])
-    whole = _pair(tools, place / "models", place / "whole", ("--name", "net"))
-    yield from _told("composite", *whole)
-    stage = _pair(tools, place / "models", place / "stage", ("--name", "net-enc*"))
-    yield from _told("stage", *stage)
+    for name, pattern in (("composite", "net"), ("stage", "net-enc*")):
+        runs = _run_both(tools, place / "models", place / name, ("--name", pattern))
+        yield from _compare_runs(name, *runs)
 
 
-def _postprocessing(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
-    """Text replaced twice, archives of every format unpacked; a pattern that is not there."""
-    packed = {kind: archive(kind, {f"{kind}/inner.txt": kind.encode()}) for kind in KINDS}
-    files = {f"packed.{kind}": Served(data) for kind, data in packed.items()}
-    files["code.py"] = Served(TEXT)
+def _compare_postprocessing(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
+    """Text replaced twice, archives of every format unpacked; a pattern that is not found."""
+    files = {
+        f"packed.{form}": create_archive(form, [(f"{form}/inner.txt", form.encode())])
+        for form in TAR_OR_ZIP
+    }
+    files["code.py"] = TEXT
     steps: list[dict[str, object]] = [
         {"$type": "regex_replace", "file": "code.py", "pattern": "old", "replacement": "new"},
         {
@@ -177,28 +197,25 @@ def _postprocessing(tools: Tools, place: Path, server: Server) -> Iterator[Findi
             "replacement": r"new.\1_it(",
             "count": 1,
         },
-        *({"$type": "unpack_archive", "file": f"packed.{kind}", "format": kind} for kind in KINDS),
+        *(
+            {"$type": "unpack_archive", "file": f"packed.{form}", "format": form}
+            for form in TAR_OR_ZIP
+        ),
     ]
     write_model(place / "models", "public/good", files, server, postprocessing=steps, **ANY)
     wrong = [{"$type": "regex_replace", "file": "a.py", "pattern": "absent", "replacement": ""}]
-    write_model(
-        place / "models",
-        "public/wrong",
-        {"a.py": Served(TEXT)},
-        server,
-        postprocessing=wrong,
-        **ANY,
-    )
+    keys = {"postprocessing": wrong, **ANY}
+    write_model(place / "models", "public/wrong", {"a.py": TEXT}, server, **keys)
     for name in ("good", "wrong"):
-        pair = _pair(tools, place / "models", place / name, ("--name", name))
-        yield from _told(f"postprocessing-{name}", *pair)
+        runs = _run_both(tools, place / "models", place / name, ("--name", name))
+        yield from _compare_runs(f"postprocessing-{name}", *runs)
 
 
-def _caches(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
-    """A cache that one filled is all that the other needs; damage in it is noticed."""
-    write_model(place / "models", "public/one", {"one.bin": Served(DATA)}, server, **ANY)
+def _compare_caches(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
+    """A cache filled by one side is used by the other; damage in it is noticed."""
+    write_model(place / "models", "public/one", {"one.bin": DATA}, server, **ANY)
     entries = {}
-    for first, second in (("theirs", "ours"), ("ours", "theirs")):
+    for first, second in (SIDES, SIDES[::-1]):
         cache = place / f"cache-of-{first}"
         for side in (first, second):
             before = len(server.asked)
@@ -207,42 +224,37 @@ def _caches(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
             asked = len(server.asked) - before
             expected = (0, 1 if side == first else 0)
             what = f"cache filled by {first}, read by {side}: code, requests"
-            yield compared("cache", what, expected, (ran.code, asked))
-        entries[first] = tree(cache)
-    yield Finding(
-        "cache", "layout of the cache", *_names(entries), entries["theirs"] == entries["ours"]
-    )
-    for side in ("theirs", "ours"):
+            yield compare("cache", what, expected, (ran.code, asked))
+        entries[first] = read_digests(cache)
+    names = [str(list(entries[side])) for side in SIDES]
+    yield Finding("cache", "layout of the cache", *names, entries["omz"] == entries["ours"])
+    for side in SIDES:
         (entry,) = (
             path for path in (place / f"cache-of-{side}").rglob("*") if len(path.name) == 94
         )
         entry.chmod(0o644)
         entry.write_bytes(b"damaged")
     codes = []
-    for side in ("theirs", "ours"):
+    for side in SIDES:
         words = ("--name", "one", "-o", place / "damaged" / side)
         cache = ("--cache_dir", place / f"cache-of-{side}")
         codes.append(getattr(tools, side)(place / "models", TOOL, *words, *cache).code)
-    yield compared("cache", "damaged cache: exit code", *codes)
+    yield compare("cache", "damaged cache: exit code", *codes)
 
 
-def _names(entries: dict[str, dict[str, str]]) -> tuple[str, str]:
-    return str(list(entries["theirs"])), str(list(entries["ours"]))
-
-
-def _again(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
-    """A second run, and one that fails where a good file was."""
-    write_model(place / "models", "public/one", {"one.bin": Served(DATA)}, server, **ANY)
+def _compare_existing_files(tools: Tools, place: Path, server: Server) -> Iterator[Finding]:
+    """A second run, and one that fails after a good one."""
+    write_model(place / "models", "public/one", {"one.bin": DATA}, server, **ANY)
     asked, kept = [], []
-    for side in ("theirs", "ours"):
+    for side in SIDES:
         words = ("--name", "one", "-o", place / side)
         getattr(tools, side)(place / "models", TOOL, *words)
         before = len(server.asked)
         getattr(tools, side)(place / "models", TOOL, *words)
         asked.append(len(server.asked) - before)
-    yield compared("download.again", "requests of a second run", *asked)
+    yield compare("download.again", "requests of a second run", *asked)
     server.serve("/public/one/one.bin", page(404))
-    for side in ("theirs", "ours"):
+    for side in SIDES:
         getattr(tools, side)(place / "models", TOOL, "--name", "one", "-o", place / side)
-        kept.append("kept" if tree(place / side) else "lost")
-    yield compared("download.lost", "a good file after a failed run", *kept)
+        kept.append("kept" if read_digests(place / side) else "lost")
+    yield compare("download.lost", "a good file after a failed run", *kept)

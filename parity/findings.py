@@ -1,4 +1,4 @@
-"""What was found, and which differences the project admits to."""
+"""Results of the comparison, and the differences that the project lists."""
 
 from __future__ import annotations
 
@@ -13,60 +13,78 @@ WIDTHS = (44, 34, 34)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing compared.  `key`: its name in docs/differences.md, should it differ."""
+    """Result of one comparison.
+
+    Attributes:
+        key: Key of the row in docs/differences.md that lists the difference, if there is one.
+        what: What was compared.
+        omz: Result of Open Model Zoo.
+        ours: Result of this toolchain.
+        same: Whether they are equal.
+    """
 
     key: str
     what: str
-    incumbent: str
-    here: str
+    omz: str
+    ours: str
     same: bool
 
 
-def compared(key: str, what: str, incumbent: object, here: object) -> Finding:
-    """A finding on two values that should be equal."""
-    return Finding(key, what, str(incumbent), str(here), incumbent == here)
+def compare(key: str, what: str, omz: object, ours: object) -> Finding:
+    """Compare two values that should be equal."""
+    return Finding(key, what, str(omz), str(ours), omz == ours)
 
 
-def admitted(page: Path = PAGE) -> frozenset[str]:
-    """The keys in the first column of the page's tables."""
+def read_listed_keys(page: Path = PAGE) -> frozenset[str]:
+    """Read the keys in the first column of the page's tables."""
     return frozenset(re.findall(r"^\| `([\w.-]+)` \|", page.read_text("utf-8"), re.MULTILINE))
 
 
-def table(findings: Iterable[Finding], listed: frozenset[str]) -> str:
-    """One line a finding."""
-    head = _line("compared", "the incumbent", "here", "")
-    lines = [_line(f.what, f.incumbent, f.here, verdict(f, listed)) for f in findings]
+def format_table(findings: Iterable[Finding], listed: frozenset[str]) -> str:
+    """Format the findings as text, one per line."""
+    head = _format_line("compared", "Open Model Zoo", "here", "")
+    lines = [_format_line(f.what, f.omz, f.ours, get_status(f, listed)) for f in findings]
     return "\n".join([head, *lines])
 
 
-def verdict(finding: Finding, listed: frozenset[str]) -> str:
-    """`same`, `listed` for an admitted difference, or `DIFFERS`."""
+def get_status(finding: Finding, listed: frozenset[str]) -> str:
+    """`same`, `listed` for a listed difference, or `DIFFERS` with the key."""
     if finding.same:
         return "same"
     return "listed" if finding.key in listed else f"DIFFERS ({finding.key})"
 
 
-def faults(findings: Sequence[Finding], listed: frozenset[str], *, whole: bool = True) -> list[str]:
-    """What is wrong: differences not listed and, after a `whole` run, rows that hold no longer."""
-    wrong = [
-        f"{f.what}: not in {PAGE.name}: {f.key}: {f.incumbent!r} there, {f.here!r} here"
+def find_faults(
+    findings: Sequence[Finding], listed: frozenset[str], *, all_checks: bool = True
+) -> list[str]:
+    """Find what fails the run.
+
+    Args:
+        findings: All findings.
+        listed: Keys of the listed differences.
+        all_checks: Whether all checks were run; only then can a row be without a difference.
+
+    Returns:
+        A message for each difference that is not listed, and for each row without a difference.
+    """
+    faults = [
+        f"{f.what}: not in {PAGE.name}: {f.key}: {f.omz!r} in Open Model Zoo, {f.ours!r} here"
         for f in findings
         if not f.same and f.key not in listed
     ]
-    if whole:
+    if all_checks:
         different = {f.key for f in findings if not f.same}
-        wrong += [
-            f"{PAGE.name}: {key} is listed, but nothing of the kind was found"
+        faults += [
+            f"{PAGE.name}: {key} is listed, but no such difference was found"
             for key in sorted(listed - different)
         ]
-    return wrong
+    return faults
 
 
-def _line(*cells: str) -> str:
+def _format_line(*cells: str) -> str:
     texts = [" ".join(cell.split()) for cell in cells]
-    cut = [
-        text if len(text) <= width else text[: width - 3] + "..."
+    padded = [
+        (text if len(text) <= width else text[: width - 3] + "...").ljust(width)
         for text, width in zip(texts, WIDTHS, strict=False)
     ]
-    padded = [text.ljust(width) for text, width in zip(cut, WIDTHS, strict=True)]
     return " ".join([*padded, texts[-1]]).rstrip()

@@ -1,17 +1,19 @@
-"""Every flag, alias and shortened form; every exit code that needs no file."""
+"""Every flag, alias and shortened form, and every exit code that needs no file."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
-from parity.environment import AT_ONCE, Ran, Tools
-from parity.findings import Finding, compared
-from parity.launcher import described
-from parity.models import Served, write_model
+from parity.environment import CONCURRENT_RUNS, Completed, Tools, get_module
+from parity.findings import Finding, compare
+from parity.launcher import describe_flags
+from tests.support.omz_models import write_model
+from toolchain.omz.command import Parser
 
 TOOLS = ("omz_downloader", "omz_converter", "omz_info_dumper")
 COMMON = (
@@ -48,64 +50,55 @@ OWN = {
 
 
 def check(tools: Tools, folder: Path) -> Iterator[Finding]:
-    """Flags first, then exit codes."""
-    yield from _flags(tools)
+    """Compare the flags, then the exit codes."""
+    yield from _compare_flags(tools)
     root = folder / "models"
-    files = {f"FP32/one.{suffix}": Served(b"1") for suffix in ("xml", "bin")}
-    write_model(root, "public/one", files, None)
-    graph = {"graph.pb": Served(b"1")}
-    write_model(
-        root, "public/tensorflow", graph, None, framework="tf", model_optimizer_args=["--silent"]
-    )
+    files = {f"FP32/one.{suffix}": b"1" for suffix in ("xml", "bin")}
+    write_model(root, "public/one", files)
+    keys = {"framework": "tf", "model_optimizer_args": ["--silent"]}
+    write_model(root, "public/tensorflow", {"graph.pb": b"1"}, **keys)
     for tool in TOOLS:
-        yield from _exits(tools, root, tool)
+        yield from _compare_exit_codes(tools, root, tool)
 
 
-def _exits(tools: Tools, root: Path, tool: str) -> Iterator[Finding]:
-    """One line if all codes are the same; differences one by one."""
+def _compare_exit_codes(tools: Tools, root: Path, tool: str) -> Iterator[Finding]:
+    """One finding if all codes are the same; else one for each difference."""
     cases = (*COMMON, *OWN[tool])
-    codes: dict[int, int] = {}
 
-    def both(arguments: tuple[str, ...]) -> tuple[Ran, Ran]:
-        return tools.theirs(root, tool, *arguments), tools.ours(root, tool, *arguments)
+    def run_both(arguments: tuple[str, ...]) -> tuple[Completed, Completed]:
+        return tools.omz(root, tool, *arguments), tools.ours(root, tool, *arguments)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = list(pool.map(both, cases))
-    for arguments, (theirs, ours) in zip(cases, runs, strict=True):
+    with ThreadPoolExecutor(CONCURRENT_RUNS) as pool:
+        runs = list(pool.map(run_both, cases))
+    for arguments, (omz, ours) in zip(cases, runs, strict=True):
         line = f"{tool} {' '.join(arguments)}".strip()
-        if theirs.code != ours.code:
-            yield compared("exit", f"exit code of {line}", theirs.code, ours.code)
-        codes[theirs.code] = codes.get(theirs.code, 0) + 1
+        if omz.code != ours.code:
+            yield compare("exit", f"exit code of {line}", omz.code, ours.code)
         if "Traceback" in ours.err:
-            yield compared("exit", line, "", "a traceback")
-        elif "Traceback" in theirs.err:
-            yield compared("traceback", line, "a traceback", "a sentence")
-    told = ", ".join(f"{count} x {code}" for code, count in sorted(codes.items()))
-    yield compared("exit", f"exit codes of {len(cases)} calls of {tool}", told, told)
+            yield compare("exit", line, "", "a traceback")
+        elif "Traceback" in omz.err:
+            yield compare("traceback", line, "a traceback", "a message")
+    codes = Counter(omz.code for omz, _ in runs)
+    summary = ", ".join(f"{count} x {code}" for code, count in sorted(codes.items()))
+    yield compare("exit", f"exit codes of {len(cases)} calls of {tool}", summary, summary)
 
 
-def _flags(tools: Tools) -> Iterator[Finding]:
-    told = tools.theirs(None, "flags", *TOOLS)
-    theirs = json.loads(told.out)
+def _compare_flags(tools: Tools) -> Iterator[Finding]:
+    omz = json.loads(tools.omz(None, "flags", *TOOLS).out)
     for tool in TOOLS:
-        module = import_module(f"toolchain.cli.{tool}")
-        parser = module._parser()  # noqa: SLF001 - the parser has no other user
-        ours = described(parser)
-        flags = theirs[tool]
-        for flag, facts in flags.items():
-            if flag == "--python":  # whose default is the Python that runs
-                facts["default"] = ours[flag]["default"]
-                flags["-p"]["default"] = ours[flag]["default"]
+        parser = import_module(get_module(tool)).create_parser()
+        ours = describe_flags(parser)
+        flags = omz[tool]
+        for flag in {"-p", "--python"} & flags.keys():  # the default is the Python that runs
+            flags[flag]["default"] = ours[flag]["default"]
         wrong = [flag for flag, facts in flags.items() if ours.get(flag) != facts]
         detail = "; ".join(f"{flag} {flags[flag]} {ours.get(flag)}" for flag in wrong)
         yield Finding("flags", f"flags of {tool}", str(len(flags)), detail or "the same", not wrong)
-        yield from _shortened(tool, list(flags), module.FLAGS)
+        yield _compare_shortened_flags(tool, list(flags), parser)
 
 
-def _shortened(tool: str, flags: list[str], known: tuple[str, ...]) -> Iterator[Finding]:
-    """Every beginning of a flag that meant one flag alone, as argparse has it."""
-    from toolchain.omz.command import written_out
-
+def _compare_shortened_flags(tool: str, flags: list[str], parser: Parser) -> Finding:
+    """Expand every prefix that argparse accepts for one flag of Open Model Zoo."""
     long = [flag for flag in flags if flag.startswith("--")]
     short = {
         flag[:length]: flag
@@ -113,10 +106,6 @@ def _shortened(tool: str, flags: list[str], known: tuple[str, ...]) -> Iterator[
         for length in range(3, len(flag))
         if [other for other in long if other.startswith(flag[:length])] == [flag]
     }
-    wrong = [
-        text
-        for text, flag in short.items()
-        if written_out([text], known) != [flag] and flag != "--help"
-    ]
+    wrong = [text for text, flag in short.items() if parser.expand([text]) != [flag]]
     detail = ", ".join(wrong) or "the same"
-    yield Finding("flags", f"shortened flags of {tool}", str(len(short)), detail, not wrong)
+    return Finding("flags", f"shortened flags of {tool}", str(len(short)), detail, not wrong)

@@ -1,7 +1,8 @@
-"""Run one of the incumbent's tools in its own environment: `launcher.py MODELS TOOL ARGUMENT ...`.
+"""Run a tool of Open Model Zoo in its own environment: `launcher.py MODELS TOOL ARGUMENT ...`.
 
-MODELS: a collection instead of its own; "-" leaves that.  TOOL "flags" prints the flags of the
-tools that follow, "collection" where its own collection lies.  Needs nothing but the incumbent.
+MODELS is a collection to use instead of its own, or "-".  TOOL is a tool's name; or "flags", which
+prints the flags of the tools that follow; or "collection", which prints the folder of its own
+collection.  This file imports nothing but Open Model Zoo.
 """
 
 from __future__ import annotations
@@ -14,52 +15,52 @@ from pathlib import Path
 
 
 def main(models: str, tool: str, *arguments: str) -> None:
-    """Do what the module's first lines say."""
-    from omz_tools import _common  # the incumbent
+    """See the description of the module."""
+    from omz_tools import _common  # exists only in that environment
 
     if models != "-":
         _common.MODEL_ROOT = Path(models)
     if tool == "collection":
         print(_common.MODEL_ROOT)
     elif tool == "flags":
-        print(json.dumps({name: flags_of(name) for name in arguments}))
+        print(json.dumps({name: read_flags(name) for name in arguments}))
     else:
         sys.argv = [tool, *arguments]
         import_module(f"omz_tools.{tool}").main()
 
 
-class _Caught(Exception):  # noqa: N818 - carries the parser out of the tool
+class _Parsed(Exception):  # noqa: N818 - carries the parser out of the tool
     pass
 
 
-def flags_of(tool: str) -> dict[str, dict[str, object]]:
-    """Flag by flag what the tool's parser says of it."""
+def read_flags(tool: str) -> dict[str, dict[str, object]]:
+    """Read the flags of a tool from its parser; see `describe_flags`."""
 
     def catch(parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        raise _Caught(parser)
+        raise _Parsed(parser)
 
     original = argparse.ArgumentParser.parse_args
     argparse.ArgumentParser.parse_args = catch
     sys.argv = [tool]
     try:
         import_module(f"omz_tools.{tool}").main()
-    except _Caught as caught:
-        return described(caught.args[0])
+    except _Parsed as parsed:
+        return describe_flags(parsed.args[0])
     finally:
         argparse.ArgumentParser.parse_args = original
     raise RuntimeError(f"{tool} parses no arguments")
 
 
-def described(parser: argparse.ArgumentParser) -> dict[str, dict[str, object]]:
-    """By flag: whether it takes a value, its choices, and its default in words."""
-    here = (Path(), Path.cwd())
+def describe_flags(parser: argparse.ArgumentParser) -> dict[str, dict[str, object]]:
+    """Describe each flag: whether it takes a value, its choices, and its default as text."""
+    current_folder = (Path(), Path.cwd())
     return {
         flag: {
             "value": action.nargs is None,
             "choices": sorted(action.choices) if action.choices else None,
-            "default": "." if action.default in here else str(action.default or None),
+            "default": "." if action.default in current_folder else str(action.default or None),
         }
-        for action in parser._actions  # noqa: SLF001 - argparse has no other way to ask
+        for action in parser._actions  # noqa: SLF001 - argparse has no public list
         for flag in action.option_strings
     }
 

@@ -1,6 +1,6 @@
-"""Run a command; print its seconds and the MiB of its largest process: `measure.py COMMAND...`.
+"""Run a command and print its time and memory: `measure.py COMMAND...`.
 
-A process of its own, and a small one: what the system tells of children includes their parent's.
+A small process of its own, because the system's number for child processes includes their parent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 
 
 def main(*command: str) -> int:
-    """Print `[seconds, MiB, exit code]`."""
+    """Print `[seconds, MiB of the largest process, exit code]`."""
     began = time.perf_counter()
     code = subprocess.run(
         command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
