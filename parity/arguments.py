@@ -167,7 +167,9 @@ def _compare_order(small: SmallModel) -> Iterator[Finding]:
 
 
 def _read_info(model: Any) -> str:
-    return json.dumps({key: str(model.get_rt_info(["model_info", key])) for key in MODEL_INFO})
+    return json.dumps(
+        {key: model.get_rt_info(["model_info", key]).astype(str) for key in MODEL_INFO}
+    )
 
 
 def _create_onnx(weight: float = 0.5) -> bytes:
