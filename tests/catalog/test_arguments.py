@@ -1,4 +1,4 @@
-"""Argument lists into settings."""
+"""Settings from argument lists."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def converting(*args: str) -> ConversionSettings:
     return conversion_settings(replace(SHIPPED, model_optimizer_args=args))
 
 
-def test_the_shipped_arguments_are_the_published_ones() -> None:
-    """The built-in model exports at 1280x720 and converts BGR 0..255."""
+def test_the_built_in_model_has_the_published_settings() -> None:
+    """It is exported at 1280x720 and converted for BGR 0..255."""
     assert export_settings(SHIPPED) == ExportSettings(1280, 720, 0.25, "sampling", 80_000, 0.1)
     assert conversion_settings(SHIPPED) == ConversionSettings(
         inputs=("src", "bgr"),
@@ -59,7 +59,7 @@ def test_the_shipped_arguments_are_the_published_ones() -> None:
          "--backbone-scale=0.5"),
     ],
 )  # fmt: skip
-def test_all_ways_to_write_an_argument_are_one(args: Sequence[str]) -> None:
+def test_all_notations_of_an_argument_are_equal(args: Sequence[str]) -> None:
     """`--key=value`, `--key value` in one item or in two, hyphens or underscores."""
     expected = ExportSettings(1280, 720, 0.5, "thresholding", threshold=0.2)
     assert export_settings(exporting(*args)) == expected
@@ -68,10 +68,10 @@ def test_all_ways_to_write_an_argument_are_one(args: Sequence[str]) -> None:
 @pytest.mark.parametrize(
     ("args", "word"),
     [
-        (("--unknown=1",), '"--unknown" can\'t be translated'),
+        (("--unknown=1",), 'unknown argument "--unknown"'),
         (("--refine-mod=full",), "expected --refine_mode"),
-        (("stray",), '"stray" belongs to no argument'),
-        (("--refine-mode=full", "more"), '"more" belongs to no argument'),
+        (("stray",), '"stray" is not the value of an argument'),
+        (("--refine-mode=full", "more"), '"more" is not the value of an argument'),
         (("--refine-mode=full", "--refine-mode=sampling"), "each argument once"),
         (("--refine-mode=half",), "sampling, thresholding or full"),
         (("--refine-mode",), "has no value"),
@@ -85,8 +85,8 @@ def test_all_ways_to_write_an_argument_are_one(args: Sequence[str]) -> None:
         (("--refine-threshold=2",), "0 to 1"),
     ],
 )
-def test_a_wrong_export_argument_is_named(args: Sequence[str], word: str) -> None:
-    """Every mistake is one line with model.yml's path and the argument."""
+def test_an_invalid_export_argument_is_an_error(args: Sequence[str], word: str) -> None:
+    """One line with the path of model.yml and the argument."""
     with pytest.raises(CatalogError) as caught:
         export_settings(exporting(*args))
     (line,) = caught.value.lines()
@@ -94,8 +94,8 @@ def test_a_wrong_export_argument_is_named(args: Sequence[str], word: str) -> Non
     assert word in line
 
 
-def test_a_wrong_argument_is_found_in_its_line(tmp_path: Path) -> None:
-    """The line and column are those of the argument in the file."""
+def test_an_invalid_argument_is_reported_with_its_line(tmp_path: Path) -> None:
+    """Line and column are those of the argument in the file."""
     path = tmp_path / "model.yml"
     text = builtin_config().read_text(encoding="utf-8").replace("=sampling", "=sampled")
     path.write_text(text, encoding="utf-8")
@@ -117,14 +117,14 @@ def test_a_wrong_argument_is_found_in_its_line(tmp_path: Path) -> None:
     ],
 )
 def test_inputs_must_be_two_frames_of_one_size(shapes: dict[str, tuple[int, ...]]) -> None:
-    """Anything but two alike 1x3xHxW with H and W divisible by 4 is refused."""
+    """Both 1x3xHxW, H and W divisible by 4; anything else is refused."""
     info = tuple(InputInfo(name, shape) for name, shape in shapes.items())
     with pytest.raises(CatalogError):
         export_settings(replace(SHIPPED, input_info=info))
 
 
-def test_overrides_replace_and_are_checked() -> None:
-    """Overrides change what they name; what does not fit is a UsageError."""
+def test_overrides_replace_settings_and_are_checked() -> None:
+    """An invalid value, or one that the refine mode does not use, is a UsageError."""
     settings = export_settings(SHIPPED)
     assert with_overrides(settings) == settings
     assert with_overrides(settings, input_size=(1920, 1080)).width == 1920
@@ -151,7 +151,7 @@ def test_overrides_replace_and_are_checked() -> None:
     st.floats(allow_nan=True, allow_infinity=True),
 )
 def test_accepted_overrides_always_fit_the_network(size: tuple[int, int], scale: float) -> None:
-    """Whatever is accepted divides by 4 and leaves the backbone 16 pixels."""
+    """Sizes are divisible by 4, and the backbone's input has at least 16 pixels."""
     try:
         made = with_overrides(export_settings(SHIPPED), input_size=size, backbone_scale=scale)
     except UsageError:
@@ -161,8 +161,8 @@ def test_accepted_overrides_always_fit_the_network(size: tuple[int, int], scale:
     assert min(size) * scale >= 16
 
 
-def test_values_by_name_by_order_and_by_channel() -> None:
-    """Model Optimizer's ways to give values per input all end in the same pairs."""
+def test_values_are_given_by_name_by_order_or_by_channel() -> None:
+    """All of Model Optimizer's notations give the same pairs."""
     both = (("src", (1.0, 2.0, 3.0)), ("bgr", (4.0,)))
     named = converting("--mean_values=src[1,2,3],bgr[4]", "--scale_values", "src(1, 2,3),bgr[4]")
     assert named.mean == named.scale == both
@@ -173,7 +173,7 @@ def test_values_by_name_by_order_and_by_channel() -> None:
 
 
 def test_names_shapes_and_layouts() -> None:
-    """Arguments win over input_info; shapes follow the order of --input."""
+    """Arguments replace input_info; shapes are in the order of --input."""
     made = converting(
         "--input=bgr,src", "--input_shape=[1,3,4,8],(1,3,16,32)", "--layout=src(nhwc),bgr[NCHW]"
     )
@@ -198,16 +198,16 @@ def test_names_shapes_and_layouts() -> None:
         (("--data_type=float", "--compress_to_fp16=no"), False),
     ],
 )
-def test_compression_is_on_off_or_open(args: Sequence[str], *, half: bool | None) -> None:
-    """--data_type and --compress_to_fp16 say the same thing."""
+def test_compression_is_on_off_or_not_given(args: Sequence[str], *, half: bool | None) -> None:
+    """--data_type and --compress_to_fp16 are equivalent."""
     assert converting(*args).compress_to_fp16 is half
 
 
 @pytest.mark.parametrize(
     ("args", "word"),
     [
-        (("--freeze_placeholder_with_value=a->1",), "can't be translated"),
-        (("--input=src->5",), "can't be translated"),
+        (("--freeze_placeholder_with_value=a->1",), "unknown argument"),
+        (("--input=src->5",), "not supported"),
         (("--input=src,src",), "different names"),
         (("--output=pha,",), "no comma"),
         (("--output=pha[1]",), "different names"),
@@ -234,8 +234,8 @@ def test_compression_is_on_off_or_open(args: Sequence[str], *, half: bool | None
         (("--model_name=a/b",), "letters"),
     ],
 )
-def test_a_wrong_conversion_argument_is_named(args: Sequence[str], word: str) -> None:
-    """In model.yml it is a CatalogError with the file, on the command line a UsageError."""
+def test_an_invalid_conversion_argument_is_an_error(args: Sequence[str], word: str) -> None:
+    """In model.yml a CatalogError with the file, on the command line a UsageError."""
     for error, call in (
         (CatalogError, lambda: converting(*args)),
         (UsageError, lambda: conversion_settings(replace(SHIPPED, model_optimizer_args=()), args)),
@@ -247,8 +247,8 @@ def test_a_wrong_conversion_argument_is_named(args: Sequence[str], word: str) ->
         assert line.isprintable()
 
 
-def test_extra_arguments_count_instead_of_the_models_own() -> None:
-    """--add_mo_arg changes what it names and leaves the rest."""
+def test_extra_arguments_replace_those_of_the_model() -> None:
+    """Arguments that --add_mo_arg does not have are kept."""
     made = conversion_settings(SHIPPED, ["--scale_values=src[2],bgr[3]", "--model_name=x"])
     assert made.scale == (("src", (2.0,)), ("bgr", (3.0,)))
     assert made.outputs == ("pha", "fgr")
@@ -256,8 +256,8 @@ def test_extra_arguments_count_instead_of_the_models_own() -> None:
     assert made.model_name == "x"
 
 
-def test_variables_are_put_in_and_unknown_ones_named() -> None:
-    """$dl_dir and the like become their values; others are a CatalogError with the file."""
+def test_variables_are_replaced() -> None:
+    """Unknown variables are a CatalogError with the file."""
     folder = Path("some") / "dl"
     assert substitute(("--a=$dl_dir/x", "${dl_dir}y", "$$"), {"dl_dir": folder}) == (
         f"--a={folder}/x",
@@ -266,5 +266,5 @@ def test_variables_are_put_in_and_unknown_ones_named() -> None:
     )
     with pytest.raises(CatalogError, match=r"unknown variable \$no; expected \$dl_dir"):
         substitute(("$no",), {"dl_dir": folder})
-    with pytest.raises(CatalogError, match="begins no variable"):
+    with pytest.raises(CatalogError, match="without a variable name"):
         substitute(("5$",), {}, builtin_config())

@@ -1,4 +1,4 @@
-"""model.yml into records: what is accepted, and where each mistake is said to be."""
+"""The reader of model.yml: what is accepted, and the place of each error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from toolchain.catalog import positions
+from toolchain.catalog import yaml_nodes
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import (
@@ -17,12 +17,14 @@ from toolchain.catalog.records import (
     GoogleDriveSource,
     HttpSource,
     InputInfo,
+    Limit,
     Limits,
     PackageSource,
     RegexReplace,
     Tolerance,
     UnpackArchive,
 )
+from toolchain.definitions.variants import Variant
 from toolchain.errors import CatalogError
 
 SHA384 = "Ab" * 48
@@ -53,8 +55,8 @@ def write(folder: Path, text: str | bytes) -> Path:
     return path
 
 
-def complaint(folder: Path, text: str | bytes) -> tuple[int, int, str]:
-    """Line, column and rest of the one line that `text` as a model.yml gives."""
+def read_error(folder: Path, text: str | bytes) -> tuple[int, int, str]:
+    """Line, column and message of the error for `text` as a model.yml."""
     path = write(folder, text)
     with pytest.raises(CatalogError) as caught:
         read_model(path)
@@ -67,7 +69,7 @@ def complaint(folder: Path, text: str | bytes) -> tuple[int, int, str]:
 
 
 def test_the_shipped_model_is_read() -> None:
-    """The project's own model.yml gives the matting model with all its parts."""
+    """The built-in model.yml has the matting model with all its parts."""
     model = read_model(builtin_config())
     assert model.name == "background-matting-mobilenetv2"
     assert model.subdirectory == "public/background-matting-mobilenetv2"
@@ -81,8 +83,8 @@ def test_the_shipped_model_is_read() -> None:
     assert model.input_info[1] == InputInfo("bgr", (1, 3, 720, 1280), "NCHW")
 
 
-def test_every_form_of_every_part_is_read(tmp_path: Path) -> None:
-    """Sources, digests, postprocessing, tolerances and model_info keep their meaning."""
+def test_every_notation_of_every_part_is_read(tmp_path: Path) -> None:
+    """Sources, digests, postprocessing, tolerances and model_info."""
     text = f"""\
 name: my.model
 description: A model
@@ -153,14 +155,16 @@ tolerances:
         "sizes": (1.0, 2.5),
     }
     assert model.tolerances == (
-        Tolerance("FP32", "f32", Limits(pha_max_abs=2e-5, fgr_max_abs=2e-5, reason="Rounding.")),
-        Tolerance("FP32", "default", Limits(different_patches=0.0, reason="bf16")),
+        Tolerance(
+            Variant("FP32", "f32"),
+            Limits({"pha_max_abs": Limit(2e-5), "fgr_max_abs": Limit(2e-5)}, "Rounding."),
+        ),
+        Tolerance(Variant("FP32", "default"), Limits({"different_patches": Limit(0.0)}, "bf16")),
     )
-    hash(model)
 
 
 def test_names_come_from_argument_key_or_folder(tmp_path: Path) -> None:
-    """An explicit name wins over the key, the key over the folder; `..` in a path is followed."""
+    """In this order of precedence; `..` in a path is resolved."""
     path = write(tmp_path, VALID)
     inner = path.parent / "inner"
     inner.mkdir()
@@ -172,15 +176,15 @@ def test_names_come_from_argument_key_or_folder(tmp_path: Path) -> None:
     assert read_model(named, name="third").subdirectory == "public/third"
 
 
-def test_digests_are_lowered_and_names_kept(tmp_path: Path) -> None:
-    """Upper-case digits are one digest with lower-case ones."""
+def test_digests_are_lower_case(tmp_path: Path) -> None:
+    """Upper-case digits are the same digest; names keep their case."""
     (file,) = read_model(write(tmp_path, VALID)).files
     assert file.digest == Digest("sha384", SHA384.lower())
     assert file.name == "weights/a.onnx"
 
 
 def test_precisions_of_a_ready_ir_come_from_its_file_names(tmp_path: Path) -> None:
-    """FP16/<name>.xml with its bin makes FP16; half a pair or an unknown folder is a mistake."""
+    """FP16/<name>.xml and .bin are FP16; one of them alone or an unknown folder is an error."""
 
     def ir(*names: str) -> str:
         files = "".join(f"  - {{name: {name}, source: http://h/x}}\n" for name in names)
@@ -189,21 +193,21 @@ def test_precisions_of_a_ready_ir_come_from_its_file_names(tmp_path: Path) -> No
 
     text = ir("FP16/some-model.xml", "FP16/some-model.bin", "readme", "FP16/deeper/x")
     assert read_model(write(tmp_path, text)).precisions == {"FP16"}
-    line, column, said = complaint(tmp_path, ir("FP16/some-model.xml"))
+    line, column, message = read_error(tmp_path, ir("FP16/some-model.xml"))
     assert (line, column) == (6, 12)
-    assert "no bin file" in said
-    assert complaint(tmp_path, ir("FP8/some-model.xml"))[:2] == (6, 12)
+    assert "no bin file" in message
+    assert read_error(tmp_path, ir("FP8/some-model.xml"))[:2] == (6, 12)
 
 
 def test_the_slow_parser_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without libyaml the records and the places of mistakes are the same."""
+    """Without libyaml, records and places of errors are the same."""
     path = write(tmp_path, VALID)
     with_libyaml = read_model(path), read_model(builtin_config())
-    place = complaint(tmp_path, VALID.replace("size: 12", "size: -1"))
-    monkeypatch.setattr(positions, "LOADER", yaml.SafeLoader)
+    place = read_error(tmp_path, VALID.replace("size: 12", "size: -1"))
+    monkeypatch.setattr(yaml_nodes, "LOADER", yaml.SafeLoader)
     write(tmp_path, VALID)
     assert (read_model(path), read_model(builtin_config())) == with_libyaml
-    assert complaint(tmp_path, VALID.replace("size: 12", "size: -1")) == place
+    assert read_error(tmp_path, VALID.replace("size: 12", "size: -1")) == place
 
 
 def changed(old: str, new: str) -> str:
@@ -227,7 +231,7 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str]] = {
     "missing key of a file": (changed(f"    source: {URL}\n", ""), 6, 5, "source"),
     "wrong type of text": (changed("A model", "12"), 1, 14, "the integer 12"),
     "a date for text": (changed("A model", "2020-01-01"), 1, 14, "quotes"),
-    "nothing for text": (changed("A model", ""), 1, 13, "nothing"),
+    "nothing for text": (changed("A model", ""), 1, 13, "empty"),
     "wrong type of list": (changed("  - --scale=255", "  --scale=255"), 11, 3, "a list"),
     "wrong type of mapping": (changed("  - name: src", "  - 7\n  - name: src"), 13, 5, "integer 7"),
     "unknown framework": (changed("onnx\nlic", "onx\nlic"), 3, 12, '"onnx"'),
@@ -243,7 +247,7 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str]] = {
     "size text": (changed("size: 12", "size: '1'"), 7, 11, "text"),
     "size huge": (changed("size: 12", "size: " + "9" * 5000), 7, 11, "integer from 0"),
     "size over 63 bits": (changed("size: 12", f"size: {2**63}"), 7, 11, "integer from 0"),
-    "number without digits": (changed("size: 12", "size: 0x_"), 7, 11, "no integer"),
+    "number without digits": (changed("size: 12", "size: 0x_"), 7, 11, "not a valid integer"),
     "parent in name": (changed(NAME, "a/../../b"), 6, 11, '".."'),
     "absolute name": (changed(NAME, "/a"), 6, 11, "absolute"),
     "empty name": (changed(NAME, "''"), 6, 11, "empty"),
@@ -253,22 +257,22 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str]] = {
     "dot at the end": (changed(NAME, "a./b"), 6, 11, "ends with a dot"),
     "empty part": (changed(NAME, "a//b"), 6, 11, "empty part"),
     "long name": (changed(NAME, "a" * 300), 6, 11, "longer"),
-    "invisible name": (changed(NAME, '"a\\u202eb"'), 6, 11, "printed"),
+    "invisible name": (changed(NAME, '"a\\u202eb"'), 6, 11, "non-printable"),
     "name twice": (
         changed("model_opt", "  - {name: Weights/A.onnx, source: http://h/}\nmodel_opt"),
-        10, 12, "first in line 6",
+        10, 12, "first on line 6",
     ),
     "name a folder too": (
         changed("model_opt", "  - {name: weights, source: http://h/}\nmodel_opt"),
         10, 12, "a file and a folder",
     ),
-    "key twice": (VALID + "framework: onnx\n", 16, 1, "first in line 3"),
+    "key twice": (VALID + "framework: onnx\n", 16, 1, "first on line 3"),
     "key twice below": (changed("    size: 12", "    size: 12\n    size: 12"), 8, 5, "line 7"),
     "key no text": (VALID + "1: 2\n", 16, 1, "a key"),
     "merge key": (VALID + "<<: {}\n", 16, 1, '"<<"'),
-    "syntax": (VALID + "x: [1,\n", 17, 1, "not YAML"),
-    "tab": (changed("  - name: src", "\t- name: src"), 13, 1, "not YAML"),
-    "undefined alias": (changed("A model", "*a"), 1, 14, "names no anchor"),
+    "syntax": (VALID + "x: [1,\n", 17, 1, "invalid YAML"),
+    "tab": (changed("  - name: src", "\t- name: src"), 13, 1, "invalid YAML"),
+    "undefined alias": (changed("A model", "*a"), 1, 14, "undefined alias"),
     "endless alias": (VALID + "model_info: &a {b: [*a]}\n", 16, 21, "contains itself"),
     "bomb": (BOMB, 6, 11, "more than 100000"),
     "deep": ("a: " + "[" * 100_000, 1, 23, "deep"),
@@ -278,7 +282,7 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str]] = {
     ),
     "own tag": (changed("A model", "!mine x"), 1, 14, '"!mine"'),
     "binary": (changed("A model", "!!binary aGk="), 1, 14, "binary"),
-    "tag that lies": (changed("A model", "!!int x"), 1, 14, "no integer"),
+    "tag that lies": (changed("A model", "!!int x"), 1, 14, "not a valid integer"),
     "NUL": (changed("A model", "A\0model"), 1, 15, "U+0000"),
     "escaped NUL": (changed("A model", '"\\0"'), 1, 14, "U+0000"),
     "control character": (changed("A model", "A\x1bmodel"), 1, 15, "U+001B"),
@@ -294,7 +298,7 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str]] = {
     "url": (changed(URL, "ftp://example.org/a"), 9, 13, "ftp"),
     "url with a space": (changed(URL, "https://a b/"), 9, 13, "https://HOST"),
     "url without host": (changed(URL, "https:///a"), 9, 13, "https://HOST"),
-    "file URL with host": (changed(URL, "file://server/a"), 9, 13, "names a host"),
+    "file URL with host": (changed(URL, "file://server/a"), 9, 13, "has a host"),
     "source type": (changed(URL, "{$type: htp, url: x}"), 9, 21, '"http"'),
     "source without type": (changed(URL, "{url: x}"), 9, 13, "$type"),
     "source key": (changed(URL, "{$type: http, id: x}"), 9, 27, "unknown key"),
@@ -304,7 +308,7 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str]] = {
     "postprocessing type": (VALID + "postprocessing: [{$type: zip}]\n", 16, 26, "unpack_archive"),
     "bad pattern": (
         VALID + STEP + "{$type: regex_replace, file: a, pattern: '(', replacement: b}", 17, 46,
-        "compiled",
+        "invalid pattern",
     ),
     "bad replacement": (
         VALID + STEP + "{$type: regex_replace, file: a, pattern: a, replacement: '\\2'}", 17, 62,
@@ -313,7 +317,7 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str]] = {
     "archive": (VALID + STEP + "{$type: unpack_archive, file: a, format: rar}", 17, 46, "rar"),
     "shape": (changed("[1, 3, 8, 8]", "[1, 3, true, 8]"), 14, 19, "boolean"),
     "shape of zero": (changed("[1, 3, 8, 8]", "[1, 0, 8, 8]"), 14, 16, "from 1"),
-    "input twice": (VALID + "  - name: src\n", 16, 11, "again"),
+    "input twice": (VALID + "  - name: src\n", 16, 11, "duplicate input"),
     "model_info NaN": (VALID + "model_info: {a: .nan}\n", 16, 17, "finite"),
     "model_info inf": (VALID + "model_info: {a: -.inf}\n", 16, 17, "finite"),
     "model_info nested": (VALID + "model_info: {a: {b: 1}}\n", 16, 17, "a mapping"),
@@ -337,6 +341,12 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str]] = {
     "tolerance boolean": (
         FP32 + ", pha_max_abs: on}", 17, 53, "boolean",
     ),
+    "limit without a bound": (
+        FP32 + ", pha_max_abs: {}}", 17, 53, "absolute, relative or both",
+    ),
+    "limit with an unknown bound": (
+        FP32 + ", pha_max_abs: {relativ: 1}}", 17, 54, '"relative"',
+    ),
     "tolerance of nothing": (
         FP32 + "}", 17, 5, "limits nothing",
     ),
@@ -348,32 +358,43 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str]] = {
     ),
     "tolerance twice": (
         VALID + TOLERANCE + "&a {form: FP32, hint: f32, pha_max_abs: 1, reason: x}\n  - *a\n",
-        18, 5, "again",
+        18, 5, "duplicate limits",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_a_mistake_is_one_line_with_its_place(tmp_path: Path, case: str) -> None:
-    """Each class of mistake names file, line, column and what was expected."""
+def test_an_error_is_one_line_with_its_place(tmp_path: Path, case: str) -> None:
+    """File, line, column, what is wrong and what was expected."""
     text, line, column, word = MISTAKES[case]
-    found = complaint(tmp_path, text)
+    found = read_error(tmp_path, text)
     assert found[:2] == (line, column), found
     assert word in found[2]
 
 
+def test_a_limit_may_be_relative(tmp_path: Path) -> None:
+    """A number is absolute; a mapping has an absolute bound, a relative one, or both."""
+    limits = "fgr_max_abs: 1, alpha_grad_worse: {absolute: 0.5, relative: 0.8}"
+    text = VALID + TOLERANCE + f"{{form: FP32, hint: f32, {limits}, reason: x}}\n"
+    (tolerance,) = read_model(write(tmp_path, text)).tolerances
+    assert tolerance.limits.by_figure == {
+        "fgr_max_abs": Limit(1.0),
+        "alpha_grad_worse": Limit(0.5, 0.8),
+    }
+
+
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
-    """A missing file, a folder and an impossible path are said like any other mistake."""
+    """A missing file, a folder and an invalid path are reported like any other error."""
     for path in (tmp_path / "missing" / "model.yml", tmp_path, Path("a\0b")):
         with pytest.raises(CatalogError) as caught:
             read_model(path)
         (line,) = caught.value.lines()
-        assert ":1:1: can't be read: " in line
+        assert ":1:1: cannot be read: " in line
         assert line.isprintable()
 
 
-def test_a_folder_without_a_usable_name_asks_for_one(tmp_path: Path) -> None:
-    """A folder with a space can't name a model, and the message says which key can."""
+def test_a_folder_name_that_is_not_a_model_name_is_an_error(tmp_path: Path) -> None:
+    """A folder with a space, for example; the message names the key `name`."""
     folder = tmp_path / "my models"
     folder.mkdir()
     path = folder / "model.yml"
@@ -385,13 +406,13 @@ def test_a_folder_without_a_usable_name_asks_for_one(tmp_path: Path) -> None:
     assert read_model(path).name == "mine"
 
 
-def test_aliases_are_plain_values(tmp_path: Path) -> None:
-    """An alias that ends stands for its value."""
+def test_aliases_are_replaced_by_their_values(tmp_path: Path) -> None:
+    """Unless they contain themselves."""
     text = changed("A model", "&text A model") + "model_info: {a: *text}\n"
     assert read_model(write(tmp_path, text)).model_info == (("a", "A model"),)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
-    """A file saved with a mark reads the same, and columns count from behind it."""
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
+    """The records are the same."""
     plain = read_model(write(tmp_path, VALID))
     assert read_model(write(tmp_path, b"\xef\xbb\xbf" + VALID.encode())) == plain

@@ -1,4 +1,4 @@
-"""Laws of the reader, on generated models and on damaged ones."""
+"""Properties of the reader, on generated and on damaged models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolchain.catalog.builtin import builtin_config
-from toolchain.catalog.names import fault_of_path
+from toolchain.catalog.names import find_path_fault
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Digest, HttpSource
 from toolchain.errors import CatalogError
@@ -23,7 +23,9 @@ PRINTABLE = st.text(
     min_size=1,
 )
 PARTS = st.from_regex(r"[a-z0-9_][a-z0-9_.-]{0,8}[a-z0-9_]", fullmatch=True)
-NAMES = st.lists(PARTS, min_size=1, max_size=3).map("/".join).filter(lambda n: not fault_of_path(n))
+NAMES = (
+    st.lists(PARTS, min_size=1, max_size=3).map("/".join).filter(lambda n: not find_path_fault(n))
+)
 FILES = st.fixed_dictionaries(
     {"name": NAMES, "source": PARTS.map("https://example.org/{}".format)},
     optional={
@@ -70,7 +72,7 @@ MODELS = st.fixed_dictionaries(
 
 
 def read(data: bytes) -> Any:
-    """The model in `data`, or the CatalogError, held against its form."""
+    """The model in `data`, or the CatalogError, whose format is checked."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.yml")
         path.write_bytes(data)
@@ -86,8 +88,8 @@ def read(data: bytes) -> Any:
 
 @settings(deadline=None)
 @given(model=MODELS, flow=st.booleans())
-def test_any_valid_model_keeps_its_values(model: dict[str, Any], *, flow: bool) -> None:
-    """What is written as YAML, in either style, is what the records hold."""
+def test_a_valid_model_keeps_its_values(model: dict[str, Any], *, flow: bool) -> None:
+    """The records have the values of the YAML, in either style."""
     text = yaml.safe_dump(model, default_flow_style=flow, allow_unicode=True, sort_keys=False)
     found = read(text.encode())
     assert not isinstance(found, CatalogError), found
@@ -109,8 +111,8 @@ def test_any_valid_model_keeps_its_values(model: dict[str, Any], *, flow: bool) 
 
 @settings(deadline=None, max_examples=300)
 @given(st.data())
-def test_damage_gives_a_model_or_one_line(data: st.DataObject) -> None:
-    """Any bytes in, out or changed: a model, or one line with file, line and column."""
+def test_a_damaged_file_is_a_model_or_an_error(data: st.DataObject) -> None:
+    """With bytes inserted, removed or changed; the error is one line with its place."""
     damaged = bytearray(builtin_config().read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(damaged)))
@@ -128,15 +130,15 @@ def test_damage_gives_a_model_or_one_line(data: st.DataObject) -> None:
 @given(
     st.binary(max_size=64) | st.text("&*a[]{}:,-!|>'\"\n #?%@0.~<=", max_size=40).map(str.encode)
 )
-def test_no_bytes_at_all_give_anything_else(data: bytes) -> None:
-    """Short arbitrary input never ends in another exception."""
+def test_arbitrary_bytes_are_an_error(data: bytes) -> None:
+    """Never another exception."""
     assert isinstance(read(data), CatalogError)
 
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from("0aAfFgG -_x\u0660\uff11"), max_size=100) | st.text(max_size=100))
-def test_no_other_digest_than_96_hexadecimal_digits_is_accepted(digest: str) -> None:
-    """A digest is accepted if and only if it is 96 ASCII hexadecimal digits."""
+def test_only_96_hexadecimal_digits_are_a_digest(digest: str) -> None:
+    """ASCII digits of either case."""
     file = {"name": "a", "source": "http://h/", "checksum": digest}
     head = {"description": "", "task_type": "detection", "framework": "onnx", "license": ""}
     model = {**head, "files": [file], "model_optimizer_args": []}
@@ -147,9 +149,9 @@ def test_no_other_digest_than_96_hexadecimal_digits_is_accepted(digest: str) -> 
 
 @settings(max_examples=400)
 @given(st.text(st.sampled_from("ab./\\: ~$\0\nCONnul1*é"), max_size=12) | st.text(max_size=30))
-def test_a_name_that_is_accepted_stays_inside_its_folder(name: str) -> None:
-    """Joined to a folder as this system or Windows does it, an accepted name lies below."""
-    if fault_of_path(name):
+def test_an_accepted_name_stays_inside_its_folder(name: str) -> None:
+    """By the rules of this operating system and of Windows."""
+    if find_path_fault(name):
         return
     root = Path("/some/root").resolve()
     inside = (root / name).resolve()
@@ -163,5 +165,5 @@ def test_a_name_that_is_accepted_stays_inside_its_folder(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a", "a/b.c", "FP16/model.xml", "ä ö.bin", ".hidden", "console"])
 def test_ordinary_names_are_accepted(name: str) -> None:
-    """The rule does not refuse what every system can hold."""
-    assert fault_of_path(name) == ""
+    """Names that every operating system allows."""
+    assert find_path_fault(name) == ""

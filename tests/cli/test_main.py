@@ -118,7 +118,7 @@ def test_python_m_toolchain_is_matting(tmp_path: Path) -> None:
     for arguments, code, said in (
         (["--version"], 0, "matting "),
         ([], 2, "usage: matting"),
-        (["info", "--config", "none.yml"], 1, "none.yml:1:1: can't be read"),
+        (["info", "--config", "none.yml"], 1, "none.yml:1:1: cannot be read"),
     ):
         done = subprocess.run(
             [sys.executable, "-m", "toolchain", *arguments],
@@ -197,11 +197,11 @@ def faults(tmp_path: Path, config: Path) -> dict[str, tuple[list[str], str]]:
     output = tmp_path / "out"
     ordinary = common(config, output)
     return {
-        "no config": (["--config", str(tmp_path / "no.yml")], "no.yml:1:1: can't be read"),
-        "folder as config": (["--config", str(tmp_path)], f"{tmp_path}:1:1: can't be read"),
+        "no config": (["--config", str(tmp_path / "no.yml")], "no.yml:1:1: cannot be read"),
+        "folder as config": (["--config", str(tmp_path)], f"{tmp_path}:1:1: cannot be read"),
         "bad yaml": (["--config", str(bad_yaml)], f"{bad_yaml}:"),
-        "no checkpoint": ([*ordinary, "--weights", "no.pth"], "no.pth: can't be read"),
-        "folder as checkpoint": ([*ordinary, "--weights", str(tmp_path)], "can't be read"),
+        "no checkpoint": ([*ordinary, "--weights", "no.pth"], "no.pth: cannot be read"),
+        "folder as checkpoint": ([*ordinary, "--weights", str(tmp_path)], "cannot be read"),
         "unsafe": ([*ordinary, "--weights", str(evil)], "evil.pth"),
         "text": ([*ordinary, "--weights", str(text)], "text.pth"),
         "file as output": (common(config, text), f"{text}"),

@@ -76,7 +76,7 @@ def test_a_pattern_without_a_match_is_an_error(tree: Path, pattern: str) -> None
 @pytest.mark.parametrize(
     ("where", "text", "message"),
     [
-        ("public/c/model.yml", "a: [", "c/model.yml:1:5: not YAML"),
+        ("public/c/model.yml", "a: [", "c/model.yml:1:5: invalid YAML"),
         ("intel/b/model.yml", MODEL, "duplicate model b"),
         ("public/pair/model.yml", MODEL, "model.yml in the same folder"),
         ("public/pair/x/y/model.yml", MODEL, "too deep"),

@@ -1,1 +1,1 @@
-"""model.yml into frozen records; every complaint names file, line and column."""
+"""model.yml as frozen records; every error has file, line and column."""

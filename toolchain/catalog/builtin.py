@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.catalog.names import fault_of_path
-from toolchain.catalog.positions import one_line
+from toolchain.catalog.names import find_path_fault
+from toolchain.catalog.yaml_nodes import one_line
 from toolchain.errors import CatalogError
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -70,7 +70,7 @@ def data_file(path: str) -> Path:
         CatalogError: The path leaves `toolchain/data`, also by a symbolic link.
     """
     target = DATA / path
-    fault = fault_of_path(path)
+    fault = find_path_fault(path)
     if not fault and not target.resolve().is_relative_to(DATA.resolve()):
         fault = "leaves the folder"
     if fault:

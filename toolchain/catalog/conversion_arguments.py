@@ -1,4 +1,4 @@
-"""`model_optimizer_args` as settings of the conversion to IR."""
+"""Conversion settings from `model_optimizer_args`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TypeVar
 
 from toolchain.catalog.argument_list import (
     Argument,
-    finite,
-    flag,
-    given,
-    in_file,
-    on_command_line,
-    parse,
-    positive,
+    errors_in_file,
+    errors_on_command_line,
+    parse_arguments,
+    read_finite,
+    read_flag,
+    read_or_default,
+    read_positive,
 )
-from toolchain.catalog.names import fault_of_model_name
-from toolchain.catalog.positions import shown
+from toolchain.catalog.names import find_name_fault
 from toolchain.catalog.records import Model
+from toolchain.catalog.yaml_nodes import quote
 
 KEYS = (
     "input",
@@ -44,13 +44,19 @@ _LAYOUT = re.compile(r"[A-Za-z?]+")
 
 @dataclass(frozen=True)
 class ConversionSettings:
-    """What the IR is made for.
+    """Settings of the conversion to IR.
 
-    `inputs`, `outputs`: names, in order; no outputs means all, as the ONNX has them.
-    `mean`, `scale`: per input one value, or one per channel, in the network's own order, applied
-    as (x - mean) / scale after `reverse_input_channels`.  `layouts`, `shapes`: per input.
-    `model_name`, `input_model`, `compress_to_fp16`: None if not given; `input_model` may hold
-    variables such as $dl_dir.
+    Attributes:
+        inputs: Names of the inputs, in order.
+        outputs: Names of the outputs, in order; none means those of the ONNX.
+        mean: Values by input: one, or one per channel in the network's own order.
+        scale: Values by input, likewise; the network's input is (x - mean) / scale.
+        reverse_input_channels: Whether channels are reversed, before mean and scale.
+        layouts: Layouts by input.
+        shapes: Shapes by input.
+        model_name: Name of the IR, None if not given.
+        compress_to_fp16: Whether weights become float16, None if not given.
+        input_model: Path of the ONNX, None if not given; may have variables such as $dl_dir.
     """
 
     inputs: tuple[str, ...] = ()
@@ -66,15 +72,21 @@ class ConversionSettings:
 
 
 def conversion_settings(model: Model, extra: Iterable[str] = ()) -> ConversionSettings:
-    """The settings in `model`'s model_optimizer_args, input_info and `extra` (--add_mo_arg).
+    """Read the settings from a model's model_optimizer_args and input_info.
 
-    What `extra` says counts instead of the same argument in model.yml; input_info gives names,
-    shapes and layouts where no argument does.  Raises CatalogError for a mistake in model.yml,
-    UsageError for one in `extra`; each names the argument.
+    input_info provides names, shapes and layouts that no argument gives.
+
+    Args:
+        model: The model.
+        extra: Arguments of --add_mo_arg, which replace those of model.yml.
+
+    Raises:
+        CatalogError: An argument in model.yml is invalid.
+        UsageError: An argument in `extra` is invalid.
     """
-    own = in_file(model.config_path, "model_optimizer_args")
-    found = parse(model.model_optimizer_args or (), KEYS, own)
-    added = parse(extra, KEYS, on_command_line("--add_mo_arg"))
+    own = errors_in_file(model.config_path, "model_optimizer_args")
+    found = parse_arguments(model.model_optimizer_args or (), KEYS, own)
+    added = parse_arguments(extra, KEYS, errors_on_command_line("--add_mo_arg"))
     if "scale" in added or "scale_values" in added:
         for key in ("scale", "scale_values"):
             found.pop(key, None)
@@ -87,7 +99,7 @@ def conversion_settings(model: Model, extra: Iterable[str] = ()) -> ConversionSe
 def _settings(model: Model, found: Mapping[str, Argument]) -> ConversionSettings:
     known = {info.name: info for info in model.input_info}
     by_name: list[tuple[str, tuple[int, ...] | None]] = [(name, None) for name in known]
-    asked = given(found, "input", _inputs, by_name)
+    asked = read_or_default(found, "input", _inputs, by_name)
     inputs = tuple(name for name, _ in asked)
     shapes = {name: info.shape for name, info in known.items() if info.shape and name in inputs}
     shapes |= {name: shape for name, shape in asked if shape is not None}
@@ -101,20 +113,22 @@ def _settings(model: Model, found: Mapping[str, Argument]) -> ConversionSettings
         for name, layout in layouts.items()
         if "C" in layout and len(layout) == len(shapes.get(name, ()))
     }
-    if "framework" in found and found["framework"].needed() != "onnx":
-        raise found["framework"].error(f"is {shown(found['framework'].needed())}", "onnx")
+    if "framework" in found and found["framework"].required_value() != "onnx":
+        raise found["framework"].error(f"is {quote(found['framework'].required_value())}", "onnx")
     means = _values(found["mean_values"], inputs, channels) if "mean_values" in found else {}
     return ConversionSettings(
         inputs=inputs,
-        outputs=given(found, "output", _outputs, ()),
+        outputs=read_or_default(found, "output", _outputs, ()),
         mean=_in_order(means),
         scale=_in_order(_scales(found, inputs, channels)),
-        reverse_input_channels=given(found, "reverse_input_channels", flag, default=False),
+        reverse_input_channels=read_or_default(
+            found, "reverse_input_channels", read_flag, default=False
+        ),
         layouts=_in_order(layouts),
         shapes=_in_order(shapes),
-        model_name=given(found, "model_name", _model_name, None),
+        model_name=read_or_default(found, "model_name", _model_name, None),
         compress_to_fp16=_compression(found),
-        input_model=given(found, "input_model", Argument.needed, None),
+        input_model=read_or_default(found, "input_model", Argument.required_value, None),
     )
 
 
@@ -123,18 +137,18 @@ def _in_order(values: Mapping[str, Item]) -> tuple[tuple[str, Item], ...]:
 
 
 def _pieces(argument: Argument) -> list[tuple[str, str | None]]:
-    """`name[x],name(y),[z],name` as (name or "", what is in the brackets or None)."""
-    text = argument.needed()
+    """Split `name[x],name(y),[z],name` into (name or "", text in brackets or None)."""
+    text = argument.required_value()
     pieces, place = [], 0
     while place < len(text):
         match = _ENTRY.match(text, place)
         if match is None or not (match[1] or match[2] is not None or match[3] is not None):
-            raise argument.error(f"is {shown(text)}", "NAME[...],NAME[...] or [...],[...]")
+            raise argument.error(f"is {quote(text)}", "NAME[...],NAME[...] or [...],[...]")
         inside = match[2] if match[2] is not None else match[3]
         pieces.append((match[1], inside))
         place = match.end()
     if text.endswith(","):
-        raise argument.error(f"is {shown(text)}", "no comma at the end")
+        raise argument.error(f"is {quote(text)}", "no comma at the end")
     return pieces
 
 
@@ -142,7 +156,7 @@ def _inputs(argument: Argument) -> list[tuple[str, tuple[int, ...] | None]]:
     read: list[tuple[str, tuple[int, ...] | None]] = []
     for name, inside in _pieces(argument):
         if not name or re.search(r"[\s{}]|->", name) or any(name == other for other, _ in read):
-            wrong = f"is {shown(argument.needed())}, which can't be translated"
+            wrong = f"is {quote(argument.required_value())}, which is not supported"
             raise argument.error(wrong, "different names, each with a shape in [] or without")
         read.append((name, None if inside is None else _shape(argument, inside)))
     return read
@@ -151,17 +165,17 @@ def _inputs(argument: Argument) -> list[tuple[str, tuple[int, ...] | None]]:
 def _outputs(argument: Argument) -> tuple[str, ...]:
     names = tuple(name for name, inside in _pieces(argument) if name and inside is None)
     if len(names) != len(_pieces(argument)) or len(set(names)) != len(names):
-        raise argument.error(f"is {shown(argument.needed())}", "different names")
+        raise argument.error(f"is {quote(argument.required_value())}", "different names")
     return names
 
 
 def _by_input(
     argument: Argument, inputs: tuple[str, ...], read: Callable[[Argument, str], Item]
 ) -> dict[str, Item]:
-    """Values by input: all with the inputs' names, or none with a name and one for each input."""
+    """Read values by input: each with an input's name, or one per input without names."""
     pieces = _pieces(argument)
     named = [name for name, inside in pieces if name and inside is not None]
-    # `--layout=NCHW` has no brackets: there the text before them is the value.
+    # `--layout=NCHW` has no brackets: its text is the value.
     if not named:
         bare = [inside if inside is not None else name for name, inside in pieces]
         if len(bare) != len(inputs):
@@ -170,12 +184,12 @@ def _by_input(
         return {name: read(argument, text) for name, text in zip(inputs, bare, strict=True)}
     if len(named) != len(pieces):
         raise argument.error(
-            f"is {shown(argument.needed())}", "a name with each value or with none"
+            f"is {quote(argument.required_value())}", "a name with each value or with none"
         )
     if unknown := [name for name in named if inputs and name not in inputs]:
-        raise argument.error(f"names {shown(unknown[0])}", f"inputs, which are {', '.join(inputs)}")
+        raise argument.error(f"names {quote(unknown[0])}", f"inputs, which are {', '.join(inputs)}")
     if len(set(named)) != len(named):
-        raise argument.error(f"is {shown(argument.needed())}", "each input once")
+        raise argument.error(f"is {quote(argument.required_value())}", "each input once")
     return {name: read(argument, inside or "") for name, inside in pieces}
 
 
@@ -183,9 +197,9 @@ def _shape(argument: Argument, text: str) -> tuple[int, ...]:
     parts = [part for part in re.split(r"\s*,\s*|\s+", text.strip().strip("[]()")) if part]
     if not parts:
         raise argument.error(
-            f"is {shown(argument.needed())}", "static shapes such as [1,3,720,1280]"
+            f"is {quote(argument.required_value())}", "static shapes such as [1,3,720,1280]"
         )
-    return tuple(positive(argument, part) for part in parts)
+    return tuple(read_positive(argument, part) for part in parts)
 
 
 def _layout(argument: Argument, text: str) -> str:
@@ -193,7 +207,7 @@ def _layout(argument: Argument, text: str) -> str:
     letters = layout.replace("?", "")
     if not _LAYOUT.fullmatch(layout) or len(set(letters)) != len(letters):
         raise argument.error(
-            f"is {shown(argument.needed())}", "layouts such as src(NCHW),bgr(NCHW)"
+            f"is {quote(argument.required_value())}", "layouts such as src(NCHW),bgr(NCHW)"
         )
     return layout
 
@@ -201,13 +215,15 @@ def _layout(argument: Argument, text: str) -> str:
 def _values(
     argument: Argument, inputs: tuple[str, ...], channels: Mapping[str, int]
 ) -> dict[str, tuple[float, ...]]:
-    """Numbers by input: one, or as many as it has channels."""
+    """Read numbers by input: one, or one per channel."""
 
     def numbers(_: Argument, text: str) -> tuple[float, ...]:
-        return tuple(finite(argument, part) for part in text.split(","))
+        return tuple(read_finite(argument, part) for part in text.split(","))
 
     if any(inside is None for _, inside in _pieces(argument)):
-        raise argument.error(f"is {shown(argument.needed())}", "values in brackets: src[127.5]")
+        raise argument.error(
+            f"is {quote(argument.required_value())}", "values in brackets: src[127.5]"
+        )
     read = _by_input(argument, inputs, numbers)
     for name, values in read.items():
         if len(values) not in (1, channels.get(name, len(values))):
@@ -222,10 +238,12 @@ def _scales(
     read: dict[str, tuple[float, ...]] = {}
     if "scale" in found:
         if "scale_values" in found:
-            raise found["scale"].error("stands beside --scale_values", "one of the two")
+            raise found["scale"].error("conflicts with --scale_values", "one of the two")
         if not inputs:
-            raise found["scale"].error("meets no known input", "names by --input or input_info")
-        read = dict.fromkeys(inputs, (finite(found["scale"]),))
+            raise found["scale"].error(
+                "applies to no known input", "names by --input or input_info"
+            )
+        read = dict.fromkeys(inputs, (read_finite(found["scale"]),))
     elif "scale_values" in found:
         read = _values(found["scale_values"], inputs, channels)
     if any(value == 0 for values in read.values() for value in values):
@@ -234,20 +252,20 @@ def _scales(
 
 
 def _compression(found: Mapping[str, Argument]) -> bool | None:
-    compress = given(found, "compress_to_fp16", flag, None)
+    compress = read_or_default(found, "compress_to_fp16", read_flag, None)
     if "data_type" not in found:
         return compress
     argument = found["data_type"]
-    if argument.needed() not in DATA_TYPES:
-        raise argument.error(f"is {shown(argument.needed())}", " or ".join(DATA_TYPES))
-    half = DATA_TYPES[argument.needed()]
+    if argument.required_value() not in DATA_TYPES:
+        raise argument.error(f"is {quote(argument.required_value())}", " or ".join(DATA_TYPES))
+    half = DATA_TYPES[argument.required_value()]
     if compress not in (None, half):
         raise argument.error("contradicts --compress_to_fp16", "one of the two")
     return half
 
 
 def _model_name(argument: Argument) -> str:
-    name = argument.needed()
-    if fault := fault_of_model_name(name):
-        raise argument.error(f"{shown(name)} {fault}", "a name of letters, digits and . _ -")
+    name = argument.required_value()
+    if fault := find_name_fault(name):
+        raise argument.error(f"{quote(name)} {fault}", "a name of letters, digits and . _ -")
     return name

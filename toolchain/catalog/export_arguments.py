@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from toolchain.catalog.argument_list import Argument, finite, given, in_file, parse, positive
-from toolchain.catalog.fields import listed
-from toolchain.catalog.positions import complaint, place_of, shown
+from toolchain.catalog.argument_list import (
+    Argument,
+    errors_in_file,
+    parse_arguments,
+    read_finite,
+    read_or_default,
+    read_positive,
+)
+from toolchain.catalog.fields import join_or
 from toolchain.catalog.records import Model
+from toolchain.catalog.yaml_nodes import error_at, find_place, quote
 from toolchain.definitions.ports import INPUTS
 from toolchain.definitions.refinement import REFINE_MODE_KEYS, REFINE_MODES, RefineMode
 from toolchain.errors import UsageError
@@ -51,22 +58,22 @@ def export_settings(model: Model) -> ExportSettings:
         CatalogError: An argument is unknown or has an invalid value.
     """
     path, key = model.config_path, "conversion_to_onnx_args"
-    found = parse(model.conversion_to_onnx_args or (), KEYS, in_file(path, key))
+    found = parse_arguments(model.conversion_to_onnx_args or (), KEYS, errors_in_file(path, key))
     width, height = _size(model)
     settings = ExportSettings(
         width=width,
         height=height,
-        backbone_scale=given(found, KEYS[0], finite, ExportSettings.backbone_scale),
-        mode=given(found, KEYS[1], _mode, ExportSettings.mode),
-        sample_pixels=given(found, KEYS[2], positive, ExportSettings.sample_pixels),
-        threshold=given(found, KEYS[3], finite, ExportSettings.threshold),
+        backbone_scale=read_or_default(found, KEYS[0], read_finite, ExportSettings.backbone_scale),
+        mode=read_or_default(found, KEYS[1], _mode, ExportSettings.mode),
+        sample_pixels=read_or_default(found, KEYS[2], read_positive, ExportSettings.sample_pixels),
+        threshold=read_or_default(found, KEYS[3], read_finite, ExportSettings.threshold),
     )
     if fault := _fault(settings):
         about, wrong, expected = fault
         if about in found:
             raise found[about].error(wrong, expected)
-        place = place_of(path, model.input_info[0].name)
-        raise complaint(path, *place, f"{about} {wrong}", expected)
+        place = find_place(path, model.input_info[0].name)
+        raise error_at(path, *place, f"{about} {wrong}", expected)
     return settings
 
 
@@ -103,8 +110,8 @@ def with_overrides(
     given_values = {name: value for name, value in changes.items() if value is not None}
     changed = replace(settings, **given_values)  # type: ignore[arg-type]
     if changed.mode not in REFINE_MODE_KEYS:
-        expected = listed(REFINE_MODE_KEYS)
-        raise UsageError(f"--refine-mode is {shown(changed.mode)}; expected {expected}")
+        expected = join_or(REFINE_MODE_KEYS)
+        raise UsageError(f"--refine-mode is {quote(changed.mode)}; expected {expected}")
     for mode in REFINE_MODES:
         if changes.get(mode.setting) is not None and changed.mode != mode.key:
             raise UsageError(
@@ -120,18 +127,18 @@ def with_overrides(
 
 def _mode(argument: Argument) -> RefineMode:
     for key in REFINE_MODE_KEYS:
-        if key == argument.needed():
+        if key == argument.required_value():
             return key
-    raise argument.error(f"is {shown(argument.needed())}", listed(REFINE_MODE_KEYS))
+    raise argument.error(f"is {quote(argument.required_value())}", join_or(REFINE_MODE_KEYS))
 
 
 def _size(model: Model) -> tuple[int, int]:
     shapes = {info.name: info.shape for info in model.input_info}
     src, bgr = (shapes.get(name, ()) for name in INPUTS)
     if set(shapes) != set(INPUTS) or src != bgr or len(src) != RANK or src[:2] != (1, 3):
-        line, column = place_of(model.config_path, model.input_info[0].name if shapes else "")
+        line, column = find_place(model.config_path, model.input_info[0].name if shapes else "")
         wrong = f"input_info is {', '.join(f'{n} {list(s)}' for n, s in shapes.items()) or 'empty'}"
-        raise complaint(model.config_path, line, column, wrong, SHAPE)
+        raise error_at(model.config_path, line, column, wrong, SHAPE)
     return src[3], src[2]
 
 

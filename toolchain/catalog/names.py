@@ -1,4 +1,4 @@
-"""Which names from a model.yml are safe to join to a folder, on every system."""
+"""Names that are safe to join to a folder on every operating system."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ TOTAL_BYTES = 1000
 _DEVICES = re.compile(r"(?i:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)")
 
 
-def fault_of_path(name: str) -> str:
-    """What is wrong with `name` as a relative path with `/`; "" if it is safe.
+def find_path_fault(name: str) -> str:
+    """Find what is wrong with a relative path.
 
-    A safe name, joined to a folder, lies inside that folder on Linux, macOS and Windows, and can
-    be created there.
+    A safe path, joined to a folder, is inside that folder on Linux, macOS and Windows, and can be
+    created there.
+
+    Args:
+        name: The path, with `/`.
+
+    Returns:
+        The fault, "" if the path is safe.
     """
     if not name:
         return "is empty"
@@ -24,22 +30,19 @@ def fault_of_path(name: str) -> str:
         return "is absolute"
     if _bytes(name) > TOTAL_BYTES:
         return f"is longer than {TOTAL_BYTES} bytes"
-    for part in name.split("/"):
-        if fault := _fault_of_part(part):
-            return fault
-    return ""
+    return next(filter(None, map(_find_fault_of_part, name.split("/"))), "")
 
 
-def _fault_of_part(part: str) -> str:
+def _find_fault_of_part(part: str) -> str:
     forbidden = re.search(r'[<>:"|?*]', part)
     faults = {
         "has an empty part": not part,
         f'has a part "{part}"': part in (".", ".."),
-        "has a character that can't be printed": not part.isprintable(),
-        f"has a character that not every system allows ({forbidden and forbidden[0]})": forbidden,
-        "has a part that begins with a space": part.startswith(" "),
+        "has a non-printable character": not part.isprintable(),
+        f"has a character that some systems forbid ({forbidden and forbidden[0]})": forbidden,
+        "has a part that starts with a space": part.startswith(" "),
         "has a part that ends with a dot or a space": part.endswith((".", " ")),
-        "has a part that Windows reserves for a device": _DEVICES.fullmatch(
+        "has a part that is a device name on Windows": _DEVICES.fullmatch(
             part.partition(".")[0].rstrip(" ")
         ),
         f"has a part longer than {COMPONENT_BYTES} bytes": _bytes(part) > COMPONENT_BYTES,
@@ -51,8 +54,8 @@ def _bytes(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
 
 
-def fault_of_model_name(name: str) -> str:
-    """What is wrong with `name` as a model's name, which becomes a folder; "" if it is safe."""
+def find_name_fault(name: str) -> str:
+    """Find what is wrong with a model's name, which becomes a folder; "" if nothing is."""
     if not MODEL_NAME.fullmatch(name):
-        return "has other characters than letters, digits and . _ -" if name else "is empty"
-    return fault_of_path(name)
+        return "has characters other than letters, digits and . _ -" if name else "is empty"
+    return find_path_fault(name)

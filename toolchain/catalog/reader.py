@@ -1,39 +1,39 @@
-"""model.yml and composite-model.yml into records."""
+"""Readers of model.yml and composite-model.yml."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields as fields_of
 from pathlib import Path
 
 from toolchain.catalog.fields import (
-    choice,
-    entries,
-    filled,
-    items,
-    listed,
-    number,
-    text,
-    texts,
-    whole,
+    join_or,
+    read_choice,
+    read_integer,
+    read_list,
+    read_mapping,
+    read_nonempty,
+    read_number,
+    read_text,
+    read_texts,
 )
 from toolchain.catalog.files import FileNames, read_file, read_postprocessing
-from toolchain.catalog.names import fault_of_model_name
-from toolchain.catalog.positions import Node, article, one_line, read_yaml, shown
+from toolchain.catalog.names import find_name_fault
 from toolchain.catalog.records import (
     CompositeModel,
     Framework,
     InputInfo,
+    Limit,
     Limits,
     Model,
     ModelFile,
     Tolerance,
 )
-from toolchain.definitions.variants import HINTS
+from toolchain.catalog.yaml_nodes import Node, describe, one_line, quote, read_yaml
+from toolchain.definitions.metrics import FIGURE_KEYS
+from toolchain.definitions.variants import CONVERTED, CONVERTED_FORMS, HINTS, KNOWN, Variant
 
 FRAMEWORKS: tuple[Framework, ...] = ("dldt", "onnx", "pytorch", "tf")
-PRECISIONS = ("FP16", "FP16-INT1", "FP16-INT8", "FP32", "FP32-INT1", "FP32-INT8")
 TASK_TYPES = (
     "action_recognition",
     "background_matting",
@@ -73,14 +73,12 @@ OPTIONAL = (
     "conversion_to_onnx_args",
     "model_optimizer_args",
     "model_info",
-    "quantized",  # stands in one published model.yml; information only
+    "quantized",  # only information; one published model.yml has it
     "name",
     "bundled",
     "cross_check",
     "tolerances",
 )
-FORMS = ("ONNX", "FP32", "FP16", "FP16-INT8")
-LIMITS = tuple(field.name for field in fields_of(Limits) if field.name != "reason")
 
 
 def read_model(
@@ -92,36 +90,42 @@ def read_model(
 ) -> Model:
     """Read one model.yml.
 
-    The model is called `name`, else what the file's top-level `name` says, else as its folder.
-    `subdirectory`: where its results go, by default "public/<name>".  `composite`: the name of
-    the composite model of which this is a stage.
-    Raises CatalogError, in one line `path:line:column: what was wrong; expected ...`.
+    Args:
+        path: The file.
+        name: Name of the model; by default the file's key `name`, else the name of its folder.
+        subdirectory: Folder of its results, by default "public/<name>".
+        composite: Name of the composite model of which it is a stage.
+
+    Raises:
+        CatalogError: `path:line:column: what is wrong; expected ...`, one line.
     """
     root = read_yaml(path)
-    found = entries(root, "the model", (*REQUIRED, "files", *OPTIONAL), (*REQUIRED, "files"))
+    found = read_mapping(root, "the model", (*REQUIRED, "files", *OPTIONAL), (*REQUIRED, "files"))
     called = _name(root, found, name)
     taken = FileNames()
-    file_nodes = items(found["files"], "files")
+    file_nodes = read_list(found["files"], "files")
     files = tuple(read_file(node, "a file", taken) for node in file_nodes)
     cross_check = tuple(
         read_file(node, "a file of cross_check", taken)
-        for node in (items(found["cross_check"], "cross_check") if "cross_check" in found else ())
+        for node in (
+            read_list(found["cross_check"], "cross_check") if "cross_check" in found else ()
+        )
     )
     bundled = read_file(found["bundled"], "bundled", taken) if "bundled" in found else None
-    framework = choice(found["framework"], "framework", FRAMEWORKS)
+    framework = read_choice(found["framework"], "framework", FRAMEWORKS)
     to_onnx, optimizer = _arguments(root, found, framework)
     if optimizer is not None:
-        precisions = frozenset({"FP16", "FP32"})
+        precisions = frozenset(CONVERTED)
     else:
         precisions = _precisions(called, file_nodes, files)
     return Model(
         name=called,
         subdirectory=subdirectory or f"public/{called}",
         config_path=path,
-        description=text(found["description"], "description"),
-        task_type=choice(found["task_type"], "task_type", TASK_TYPES),
+        description=read_text(found["description"], "description"),
+        task_type=read_choice(found["task_type"], "task_type", TASK_TYPES),
         framework=framework,
-        license_url=text(found["license"], "license"),
+        license_url=read_text(found["license"], "license"),
         files=files,
         postprocessing=(
             read_postprocessing(found["postprocessing"]) if "postprocessing" in found else ()
@@ -139,37 +143,42 @@ def read_model(
 
 
 def read_composite(path: Path, subdirectory: str) -> CompositeModel:
-    """Read one composite-model.yml and the model.yml of each stage, in the folders beside it.
+    """Read one composite-model.yml and the model.yml of each stage in the folders beside it.
 
-    Raises CatalogError for a mistake in any of them.
+    Args:
+        path: The file.
+        subdirectory: Folder of its results.
+
+    Raises:
+        CatalogError: One of the files is invalid.
     """
     root = read_yaml(path)
     known = (*REQUIRED, "stages_order")
-    found = entries(root, "the composite model", known, known)
+    found = read_mapping(root, "the composite model", known, known)
     called = _name(root, {}, None)
-    order = items(found["stages_order"], "stages_order")
-    names = texts(found["stages_order"], "stages_order")
+    order = read_list(found["stages_order"], "stages_order")
+    names = read_texts(found["stages_order"], "stages_order")
     if not names:
         raise found["stages_order"].error(
             "stages_order is empty", "the names of the stages' folders"
         )
     for number_of, (node, stage) in enumerate(zip(order, names, strict=True)):
-        if fault_of_model_name(stage) or not stage.startswith(f"{called}-"):
-            raise node.error(f"stage {shown(stage)} is not of this model", f"a name {called}-...")
+        if find_name_fault(stage) or not stage.startswith(f"{called}-"):
+            raise node.error(f"stage {quote(stage)} is not of this model", f"a name {called}-...")
         if stage in names[:number_of]:
-            raise node.error(f"stage {shown(stage)} stands here again", "each stage once")
+            raise node.error(f"duplicate stage {quote(stage)}", "each stage once")
         if not (path.parent / stage / "model.yml").is_file():
             raise node.error(
-                f"stage {shown(stage)} has no model.yml", f"{stage}/model.yml beside it"
+                f"stage {quote(stage)} has no model.yml", f"{stage}/model.yml beside it"
             )
     return CompositeModel(
         name=called,
         subdirectory=subdirectory,
         config_path=path,
-        description=text(found["description"], "description"),
-        task_type=choice(found["task_type"], "task_type", TASK_TYPES),
-        framework=choice(found["framework"], "framework", FRAMEWORKS),
-        license_url=text(found["license"], "license"),
+        description=read_text(found["description"], "description"),
+        task_type=read_choice(found["task_type"], "task_type", TASK_TYPES),
+        framework=read_choice(found["framework"], "framework", FRAMEWORKS),
+        license_url=read_text(found["license"], "license"),
         stages=tuple(
             read_model(
                 path.parent / stage / "model.yml",
@@ -185,17 +194,17 @@ def read_composite(path: Path, subdirectory: str) -> CompositeModel:
 def _name(root: Node, found: Mapping[str, Node], given: str | None) -> str:
     expected = "a name of letters, digits and . _ -"
     if "name" in found:
-        written = text(found["name"], "name")
-        if fault := fault_of_model_name(written):
-            raise found["name"].error(one_line(f"name {shown(written)} {fault}"), expected)
+        written = read_text(found["name"], "name")
+        if fault := find_name_fault(written):
+            raise found["name"].error(one_line(f"name {quote(written)} {fault}"), expected)
         if given is None:
             return written
     # Not Path.absolute: the folder of "../model.yml" has a name of its own.
     called = Path(os.path.abspath(root.path)).parent.name if given is None else given  # noqa: PTH100
-    if fault := fault_of_model_name(called):
+    if fault := find_name_fault(called):
         whose = "the folder" if given is None else "the given name"
         raise root.error(
-            one_line(f"{whose} {shown(called)} {fault}"), f"{expected}, or the key name"
+            one_line(f"{whose} {quote(called)} {fault}"), f"{expected}, or the key name"
         )
     return called
 
@@ -203,9 +212,9 @@ def _name(root: Node, found: Mapping[str, Node], given: str | None) -> str:
 def _arguments(
     root: Node, found: Mapping[str, Node], framework: Framework
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
-    """The two lists of arguments, as far as the framework needs and allows them."""
+    """Read both lists of arguments, as the framework needs and allows them."""
     to_onnx, optimizer = (
-        texts(found[key], key) if key in found else None
+        read_texts(found[key], key) if key in found else None
         for key in ("conversion_to_onnx_args", "model_optimizer_args")
     )
     if framework == "pytorch" and not to_onnx:
@@ -213,7 +222,7 @@ def _arguments(
         raise place.error("a pytorch model has no conversion_to_onnx_args", "a list of arguments")
     if framework != "pytorch" and to_onnx:
         wrong = f"conversion_to_onnx_args do not apply to framework {framework}"
-        raise found["conversion_to_onnx_args"].error(wrong, "them for pytorch only")
+        raise found["conversion_to_onnx_args"].error(wrong, "them only for pytorch")
     if framework != "dldt" and optimizer is None:
         wrong = f"a model of framework {framework} has no model_optimizer_args"
         raise root.error(wrong, "a list of arguments, which may be empty")
@@ -221,7 +230,7 @@ def _arguments(
 
 
 def _precisions(called: str, nodes: list[Node], files: tuple[ModelFile, ...]) -> frozenset[str]:
-    """Those of a ready IR, from file names such as FP16/<name>.xml."""
+    """Read the precisions of a published IR from file names such as FP16/<name>.xml."""
     seen: dict[str, set[str]] = {}
     places: dict[str, Node] = {}
     for node, file in zip(nodes, files, strict=True):
@@ -229,8 +238,8 @@ def _precisions(called: str, nodes: list[Node], files: tuple[ModelFile, ...]) ->
         if not slash or "/" in rest or not folder.startswith("FP"):
             continue
         place = node.value["name"][1]
-        if folder not in PRECISIONS:
-            raise place.error(f"unknown precision {shown(folder)}", listed(PRECISIONS))
+        if folder not in KNOWN:
+            raise place.error(f"unknown precision {quote(folder)}", join_or(KNOWN))
         seen.setdefault(folder, set()).add(rest)
         places.setdefault(folder, place)
     for folder, names in seen.items():
@@ -243,17 +252,17 @@ def _precisions(called: str, nodes: list[Node], files: tuple[ModelFile, ...]) ->
 
 def _input_info(node: Node) -> tuple[InputInfo, ...]:
     inputs: list[InputInfo] = []
-    for item in items(node, "input_info"):
-        found = entries(item, "an input", ("name", "shape", "layout"), ("name",))
-        name = filled(found["name"], "name")
+    for item in read_list(node, "input_info"):
+        found = read_mapping(item, "an input", ("name", "shape", "layout"), ("name",))
+        name = read_nonempty(found["name"], "name")
         if any(name == earlier.name for earlier in inputs):
-            raise found["name"].error(f"input {shown(name)} stands here again", "each input once")
-        shape = items(found["shape"], "shape") if "shape" in found else []
+            raise found["name"].error(f"duplicate input {quote(name)}", "each input once")
+        shape = read_list(found["shape"], "shape") if "shape" in found else []
         inputs.append(
             InputInfo(
                 name=name,
-                shape=tuple(whole(size, "an item of shape", least=1) for size in shape),
-                layout=text(found["layout"], "layout") if "layout" in found else "",
+                shape=tuple(read_integer(size, "an item of shape", least=1) for size in shape),
+                layout=read_text(found["layout"], "layout") if "layout" in found else "",
             )
         )
     return tuple(inputs)
@@ -261,48 +270,57 @@ def _input_info(node: Node) -> tuple[InputInfo, ...]:
 
 def _model_info(node: Node) -> tuple[tuple[str, object], ...]:
     if node.kind != "mapping":
-        raise node.error(f"model_info is {article(node)}", "a mapping")
+        raise node.error(f"model_info is {describe(node)}", "a mapping")
     return tuple((key, _plain(value, key)) for key, (_, value) in node.value.items())
 
 
 def _plain(node: Node, what: str) -> object:
-    """Text, a number or a boolean, or a tuple of values of one of these kinds."""
+    """Read text, a number or a boolean, or a tuple of values of one of these kinds."""
     if node.kind != "list":
         return _scalar(node, what)
     kinds = {item.kind for item in node.value}
     if kinds == {"integer", "number"}:
-        return tuple(number(item, f"an item of {what}") for item in node.value)
+        return tuple(read_number(item, f"an item of {what}") for item in node.value)
     if len(kinds) > 1:
-        raise node.error(f"{shown(what)} mixes {listed(sorted(kinds))}", "items of one kind")
+        raise node.error(f"{quote(what)} mixes {join_or(sorted(kinds))}", "items of one kind")
     return tuple(_scalar(item, f"an item of {what}") for item in node.value)
 
 
 def _scalar(node: Node, what: str) -> object:
     if node.kind == "integer":
-        return whole(node, one_line(what))
+        return read_integer(node, one_line(what))
     if node.kind == "number":
-        return number(node, one_line(what))
+        return read_number(node, one_line(what))
     if node.kind not in ("text", "boolean"):
         raise node.error(
-            one_line(f"{what} is {article(node)}"), "text, a number, a boolean or a list"
+            one_line(f"{what} is {describe(node)}"), "text, a number, a boolean or a list"
         )
     return node.value
 
 
 def _tolerances(node: Node) -> tuple[Tolerance, ...]:
     read: list[Tolerance] = []
-    for item in items(node, "tolerances"):
+    for item in read_list(node, "tolerances"):
         required = ("form", "hint", "reason")
-        found = entries(item, "a tolerance", (*required, *LIMITS), required)
-        form = choice(found["form"], "form", FORMS)
-        hint = choice(found["hint"], "hint", HINTS)
-        if any((form, hint) == (earlier.form, earlier.hint) for earlier in read):
-            raise item.error(
-                f"limits of {form} at {hint} stand here again", "each form and hint once"
-            )
-        limits = {key: number(found[key], key) for key in LIMITS if key in found}
+        found = read_mapping(item, "a tolerance", (*required, *FIGURE_KEYS), required)
+        form = read_choice(found["form"], "form", CONVERTED_FORMS)
+        hint = read_choice(found["hint"], "hint", HINTS)
+        variant = Variant(form, hint)
+        if any(variant == earlier.variant for earlier in read):
+            raise item.error(f"duplicate limits of {variant}", "each form and hint once")
+        limits = {key: _limit(found[key], key) for key in FIGURE_KEYS if key in found}
         if not limits:
-            raise item.error(f"the tolerance of {form} at {hint} limits nothing", listed(LIMITS))
-        reason = filled(found["reason"], "reason").strip()
-        read.append(Tolerance(form, hint, Limits(**limits, reason=reason)))
+            raise item.error(f"the tolerance of {variant} limits nothing", join_or(FIGURE_KEYS))
+        reason = read_nonempty(found["reason"], "reason").strip()
+        read.append(Tolerance(variant, Limits(limits, reason)))
     return tuple(read)
+
+
+def _limit(node: Node, key: str) -> Limit:
+    """A number, or a mapping of `absolute` and `relative`."""
+    if node.kind != "mapping":
+        return Limit(absolute=read_number(node, key))
+    found = read_mapping(node, f"the limit {key}", ("absolute", "relative"), ())
+    if not found:
+        raise node.error(f"the limit {key} is empty", "absolute, relative or both")
+    return Limit(**{name: read_number(value, f"{name} of {key}") for name, value in found.items()})

@@ -1,13 +1,14 @@
-"""The typed, frozen form of a model.yml.  No I/O and no heavy import here."""
+"""Frozen records of a model.yml; no I/O and no heavy imports."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from toolchain.definitions.variants import Hint
+from toolchain.definitions.variants import Variant
 
 Framework = Literal["dldt", "onnx", "pytorch", "tf"]
 DigestAlgorithm = Literal["sha256", "sha384"]
@@ -16,7 +17,7 @@ DIGEST_LENGTHS: dict[DigestAlgorithm, int] = {"sha256": 64, "sha384": 96}
 
 @dataclass(frozen=True)
 class HttpSource:
-    """`source: https://...` or `{$type: http, url: ...}`."""
+    """A file on a web server: `source: https://...` or `{$type: http, url: ...}`."""
 
     url: str
 
@@ -26,7 +27,7 @@ class HttpSource:
 
 @dataclass(frozen=True)
 class GoogleDriveSource:
-    """`{$type: google_drive, id: ...}`."""
+    """A file on Google Drive: `{$type: google_drive, id: ...}`."""
 
     id: str
 
@@ -36,7 +37,11 @@ class GoogleDriveSource:
 
 @dataclass(frozen=True)
 class FileSource:
-    """`source: file:///...` or `{$type: file, path: ...}`; a relative path is model.yml's own."""
+    """A local file: `source: file:///...` or `{$type: file, path: ...}`.
+
+    Attributes:
+        path: Its path; relative paths in model.yml are relative to its folder.
+    """
 
     path: Path
 
@@ -46,7 +51,7 @@ class FileSource:
 
 @dataclass(frozen=True)
 class PackageSource:
-    """`{$type: package, path: ...}`: a file that ships inside `toolchain/data`."""
+    """A file in `toolchain/data`, by its path there: `{$type: package, path: ...}`."""
 
     path: str
 
@@ -59,7 +64,12 @@ Source = HttpSource | GoogleDriveSource | FileSource | PackageSource
 
 @dataclass(frozen=True)
 class Digest:
-    """A digest as lower-case hexadecimal digits, with the name of its algorithm."""
+    """A digest.
+
+    Attributes:
+        algorithm: Name of the algorithm.
+        value: Lower-case hexadecimal digits.
+    """
 
     algorithm: DigestAlgorithm
     value: str
@@ -75,11 +85,13 @@ class Digest:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One file to fetch.
+    """One file to download.
 
-    `name`: relative, with `/`, never leaving its folder.  `size`: bytes, None if not published.
-    `digest`: None if none was published; such a file is pinned on first use.
-    `sources`: tried in order, never empty.
+    Attributes:
+        name: Relative path with `/` that stays in its folder.
+        size: Size in bytes, None if not published.
+        digest: Its digest, None if not published; then it is recorded on first use.
+        sources: Sources, tried in order; never empty.
     """
 
     name: str
@@ -90,7 +102,14 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class RegexReplace:
-    """Postprocessing: replace `pattern` by `replacement` in `file`, `count` times (0 = all)."""
+    """Postprocessing: replace a regular expression in a file.
+
+    Attributes:
+        file: Relative path of the file.
+        pattern: The regular expression.
+        replacement: Template of the replacement.
+        count: Number of replacements, 0 for all.
+    """
 
     file: str
     pattern: str
@@ -100,7 +119,12 @@ class RegexReplace:
 
 @dataclass(frozen=True)
 class UnpackArchive:
-    """Postprocessing: unpack `file` of `format` (as `shutil.unpack_archive` names it) beside it."""
+    """Postprocessing: unpack an archive into its folder.
+
+    Attributes:
+        file: Relative path of the archive.
+        format: Its format, by the name of `shutil.unpack_archive`.
+    """
 
     file: str
     format: str
@@ -111,7 +135,13 @@ Postprocessing = RegexReplace | UnpackArchive
 
 @dataclass(frozen=True)
 class InputInfo:
-    """One network input: name, shape (empty if not given), layout ("" if not given)."""
+    """One input of the network.
+
+    Attributes:
+        name: Its name.
+        shape: Its shape, empty if not given.
+        layout: Its layout, "" if not given.
+    """
 
     name: str
     shape: tuple[int, ...] = ()
@@ -119,51 +149,84 @@ class InputInfo:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What one way of running may differ from the original by.  None: not limited.
+class Limit:
+    """Bound on one figure: the larger of an absolute value and a multiple of the figure's base.
 
-    The numeric ones hold for pixels outside differently chosen patches, values 0..1.  `*_worse`:
-    metric against the known truth minus the original's, on the published scale (x1000; GRAD
-    /1000), the mean over the frames.  `alpha_grad_worse_share`: of the original's own GRAD.
-    `different_patches`: share of all 4x4 patches.
-    `layers_max_rel`: on every inner tensor, relative to its largest value; only `--layers` asks.
+    Attributes:
+        absolute: Bound whatever the base is.
+        relative: Multiple of the base, see `definitions.metrics.Figure.base`.
     """
 
-    pha_max_abs: float | None = None
-    fgr_max_abs: float | None = None
-    pha_mean_abs: float | None = None
-    fgr_mean_abs: float | None = None
-    alpha_mad_worse: float | None = None
-    alpha_mse_worse: float | None = None
-    alpha_grad_worse: float | None = None
-    alpha_grad_worse_share: float | None = None
-    foreground_mse_worse: float | None = None
-    different_patches: float | None = None
-    layers_max_rel: float | None = None
+    absolute: float = 0.0
+    relative: float = 0.0
+
+    def bound(self, base: float | None) -> float:
+        """Largest permitted value of the figure, given its base (None: not measured)."""
+        return max(self.absolute, self.relative * (base or 0.0))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one variant may differ from the original by.
+
+    Attributes:
+        by_figure: Limit by the figure's key, see `definitions.metrics.FIGURES`.  A figure that is
+            not in it is not limited.
+        reason: Why these are the limits.
+    """
+
+    by_figure: Mapping[str, Limit] = field(default_factory=dict)
     reason: str = ""
+
+    def only(self, keys: Iterable[str]) -> Limits:
+        """The same limits, restricted to the figures in `keys`."""
+        wanted = set(keys)
+        kept = {key: limit for key, limit in self.by_figure.items() if key in wanted}
+        return Limits(kept, self.reason)
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Limits for a form of the model ("ONNX", "FP32", "FP16", "FP16-INT8") at a precision hint.
+    """Limits of one variant.
 
-    `hint`: "f32" or "default" (whatever the device takes when nobody says otherwise).
+    Attributes:
+        variant: Form and precision hint; the limits hold on every device.
+        limits: The limits.
     """
 
-    form: str
-    hint: Hint
+    variant: Variant
     limits: Limits
+
+
+def limits_for(tolerances: Iterable[Tolerance], variant: Variant) -> Limits | None:
+    """Limits of `variant`, None if `tolerances` has none."""
+    found = (item.limits for item in tolerances if item.variant == variant.anywhere)
+    return next(found, None)
 
 
 @dataclass(frozen=True)
 class Model:
     """One model.yml.
 
-    `subdirectory`: where results lie under an output folder, with `/`: "public/<name>".
-    `bundled`: the file of the demonstration weights that ship with the toolchain.
-    `cross_check`: published files that prove the checkpoint's identity; never needed to run.
-    `model_info`: text, whole numbers, numbers and booleans, or tuples of one of these kinds.
-    `composite_model_name`: set for a stage of a composite model.
+    Attributes:
+        name: Name of the model.
+        subdirectory: Folder of its results in an output tree, with `/`: "public/<name>".
+        config_path: The model.yml.
+        description: What the model does.
+        task_type: One of Open Model Zoo's task types.
+        framework: Framework of the published model.
+        license_url: Address of the licence.
+        files: The published files.
+        postprocessing: Steps after the download.
+        input_info: Inputs of the network.
+        conversion_to_onnx_args: Arguments of the export to ONNX, None if there are none.
+        model_optimizer_args: Arguments of the conversion to IR, None if it is published as IR.
+        model_info: Facts for the IR: text, integers, numbers and booleans, or tuples of one kind.
+        precisions: Precisions that are published or can be converted.
+        bundled: File of the demonstration weights that ship with the toolchain.
+        cross_check: Published files that verify the checkpoint; not needed to build.
+        tolerances: Limits of the validation.
+        composite_model_name: Name of the composite model of which it is a stage.
     """
 
     name: str
@@ -188,7 +251,18 @@ class Model:
 
 @dataclass(frozen=True)
 class CompositeModel:
-    """One composite-model.yml: models that work only together, in order; never empty."""
+    """One composite-model.yml: models that are used together.
+
+    Attributes:
+        name: Name of the model.
+        subdirectory: Folder of its results in an output tree.
+        config_path: The composite-model.yml.
+        description: What the model does.
+        task_type: One of Open Model Zoo's task types.
+        framework: Framework of the published model.
+        license_url: Address of the licence.
+        stages: The models, in order; never empty.
+    """
 
     name: str
     subdirectory: str
@@ -201,7 +275,7 @@ class CompositeModel:
 
     @property
     def precisions(self) -> frozenset[str]:
-        """Those of the first stage, as the incumbent has it."""
+        """Precisions of the first stage, as in Open Model Zoo."""
         return self.stages[0].precisions
 
 

@@ -8,9 +8,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from toolchain.catalog.positions import complaint
 from toolchain.catalog.reader import read_composite, read_model
 from toolchain.catalog.records import CatalogEntry, CompositeModel
+from toolchain.catalog.yaml_nodes import error_at
 from toolchain.errors import ToolchainError
 
 MODEL, COMPOSITE = "model.yml", "composite-model.yml"
@@ -36,7 +36,7 @@ def read_collection(root: Path) -> tuple[CatalogEntry, ...]:
             continue
         if here == root:  # the model has the name of its folder
             wrong = "is in the top folder of the collection"
-            raise complaint(here / file, 1, 1, wrong, f"a folder for each model in {root}")
+            raise error_at(here / file, 1, 1, wrong, f"a folder for each model in {root}")
         subdirectory = here.relative_to(root).as_posix()
         if file == COMPOSITE:
             _check_stages(here, files)
@@ -49,19 +49,19 @@ def read_collection(root: Path) -> tuple[CatalogEntry, ...]:
         for entry in entries:
             if entry.name in found:
                 wrong = f"duplicate model {entry.name}, also in {found[entry.name].config_path}"
-                raise complaint(entry.config_path, 1, 1, wrong, "each name once")
+                raise error_at(entry.config_path, 1, 1, wrong, "each name once")
             found[entry.name] = entry
     if not found:
-        raise complaint(root, 1, 1, f"no {MODEL} found", "a folder of models")
+        raise error_at(root, 1, 1, f"no {MODEL} found", "a folder of models")
     return tuple(found[name] for name in sorted(found) if name not in stages)
 
 
 def _check_stages(folder: Path, files: Sequence[str]) -> None:
     path = folder / COMPOSITE
     if MODEL in files:
-        raise complaint(path, 1, 1, f"{MODEL} in the same folder", "the stages in folders below")
+        raise error_at(path, 1, 1, f"{MODEL} in the same folder", "the stages in folders below")
     if deeper := sorted(folder.glob(f"*/*/**/{MODEL}")):
-        raise complaint(deeper[0], 1, 1, f"is too deep below {path}", "it one folder below")
+        raise error_at(deeper[0], 1, 1, f"is too deep below {path}", "it one folder below")
 
 
 def select_models(
@@ -105,15 +105,15 @@ def read_patterns(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise complaint(path, 1, 1, "not UTF-8", "patterns in UTF-8, one per line") from None
+        raise error_at(path, 1, 1, "not UTF-8", "patterns in UTF-8, one per line") from None
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
-        raise complaint(path, 1, 1, f"cannot be read: {reason}", "a file of patterns") from None
+        raise error_at(path, 1, 1, f"cannot be read: {reason}", "a file of patterns") from None
     patterns = []
     for number, line in enumerate(lines, start=1):
         try:
             words = shlex.split(line, comments=True)
         except ValueError as error:
-            raise complaint(path, number, 1, str(error), "matched quotes") from None
+            raise error_at(path, number, 1, str(error), "matched quotes") from None
         patterns += words[:1]
     return patterns

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from toolchain.catalog.names import MODEL_NAME, fault_of_path
+from toolchain.catalog.names import MODEL_NAME, find_path_fault
 from toolchain.catalog.records import Digest
 from toolchain.errors import PackageFormatError
 
@@ -137,7 +137,7 @@ def _find_fault(content: Json) -> str:
     if content["schema"] != SCHEMA:
         return f"schema {content['schema']!r}, expected {SCHEMA}"
     for key in ("name", "version"):
-        if not MODEL_NAME.fullmatch(content[key]) or fault_of_path(content[key]):
+        if not MODEL_NAME.fullmatch(content[key]) or find_path_fault(content[key]):
             return f"invalid {key} {content[key]!r}"
     if not isinstance(content["layout"], str):
         return "its layout is not a string"
@@ -148,7 +148,7 @@ def _find_fault_of_files(files: Iterable[Entry]) -> str:
     seen: dict[str, str] = {}
     total = 0
     for entry in files:
-        if fault := fault_of_path(entry.path):
+        if fault := find_path_fault(entry.path):
             return f"the name {entry.path!r} {fault}"
         folded = entry.path.casefold()
         if folded in seen or folded in (FILE, SIGNATURE):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.catalog.names import fault_of_model_name
+from toolchain.catalog.names import find_name_fault
 from toolchain.errors import UsageError
 from toolchain.pipeline.build import alone
 from toolchain.pipeline.report import provenance_of
@@ -47,7 +47,7 @@ def package_build(request: PackagingRequest, listener: Listener | None = None) -
         WorkspaceError: The archive cannot be written.
     """
     listener = listener or SilentListener()
-    if fault := fault_of_model_name(request.version):
+    if fault := find_name_fault(request.version):
         raise UsageError(f"--version {request.version}: {fault}; expected such as 1.0.0")
     from toolchain.stages.package.package import package  # loads PyTorch, OpenVINO and ONNX
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from toolchain.catalog.builtin import builtin_config
-from toolchain.catalog.names import fault_of_model_name
-from toolchain.catalog.positions import complaint
+from toolchain.catalog.names import find_name_fault
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import FileSource, Model, ModelFile
+from toolchain.catalog.yaml_nodes import error_at
 from toolchain.errors import CheckpointError, UsageError
 from toolchain.transfer.probe import probe
 from toolchain.workspace.digests import file_digest
@@ -84,7 +84,7 @@ def choose(model: Model, asked: str, output: Path, name: str | None = None) -> W
 
 def _upstream(model: Model, why: str) -> Weights:
     if not model.files:
-        raise complaint(model.config_path, 1, 1, "files is empty", "the checkpoint's file")
+        raise error_at(model.config_path, 1, 1, "files is empty", "the checkpoint's file")
     return Weights("upstream", model.files[0], model.name, why)
 
 
@@ -108,7 +108,7 @@ def _auto(model: Model, output: Path) -> Weights:
 
 def _custom(model: Model, path: Path, name: str | None) -> Weights:
     chosen = f"{model.name}-custom" if name is None else name
-    fault = fault_of_model_name(chosen)
+    fault = find_name_fault(chosen)
     # Some file systems do not distinguish upper and lower case.
     if chosen.lower() in (model.name.lower(), f"{model.name}-bundled".lower()):
         fault = "belongs to other weights"

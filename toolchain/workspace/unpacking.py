@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from toolchain.catalog.names import fault_of_path
+from toolchain.catalog.names import find_path_fault
 from toolchain.errors import ToolchainError
 from toolchain.workspace.atomic import TEMPORARY_SUFFIX, os_errors
 from toolchain.workspace.digests import CHUNK
@@ -106,7 +106,7 @@ class UntrustedArchive:
 
     def check_name(self, name: str) -> None:
         """Raise the error unless `name` is a safe relative path on every system."""
-        if fault := fault_of_path(name):
+        if fault := find_path_fault(name):
             raise self.refuse(f"the name {name!r} {fault}")
 
     def check_end(self) -> None:

@@ -1,7 +1,7 @@
-"""YAML text into nodes that know their file, line and column; nothing is ever executed.
+"""YAML as nodes with file, line and column; no code is ever executed.
 
-Built from the parser's events without recursion, so that depth, aliases and repeated keys are
-held in check while reading and no input can exhaust the stack or the memory.
+Nodes are built from the parser's events without recursion.  Depth, aliases and duplicate keys are
+checked while reading, so no input can exhaust stack or memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from toolchain.errors import CatalogError
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SIZE_LIMIT = 1 << 20  # bytes; the largest published model.yml has 34 KB
-NODE_LIMIT = 100_000  # with every alias counted as what it stands for
+NODE_LIMIT = 100_000  # each alias counts as many nodes as its value has
 DEPTH_LIMIT = 20
 NUMBER_LENGTH = 64
 
@@ -51,8 +51,15 @@ _NUMBERS: dict[str, Any] = {
 class Node:
     """One value of a YAML file.
 
-    `value`: by kind a dict of key to (key node, value node), a list of nodes, or a str, int,
-    float, bool or None; of a date, its text.  `line`, `column`: from 1.  `weight`: nodes in it.
+    Attributes:
+        path: The file.
+        line: Line of its beginning, from 1.
+        column: Column of its beginning, from 1.
+        kind: Its type.
+        value: A dict of key to (key node, value node), a list of nodes, or a str, int, float, bool
+            or None; the text of a date.
+        written: The text of a scalar in the file.
+        weight: Number of nodes in it, including itself.
     """
 
     path: Path
@@ -64,37 +71,41 @@ class Node:
     weight: int = 1
 
     def error(self, wrong: str, expected: str) -> CatalogError:
-        """A complaint about this node."""
-        return complaint(self.path, self.line, self.column, wrong, expected)
+        """Build an error about this node."""
+        return error_at(self.path, self.line, self.column, wrong, expected)
 
 
-def complaint(path: Path, line: int, column: int, wrong: str, expected: str) -> CatalogError:
-    """The one form of every complaint: `path:line:column: what was wrong; expected ...`."""
+def error_at(path: Path, line: int, column: int, wrong: str, expected: str) -> CatalogError:
+    """Build an error: `path:line:column: what is wrong; expected ...`."""
     return CatalogError(one_line(f"{path}:{line}:{column}: {wrong}; expected {expected}"))
 
 
 def one_line(text: str) -> str:
-    """`text` with everything that could break or hide the line written as an escape."""
+    """Escape all non-printable characters, so that the text is one line."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def read_yaml(path: Path) -> Node:
-    """The root node of the only document in `path`.
+    """Read the only document of a file.
 
-    Raises CatalogError for a file that can't be read, is too long, is not UTF-8, is not YAML,
-    is empty, or asks for more than plain values.
+    Returns:
+        The root node.
+
+    Raises:
+        CatalogError: The file is unreadable, too long, not UTF-8, not YAML, empty, or has tags
+            other than those of plain values.
     """
-    return compose(path, _read_text(path))
+    return parse_yaml(path, _read_text(path))
 
 
-def compose(path: Path, text: str) -> Node:
-    """The root node of `text`; `path` is for messages."""
+def parse_yaml(path: Path, text: str) -> Node:
+    """Parse `text` into its root node; `path` is for messages."""
     if found := _CONTROL.search(text):
         line, column = _place(text[: found.start()])
         character = f"control character U+{ord(found[0]):04X}"
-        raise complaint(path, line, column, character, "printable text")
+        raise error_at(path, line, column, character, "printable text")
     composer = _Composer(path)
     try:
         for event in yaml.parse(text, Loader=LOADER):
@@ -102,19 +113,19 @@ def compose(path: Path, text: str) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        line, column = min(place, _place(text))  # libyaml may point behind the end
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        raise complaint(path, line, column, f"not YAML: {said}", "valid YAML") from None
+        line, column = min(place, _place(text))  # libyaml may report a place after the end
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        raise error_at(path, line, column, f"invalid YAML: {reason}", "valid YAML") from None
     except (yaml.YAMLError, ValueError) as error:
-        said = str(error).partition("\n")[0]
-        raise complaint(path, 1, 1, f"not YAML: {said}", "valid YAML") from None
+        reason = str(error).partition("\n")[0]
+        raise error_at(path, 1, 1, f"invalid YAML: {reason}", "valid YAML") from None
     if composer.root is None:
-        raise complaint(path, 1, 1, "the file is empty", "a mapping of keys to values")
+        raise error_at(path, 1, 1, "the file is empty", "a mapping of keys to values")
     return composer.root
 
 
-def place_of(path: Path, text: str) -> tuple[int, int]:
-    """Line and column where `text` stands as a value in the file; (1, 1) if it can't be found."""
+def find_place(path: Path, text: str) -> tuple[int, int]:
+    """Find line and column of the scalar `text` in a file; (1, 1) if it is not found."""
     try:
         root = read_yaml(path)
     except CatalogError:
@@ -139,18 +150,18 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as stream:
             data = stream.read(SIZE_LIMIT + 1)
     except (OSError, ValueError) as error:
-        said = (error.strerror if isinstance(error, OSError) else "") or str(error)
-        raise complaint(path, 1, 1, f"can't be read: {said}", "a readable YAML file") from None
+        reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
+        raise error_at(path, 1, 1, f"cannot be read: {reason}", "a readable YAML file") from None
     if len(data) > SIZE_LIMIT:
-        raise complaint(path, 1, 1, "the file is too long", f"at most {SIZE_LIMIT} bytes")
+        raise error_at(path, 1, 1, "the file is too long", f"at most {SIZE_LIMIT} bytes")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # The BOM is cut off before decoding, so the offset counts from behind it.
+        # The byte order mark is removed before decoding; the offset does not include it.
         start = data.removeprefix(b"\xef\xbb\xbf")[: error.start]
         line, column = _place(start.decode())
         wrong = f"byte 0x{error.object[error.start]:02X} is not UTF-8 ({error.reason})"
-        raise complaint(path, line, column, wrong, "text in UTF-8") from None
+        raise error_at(path, line, column, wrong, "text in UTF-8") from None
 
 
 def _place(before: str) -> tuple[int, int]:
@@ -160,7 +171,7 @@ def _place(before: str) -> tuple[int, int]:
 
 @dataclass
 class _Open:
-    """A mapping or list whose end has not come yet."""
+    """A mapping or list that has not ended yet."""
 
     line: int
     column: int
@@ -196,7 +207,7 @@ class _Composer:
             raise self._error(line, column, "a second document begins", "one document in a file")
 
     def _error(self, line: int, column: int, wrong: str, expected: str) -> CatalogError:
-        return complaint(self._path, line, column, wrong, expected)
+        return error_at(self._path, line, column, wrong, expected)
 
     def _begin(self, event: Any, line: int, column: int) -> None:
         if len(self._open) >= DEPTH_LIMIT:
@@ -212,12 +223,10 @@ class _Composer:
 
     def _alias(self, anchor: str | None, line: int, column: int) -> Node:
         if anchor is None or anchor not in self._anchors:
-            raise self._error(
-                line, column, f"alias *{anchor} names no anchor", f"&{anchor} before it"
-            )
+            raise self._error(line, column, f"undefined alias *{anchor}", f"&{anchor} before it")
         node = self._anchors[anchor]
         if node is None:
-            raise self._error(line, column, f"alias *{anchor} contains itself", "values that end")
+            raise self._error(line, column, f"alias *{anchor} contains itself", "a finite value")
         return Node(
             self._path, line, column, node.kind, node.value, node.written, weight=node.weight
         )
@@ -231,18 +240,18 @@ class _Composer:
             self.root = node
 
     def _put(self, holder: _Open, node: Node) -> None:
-        holder.weight += node.weight  # an alias weighs all that it stands for
+        holder.weight += node.weight  # an alias has the weight of its value
         if holder.weight > NODE_LIMIT:
-            wrong = f"the file stands for more than {NODE_LIMIT} values"
+            wrong = f"the file expands to more than {NODE_LIMIT} values"
             raise self._error(node.line, node.column, wrong, "a description of one model")
         if holder.kind == "list":
             holder.value.append(node)
         elif holder.key is None:
             if node.kind != "text":
-                raise self._error(node.line, node.column, f"a key is {article(node)}", "text")
+                raise self._error(node.line, node.column, f"a key is {describe(node)}", "text")
             if node.value in holder.value:
                 first = holder.value[node.value][0].line
-                wrong = f'key "{node.value}" stands here again, first in line {first}'
+                wrong = f'duplicate key "{node.value}", first on line {first}'
                 raise self._error(node.line, node.column, wrong, "each key once")
             holder.key = node
         else:
@@ -252,7 +261,7 @@ class _Composer:
     def _scalar(self, event: Any, line: int, column: int) -> Node:
         text: str = event.value
         if found := _CONTROL.search(text):
-            wrong = f"the text holds control character U+{ord(found[0]):04X}"
+            wrong = f"the text contains control character U+{ord(found[0]):04X}"
             raise self._error(line, column, wrong, "printable text")
         if event.tag in (None, "!"):
             tag = _implicit_tag(text) if event.tag is None and event.implicit[0] else "str"
@@ -268,16 +277,17 @@ class _Composer:
 
     def _number(self, kind: Kind, tag: str, text: str, line: int, column: int) -> float:
         if len(text) > NUMBER_LENGTH:
-            return math.inf  # out of every range; a digest that looks so counts as written
+            return math.inf  # out of every range; a digest is read from `written`
         try:
             return cast("float", _NUMBERS[kind](yaml.ScalarNode(_TAG + tag, text)))
         except (ValueError, KeyError, OverflowError, IndexError):
-            wrong = f"{shown(text)} is no {kind}"
-            raise self._error(line, column, wrong, f"a {kind} or quotes") from None
+            wrong = f"{quote(text)} is not a valid {kind}"
+            article = "an" if kind == "integer" else "a"
+            raise self._error(line, column, wrong, f"{article} {kind}, or quotes") from None
 
     def _refused_tag(self, tag: str, line: int, column: int) -> CatalogError:
         return self._error(
-            line, column, f"tag {shown(tag)} is not allowed", "plain values without tags"
+            line, column, f"tag {quote(tag)} is not allowed", "plain values without tags"
         )
 
 
@@ -289,18 +299,18 @@ def _implicit_tag(text: str) -> str:
     return "str"
 
 
-def article(node: Node) -> str:
-    """What a node is, for a message: `a list`, `the text "x"`, `the integer 3`, `nothing`."""
+def describe(node: Node) -> str:
+    """Describe a node for a message: `a list`, `the text "x"`, `the integer 3`, `empty`."""
     if node.kind in ("mapping", "list"):
         return f"a {node.kind}"
     if node.kind == "null":
-        return "nothing"
-    written = shown(node.written) if node.kind == "text" else node.written[:NUMBER_LENGTH]
+        return "empty"
+    written = quote(node.written) if node.kind == "text" else node.written[:NUMBER_LENGTH]
     return f"the {node.kind} {written}"
 
 
-def shown(text: str) -> str:
-    """`text` in quotes, on one line, shortened."""
+def quote(text: str) -> str:
+    """Quote `text` for a message: on one line, shortened."""
     longest = 80
     cut = text if len(text) <= longest else text[: longest - 3] + "..."
     return f'"{one_line(cut)}"'
