@@ -47,6 +47,26 @@ def test_atomic_write_keeps_the_old_file_after_an_exception(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize(
+    ("exists", "kept"), [(True, "The existing file is unchanged."), (False, "")]
+)
+def test_the_error_of_a_failed_write_states_what_was_kept(tmp_path, monkeypatch, exists, kept):
+    """Only if there is an older file, which is then unchanged."""
+    target = tmp_path / "file"
+    if exists:
+        target.write_bytes(b"old")
+
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(WorkspaceError) as caught:
+        write_bytes(target, b"new")
+    assert caught.value.kept == kept
+    assert target.exists() == exists
+    assert not exists or target.read_bytes() == b"old"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX")
 def test_a_written_file_has_default_permissions(tmp_path) -> None:
     """The private mode of the temporary file is not kept."""
@@ -114,3 +134,4 @@ def test_an_os_error_becomes_a_message_with_a_hint(tmp_path, number, hint) -> No
         raise OSError(number, os.strerror(number))
     assert caught.value.message == f"{tmp_path}: cannot write: {os.strerror(number)}"
     assert hint in caught.value.hint
+    assert caught.value.kept == ""

@@ -19,12 +19,13 @@ TEMPORARY_SUFFIX = ".part-write"
 
 
 @contextlib.contextmanager
-def os_errors(path: Path, doing: str) -> Iterator[None]:
+def os_errors(path: Path, doing: str, *, kept: str = "") -> Iterator[None]:
     """Turn an OSError in this context into a WorkspaceError with a hint.
 
     Args:
         path: The file or folder, named in the message.
         doing: What was tried, as a verb: "write", "read", "lock", ...
+        kept: What was kept safe, for the message.
     """
     try:
         yield
@@ -36,7 +37,7 @@ def os_errors(path: Path, doing: str) -> Iterator[None]:
             hint = "Choose a folder that you may write to."
         raise WorkspaceError(
             f"{path}: cannot {doing}: {error.strerror or error}",
-            kept="Existing files are unchanged.",
+            kept=kept,
             hint=hint,
         ) from error
 
@@ -58,6 +59,8 @@ def atomic_write(target: Path) -> Iterator[Path]:
         WorkspaceError: The file cannot be written: full disk, permissions.
     """
     with os_errors(target, "write"):
+        kept = f"The existing {target.name} is unchanged." if target.exists() else ""
+    with os_errors(target, "write", kept=kept):
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
             prefix=f".{target.name}.", suffix=TEMPORARY_SUFFIX, dir=target.parent
