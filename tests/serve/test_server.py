@@ -155,8 +155,8 @@ def test_a_shifted_plate_is_reported_and_aligned(address: str, scene: Any) -> No
     ("data", "words"),
     [
         (b"", "neither a frame nor a clean plate"),
-        (b"\x07\x00\x00\x00\x00picture", "neither a frame nor a clean plate"),
-        (b"\x01\x00\x00\x00\x00picture", "not a complete JPEG or WebP"),
+        (b"\x07\x00\x00\x00\x00image", "neither a frame nor a clean plate"),
+        (b"\x01\x00\x00\x00\x00image", "not a complete JPEG or WebP"),
     ],
 )
 def test_an_invalid_message_gets_an_error(address: str, data: bytes, words: str) -> None:

@@ -28,13 +28,13 @@ def make_walk(count: int, size: tuple[int, int] = SIZE) -> tuple[list[np.ndarray
     frames = []
     for number in range(count):
         moved = ndimage.shift(alpha, (0, 3 * number - 20), order=1)[..., None]
-        picture = moved * ndimage.shift(colour, (0, 3 * number - 20, 0), order=1, mode="nearest")
-        frames.append(to_bytes(picture + (1 - moved) * room))
+        image = moved * ndimage.shift(colour, (0, 3 * number - 20, 0), order=1, mode="nearest")
+        frames.append(to_bytes(image + (1 - moved) * room))
     return frames, to_bytes(room)
 
 
-def to_bytes(picture: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+def to_bytes(image: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def write_clip(
