@@ -35,7 +35,8 @@ from toolchain.pipeline.request import INT8, BuildRequest
 from toolchain.pipeline.weights import choose
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
 from toolchain.runtimes.pytorch import PyTorchRuntime
-from toolchain.stages.convert import ConvertRequest, convert
+from toolchain.stages.convert.convert import convert
+from toolchain.stages.convert.request import ConvertRequest
 from toolchain.workspace.environment import processor, version
 
 ROUNDS = 15

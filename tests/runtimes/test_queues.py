@@ -17,8 +17,10 @@ from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 from toolchain.runtimes.operators import operators
 from toolchain.runtimes.plate_part import cut
 from toolchain.runtimes.queued import OneByOne
-from toolchain.stages.convert import ConvertRequest, convert
-from toolchain.stages.export import ExportRequest, export
+from toolchain.stages.convert.convert import convert
+from toolchain.stages.convert.request import ConvertRequest
+from toolchain.stages.export.export import export
+from toolchain.stages.export.request import ExportRequest
 
 SIZE = ExportSettings(320, 192, sample_pixels=8_000)
 SHAPE = (1, 3, 192, 320)

@@ -1,4 +1,4 @@
-"""Convert: an IR that takes BGR 0..255 and computes what the ONNX computes."""
+"""The IR takes BGR 0..255 and computes what the ONNX computes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ import pytest
 
 from tests.support.weights import picture
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
+from toolchain.definitions.architecture import MOBILENETV2
 from toolchain.errors import ConversionError, WorkspaceError
-from toolchain.pipeline.request import KEPT
-from toolchain.stages.convert import ConvertRequest, Kept, convert
-from toolchain.stages.export import ExportRequest, export
+from toolchain.stages.convert.convert import convert
+from toolchain.stages.convert.request import ConvertRequest, Float32Constants
+from toolchain.stages.export.export import export
+from toolchain.stages.export.request import ExportRequest
 
 SHAPE = (1, 3, 192, 320)
 SETTINGS = ConversionSettings(
@@ -30,6 +32,7 @@ SETTINGS = ConversionSettings(
     layouts=(("src", "NCHW"), ("bgr", "NCHW")),
     shapes=(("src", SHAPE), ("bgr", SHAPE)),
 )
+FLOAT32 = Float32Constants.from_architecture(MOBILENETV2)
 FACTS = (("model", "m"), ("input_colour_order", "BGR"))
 
 
@@ -62,8 +65,8 @@ def run(xml: Path, feed: dict[str, Any]) -> list[np.ndarray[Any, Any]]:
     return [np.array(outputs[name]) for name in ("pha", "fgr")]
 
 
-def test_bgr_0_to_255_gives_what_rgb_0_to_1_gave(onnx_file: Path, tmp_path: Path) -> None:
-    """Channel reversal and 1/255 are inside, on both inputs; fgr stays RGB."""
+def test_bgr_0_to_255_gives_the_results_of_rgb_0_to_1(onnx_file: Path, tmp_path: Path) -> None:
+    """The IR reverses channels and divides by 255 on both inputs; fgr stays RGB."""
     xml = converted(onnx_file, tmp_path)
     src, bgr = (frame.numpy() for frame in picture(2, 320, 192))
     session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
@@ -77,13 +80,17 @@ def test_bgr_0_to_255_gives_what_rgb_0_to_1_gave(onnx_file: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("precision", ["FP32", "FP16"])
-def test_bytes_as_a_camera_gives_them_give_the_same_matte(
-    precision: str, onnx_file: Path, tmp_path: Path
-) -> None:
-    """u8 NHWC in, and out comes bit for bit what the float planes of the same pixels give."""
-    planes = converted(onnx_file, tmp_path / "planes", precision=precision, kept=KEPT)
+def test_uint8_pixels_give_the_same_matte(precision: str, onnx_file: Path, tmp_path: Path) -> None:
+    """uint8 NHWC inputs give the results of float planes of the same pixels, bit for bit."""
+    planes = converted(
+        onnx_file, tmp_path / "planes", precision=precision, float32_constants=FLOAT32
+    )
     pixels = converted(
-        onnx_file, tmp_path / "pixels", precision=precision, kept=KEPT, input_format="u8-nhwc"
+        onnx_file,
+        tmp_path / "pixels",
+        precision=precision,
+        float32_constants=FLOAT32,
+        input_format="u8-nhwc",
     )
     model = openvino.Core().read_model(pixels)
     assert [
@@ -109,7 +116,7 @@ def test_bytes_as_a_camera_gives_them_give_the_same_matte(
 
 
 def test_ports_are_static_named_and_in_order(onnx_file: Path, tmp_path: Path) -> None:
-    """src, bgr, pha, fgr, f32, no dynamic dimension."""
+    """Ports are src, bgr, pha, fgr, without a dynamic dimension."""
     model = openvino.Core().read_model(converted(onnx_file, tmp_path))
     ports = [(port.get_any_name(), tuple(port.shape)) for port in (*model.inputs, *model.outputs)]
     assert ports == [
@@ -121,8 +128,8 @@ def test_ports_are_static_named_and_in_order(onnx_file: Path, tmp_path: Path) ->
     assert not model.is_dynamic()
 
 
-def test_a_graph_that_counts_its_patches_is_converted(tmp_path: Path) -> None:
-    """Shapes inside may depend on the frame, as in other exports of this network."""
+def test_a_graph_with_dynamic_inner_shapes_is_converted(tmp_path: Path) -> None:
+    """Inner shapes may depend on the frame, as in other exports of this network."""
     ports = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(SHAPE))
         for name in ("src", "bgr", "fgr")
@@ -134,64 +141,66 @@ def test_a_graph_that_counts_its_patches_is_converted(tmp_path: Path) -> None:
         onnx.helper.make_node("ReduceSum", ["where", "axes"], ["pha"]),
     ]
     axes = onnx.helper.make_tensor("axes", onnx.TensorProto.INT64, [1], [1])
-    graph = onnx.helper.make_graph(nodes, "counts", ports[:2], [count, ports[2]], [axes])
+    graph = onnx.helper.make_graph(nodes, "dynamic", ports[:2], [count, ports[2]], [axes])
     opset = [onnx.helper.make_opsetid("", 18)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset), tmp_path / "counts.onnx")
-    xml = converted(tmp_path / "counts.onnx", tmp_path / "ir")
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset), tmp_path / "dynamic.onnx")
+    xml = converted(tmp_path / "dynamic.onnx", tmp_path / "ir")
     model = openvino.Core().read_model(xml)
     assert model.is_dynamic()
     assert [port.get_any_name() for port in model.outputs] == ["pha", "fgr"]
 
 
-def test_rt_info_tells_the_facts(onnx_file: Path, tmp_path: Path) -> None:
-    """Facts and model.yml's own model_info can be read back from the xml."""
+def test_rt_info_has_the_facts(onnx_file: Path, tmp_path: Path) -> None:
+    """Facts and model_info of model.yml can be read from the xml."""
     xml = converted(onnx_file, tmp_path, model_info=(("model_type", "matting"), ("labels", "a b")))
     model = openvino.Core().read_model(xml)
     assert model.get_rt_info(["matting", "input_colour_order"]).astype(str) == "BGR"
     assert model.get_rt_info(["model_info", "model_type"]).astype(str) == "matting"
 
 
-def test_fp16_halves_the_weights_and_kept_constants_bring_it_closer(
+def test_fp16_halves_the_weights_and_float32_constants_reduce_its_error(
     onnx_file: Path, tmp_path: Path
 ) -> None:
-    """With the last layers kept, FP16 costs 4 % more and lies many times closer."""
-    folders = [tmp_path / name for name in ("full", "rounded", "kept")]
+    """With the last layers in float32, FP16 is 4 % larger and several times more accurate."""
+    folders = [tmp_path / name for name in ("full", "rounded", "mixed")]
     full = converted(onnx_file, folders[0])
     rounded = converted(onnx_file, folders[1], precision="FP16")
-    kept = converted(onnx_file, folders[2], precision="FP16", kept=KEPT)
-    sizes = [xml.with_suffix(".bin").stat().st_size for xml in (full, rounded, kept)]
+    mixed = converted(onnx_file, folders[2], precision="FP16", float32_constants=FLOAT32)
+    sizes = [xml.with_suffix(".bin").stat().st_size for xml in (full, rounded, mixed)]
     assert sizes[1] < 0.51 * sizes[0]
     assert sizes[2] < 1.05 * sizes[1]
     src, bgr = (frame.numpy()[:, ::-1] * 255 for frame in picture(6, 320, 192))
-    exact, coarse, fine = (run(xml, {"src": src, "bgr": bgr})[0] for xml in (full, rounded, kept))
+    exact, coarse, fine = (run(xml, {"src": src, "bgr": bgr})[0] for xml in (full, rounded, mixed))
     assert np.abs(fine - exact).mean() < 0.2 * np.abs(coarse - exact).mean()
 
 
 @pytest.mark.parametrize(
-    ("precision", "kept"), [("FP32", Kept()), ("FP16", Kept()), ("FP16", KEPT)]
+    ("precision", "constants"),
+    [("FP32", Float32Constants()), ("FP16", Float32Constants()), ("FP16", FLOAT32)],
 )
 def test_same_onnx_same_bytes_in_another_process(
-    precision: str, kept: Kept, onnx_file: Path, tmp_path: Path
+    precision: str, constants: Float32Constants, onnx_file: Path, tmp_path: Path
 ) -> None:
-    """xml and bin do not depend on the process, the folder, or what was converted before."""
-    here = converted(onnx_file, tmp_path / "here", precision=precision, kept=kept)
+    """xml and bin do not depend on the process, the folder, or earlier conversions."""
+    here = converted(onnx_file, tmp_path / "here", precision=precision, float32_constants=constants)
     there = tmp_path / "there" / "model.xml"
     code = (
         "import sys; from pathlib import Path;"
         "from toolchain.catalog.arguments import ConversionSettings;"
-        "from toolchain.stages.convert import ConvertRequest, Kept, convert;"
+        "from toolchain.stages.convert.convert import convert;"
+        "from toolchain.stages.convert.request import ConvertRequest, Float32Constants;"
         f"convert(ConvertRequest(Path(sys.argv[1]), Path(sys.argv[2]), {precision!r},"
-        f"{SETTINGS!r}, {FACTS!r}, (), {kept!r}))"
+        f"{SETTINGS!r}, {FACTS!r}, (), {constants!r}))"
     )
     subprocess.run([sys.executable, "-c", code, str(onnx_file), str(there)], check=True)
     for suffix in (".xml", ".bin"):
         assert here.with_suffix(suffix).read_bytes() == there.with_suffix(suffix).read_bytes()
 
 
-def test_mean_and_scale_per_channel_are_folded_in_after_the_reversal(
+def test_mean_and_scale_per_channel_apply_after_the_reversal(
     onnx_file: Path, tmp_path: Path
 ) -> None:
-    """(x - mean) / scale, in the network's own channel order."""
+    """(x - mean) / scale, in the channel order of the network."""
     mean, scale = (10.0, 20.0, 30.0), (200.0, 210.0, 220.0)
     settings = ConversionSettings(
         inputs=("src", "bgr"),
@@ -216,21 +225,25 @@ def test_mean_and_scale_per_channel_are_folded_in_after_the_reversal(
     assert np.median(np.abs(found - np.asarray(expected))) < 1e-5
 
 
-def test_a_wrong_name_is_refused_and_the_good_ir_stays(onnx_file: Path, tmp_path: Path) -> None:
-    """An output that the ONNX lacks is named, and nothing is written."""
+def test_an_unknown_output_is_an_error_and_keeps_the_existing_ir(
+    onnx_file: Path, tmp_path: Path
+) -> None:
+    """The message names the missing output; nothing is written."""
     xml = converted(onnx_file, tmp_path)
     before = xml.read_bytes()
     settings = ConversionSettings(inputs=("src", "bgr"), outputs=("alpha",))
-    with pytest.raises(ConversionError, match="alpha"):
+    with pytest.raises(
+        ConversionError, match=r"alpha not found; inputs are src, bgr, outputs are pha, fgr"
+    ):
         converted(onnx_file, tmp_path, settings=settings)
     assert xml.read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"model.xml", "model.bin"}
 
 
-def test_a_full_disk_is_said_and_the_good_ir_stays(
+def test_a_full_disk_is_reported_and_keeps_the_existing_ir(
     onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenVINO tells of a stream's error alone; the person hears that there is no room."""
+    """OpenVINO reports only a stream error; the message says that the disk is full."""
     xml = converted(onnx_file, tmp_path)
     before = xml.read_bytes(), xml.with_suffix(".bin").read_bytes()
 
@@ -250,10 +263,10 @@ def test_a_full_disk_is_said_and_the_good_ir_stays(
     assert {path.name for path in tmp_path.iterdir()} == {"model.xml", "model.bin"}
 
 
-def test_a_file_that_is_no_onnx_is_one_sentence(tmp_path: Path) -> None:
-    """OpenVINO's own words are cut to one line."""
+def test_a_file_that_is_not_onnx_is_a_message_of_one_line(tmp_path: Path) -> None:
+    """The message has one line of OpenVINO's."""
     bad = tmp_path / "bad.onnx"
-    bad.write_bytes(b"nothing of the kind")
+    bad.write_bytes(b"not an ONNX file")
     with pytest.raises(ConversionError) as caught:
         converted(bad, tmp_path)
     assert "\n" not in caught.value.message

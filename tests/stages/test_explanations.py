@@ -19,7 +19,8 @@ from openvino import opset8
 from tests.support.builds import SETTINGS, SIZE, WHOLE, broken_onnx, build_small, node
 from tests.support.weights import plausible_state
 from toolchain.catalog.arguments import ExportSettings
-from toolchain.stages.convert import ConvertRequest, convert
+from toolchain.stages.convert.convert import convert
+from toolchain.stages.convert.request import ConvertRequest
 from toolchain.stages.validate import ValidateRequest, validate
 
 EDGE = 1e6  # a feature map this much larger than usual is beyond FP16

@@ -1,4 +1,4 @@
-"""Export: an ONNX of fixed shapes that is the same network."""
+"""The ONNX has fixed shapes and computes what the network computes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ import torch
 
 from tests.support.weights import picture
 from toolchain.catalog.arguments import ExportSettings
+from toolchain.definitions.refinement import REFINE_MODE_KEYS, RefineMode
 from toolchain.errors import CheckpointError
 from toolchain.network.checkpoint import load_network
 from toolchain.network.refiner import Selection
-from toolchain.stages.export import ExportRequest, export
+from toolchain.stages.export.export import export
+from toolchain.stages.export.request import ExportRequest
 
 FACTS = (("model", "m"), ("checkpoint_sha384", "0" * 96), ("toolchain", "9.9"))
 SMALL = ExportSettings(320, 192)
@@ -30,8 +32,8 @@ def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
-def test_full_size_export_holds_every_promise(checkpoint: Path, tmp_path: Path) -> None:
-    """1x3x720x1280 float32 in and out, no dynamic size, no control flow, at most 21 MB."""
+def test_full_size_export_has_the_documented_ports(checkpoint: Path, tmp_path: Path) -> None:
+    """1x3x720x1280 float32, no dynamic size, no control flow, at most 21 MB."""
     path = tmp_path / "full.onnx"
     result = export(ExportRequest(checkpoint, path, ExportSettings(1280, 720), FACTS))
     assert result.size == path.stat().st_size <= 21_000_000
@@ -57,8 +59,8 @@ def test_full_size_export_holds_every_promise(checkpoint: Path, tmp_path: Path) 
     assert [item.version for item in model.opset_import if item.domain == ""] == [18]
 
 
-def test_names_and_metadata_are_filled_in_and_tell_nothing_of_the_machine(exported: Path) -> None:
-    """Facts are in the file; paths and stack traces are not."""
+def test_names_and_metadata_are_set_and_independent_of_the_machine(exported: Path) -> None:
+    """The file has the facts, but no paths and no stack traces."""
     model = onnx.load(exported)
     assert {item.key: item.value for item in model.metadata_props} == dict(FACTS)
     assert model.producer_name == "background-matting-toolchain"
@@ -67,12 +69,13 @@ def test_names_and_metadata_are_filled_in_and_tell_nothing_of_the_machine(export
     assert "decoder.conv4/Conv" in names
     data = exported.read_bytes()
     assert b"site-packages" not in data
-    assert b"network/matting.py" not in data
+    assert b"toolchain/network" not in data
+    assert b"toolchain/network" not in data
     assert str(Path(__file__).parents[2]).encode() not in data
 
 
-def test_onnx_runtime_loads_it_without_a_warning(exported: Path) -> None:
-    """A fresh process that loads the file at warning level prints nothing."""
+def test_onnx_runtime_loads_it_without_warnings(exported: Path) -> None:
+    """A new process that loads the file at warning level prints nothing."""
     code = (
         "import onnxruntime as o, sys; s = o.SessionOptions(); s.log_severity_level = 2;"
         "o.InferenceSession(sys.argv[1], s, providers=['CPUExecutionProvider'])"
@@ -80,24 +83,24 @@ def test_onnx_runtime_loads_it_without_a_warning(exported: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, str(exported)], capture_output=True, text=True, check=True
     )
-    # What the runtime says of the machine itself, not of the file, does not count.
-    said = [line for line in done.stderr.splitlines() if "device_discovery" not in line]
-    assert said == []
+    # Warnings about the machine, not the file, do not count.
+    warnings = [line for line in done.stderr.splitlines() if "device_discovery" not in line]
+    assert warnings == []
 
 
 @pytest.mark.parametrize(
-    ("mode", "scale"),
-    [("sampling", 0.25), ("thresholding", 0.25), ("full", 0.25), ("sampling", 0.5)],
+    ("mode", "scale"), [*((mode, 0.25) for mode in REFINE_MODE_KEYS), ("sampling", 0.5)]
 )
 def test_outputs_equal_the_original_patch_by_patch(
-    mode: str, scale: float, checkpoint: Path, tmp_path: Path
+    mode: RefineMode, scale: float, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """The exported graph gives the per-patch network's numbers in every refinement mode."""
-    settings = ExportSettings(256, 192, scale, mode, 8_000)  # type: ignore[arg-type]
+    """The exported graph gives the numbers of the per-patch network in every refine mode."""
+    settings = ExportSettings(256, 192, scale, mode, 8_000)
     path = tmp_path / "model.onnx"
     export(ExportRequest(checkpoint, path, settings, FACTS))
-    selection = Selection(settings.mode, settings.sample_pixels, settings.threshold)
-    network = load_network(checkpoint, backbone_scale=scale, selection=selection)
+    network = load_network(
+        checkpoint, backbone_scale=scale, selection=Selection.from_settings(settings)
+    )
     src, bgr = picture(9, 256, 192)
     with torch.no_grad():
         expected = network(src, bgr)
@@ -112,11 +115,12 @@ def test_outputs_equal_the_original_patch_by_patch(
 def test_same_checkpoint_same_bytes_in_another_process_and_folder(
     checkpoint: Path, exported: Path, tmp_path: Path
 ) -> None:
-    """A second export elsewhere, after other work or none, is the same file."""
+    """An export in another process and folder gives the same file."""
     code = (
         "import sys; from pathlib import Path;"
         "from toolchain.catalog.arguments import ExportSettings;"
-        "from toolchain.stages.export import ExportRequest, export;"
+        "from toolchain.stages.export.export import export;"
+        "from toolchain.stages.export.request import ExportRequest;"
         "export(ExportRequest(Path(sys.argv[1]), Path(sys.argv[2]), ExportSettings(320, 192),"
         f"{FACTS!r}))"
     )
@@ -133,12 +137,12 @@ def test_same_checkpoint_same_bytes_in_another_process_and_folder(
     assert other.read_bytes() == exported.read_bytes()
 
 
-def test_a_failed_export_leaves_the_good_file(exported: Path, tmp_path: Path) -> None:
-    """A bad checkpoint does not touch what an earlier export made."""
+def test_a_failed_export_keeps_the_existing_file(exported: Path, tmp_path: Path) -> None:
+    """An invalid checkpoint does not change an earlier export."""
     path = tmp_path / "model.onnx"
     path.write_bytes(exported.read_bytes())
     bad = tmp_path / "bad.pth"
-    bad.write_bytes(b"no checkpoint")
+    bad.write_bytes(b"not a checkpoint")
     with pytest.raises(CheckpointError):
         export(ExportRequest(bad, path, SMALL, FACTS))
     assert path.read_bytes() == exported.read_bytes()

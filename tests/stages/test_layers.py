@@ -14,7 +14,8 @@ import pytest
 from tests.support.builds import SETTINGS, WHOLE, broken_onnx, build_small, node, perturb
 from toolchain.runtimes import intermediates
 from toolchain.runtimes.graph import read_graph
-from toolchain.stages.convert import ConvertRequest, convert
+from toolchain.stages.convert.convert import convert
+from toolchain.stages.convert.request import ConvertRequest
 from toolchain.stages.layers import How, LayersRequest, layers
 
 HELPERS = {"Div", "Floor", "And", "Equal", "MatMul"}  # PyTorch has other steps in their place

@@ -22,17 +22,20 @@ from toolchain.catalog.arguments import ConversionSettings, ExportSettings
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Limits, Tolerance
+from toolchain.definitions.architecture import MOBILENETV2
 from toolchain.errors import FrameError, QuantizationError
 from toolchain.frames.generated import composite
 from toolchain.network.checkpoint import load_network
-from toolchain.pipeline.request import KEPT, SPARED
-from toolchain.stages.convert import ConvertRequest, convert
-from toolchain.stages.export import ExportRequest, export
+from toolchain.stages.convert.convert import convert
+from toolchain.stages.convert.request import ConvertRequest, Float32Constants
+from toolchain.stages.export.export import export
+from toolchain.stages.export.request import ExportRequest
 from toolchain.stages.quantize import QuantizeRequest, QuantizeResult, quantize
 from toolchain.stages.quantize.frames import loaders
 from toolchain.stages.quantize.layers import convolutions, groups, within
 
 ROOT = Path(__file__).parents[2]
+FLOAT32 = Float32Constants.from_architecture(MOBILENETV2)
 SHAPE = (1, 3, 192, 320)
 SETTINGS = ConversionSettings(
     inputs=("src", "bgr"),
@@ -57,15 +60,16 @@ def irs(checkpoint: Path, folder: Path) -> QuantizeRequest:
     )
     for precision in ("FP32", "FP16"):
         xml = folder / precision / "m.xml"
+        facts = (("model", "m"),)
         convert(
-            ConvertRequest(folder / "m.onnx", xml, precision, SETTINGS, (("model", "m"),), (), KEPT)
-        )  # type: ignore[arg-type]
+            ConvertRequest(folder / "m.onnx", xml, precision, SETTINGS, facts, (), FLOAT32)  # type: ignore[arg-type]
+        )
     return QuantizeRequest(
         source=folder / "FP16" / "m.xml",
         reference=folder / "FP32" / "m.xml",
         xml=folder / "FP16-INT8" / "m.xml",
         tolerances=limits(1000.0),
-        spared=SPARED,
+        spared=MOBILENETV2.ignored_layers,
         calibration=2,
         composites=1,
     )
@@ -96,7 +100,9 @@ def test_convolutions_are_in_8_bits_and_nothing_else_is(
     assert set(fed) == {node for node, layer in layers.items() if layer in result.quantized}
     assert set(result.quantized).isdisjoint(result.kept)
     assert {*result.quantized, *result.kept} == set(layers.values())
-    assert set(result.kept) == {layer for layer in layers.values() if within(layer, SPARED)}
+    assert set(result.kept) == {
+        layer for layer in layers.values() if within(layer, MOBILENETV2.ignored_layers)
+    }
     before = openvino.Core().read_model(request.source)
     for kind in ("Gather", "TopK", "ScatterNDUpdate", "Convolution", "GroupConvolution"):
         counts = [Counter(n.get_type_name() for n in m.get_ops())[kind] for m in (before, model)]
@@ -115,7 +121,9 @@ def test_the_weights_are_a_quarter_and_the_facts_stay(
     ports = [port.get_any_name() for port in (*model.inputs, *model.outputs)]
     assert ports == ["src", "bgr", "pha", "fgr"]
     assert model.get_rt_info(["matting", "model"]).astype(str) == "m"
-    assert model.get_rt_info(["matting", "float_layers"]).astype(str) == " ".join(SPARED)
+    assert model.get_rt_info(["matting", "float_layers"]).astype(str) == " ".join(
+        MOBILENETV2.ignored_layers
+    )
     assert str(request.xml.parent) not in request.xml.read_text()
 
 

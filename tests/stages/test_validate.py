@@ -19,8 +19,10 @@ from tests.support.builds import SETTINGS, SIZE, broken_onnx, build_small, pertu
 from tests.support.weights import plausible_state
 from toolchain.catalog.records import Limits, Tolerance
 from toolchain.errors import FrameError, ValidationError
-from toolchain.stages.convert import ConvertRequest, convert
-from toolchain.stages.export import ExportRequest, export
+from toolchain.stages.convert.convert import convert
+from toolchain.stages.convert.request import ConvertRequest
+from toolchain.stages.export.export import export
+from toolchain.stages.export.request import ExportRequest
 from toolchain.stages.validate import ValidateRequest, ValidateResult, validate
 
 

@@ -13,9 +13,11 @@ from onnx import numpy_helper
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
-from toolchain.pipeline.request import KEPT
-from toolchain.stages.convert import ConvertRequest, Precision, convert
-from toolchain.stages.export import ExportRequest, export
+from toolchain.definitions.architecture import MOBILENETV2
+from toolchain.stages.convert.convert import convert
+from toolchain.stages.convert.request import ConvertRequest, Float32Constants, FloatPrecision
+from toolchain.stages.export.export import export
+from toolchain.stages.export.request import ExportRequest
 from toolchain.stages.validate import ValidateRequest
 
 SIZE = ExportSettings(320, 192, sample_pixels=8_000)
@@ -29,7 +31,7 @@ SETTINGS = ConversionSettings(
     layouts=(("src", "NCHW"), ("bgr", "NCHW")),
     shapes=(("src", SHAPE), ("bgr", SHAPE)),
 )
-PRECISIONS: tuple[Precision, ...] = ("FP32", "FP16")
+PRECISIONS: tuple[FloatPrecision, ...] = ("FP32", "FP16")
 
 
 def build_small(checkpoint: Path, folder: Path, settings: ExportSettings = SIZE) -> ValidateRequest:
@@ -39,7 +41,17 @@ def build_small(checkpoint: Path, folder: Path, settings: ExportSettings = SIZE)
     irs = []
     for precision in PRECISIONS:
         xml = folder / precision / "m.xml"
-        convert(ConvertRequest(onnx_file, xml, precision, SETTINGS, (), (), KEPT, sunk=True))
+        convert(
+            ConvertRequest(
+                onnx_file,
+                xml,
+                precision,
+                SETTINGS,
+                (),
+                float32_constants=Float32Constants.from_architecture(MOBILENETV2),
+                moves_preprocessing=True,
+            )
+        )
         irs.append((precision, xml))
     return ValidateRequest(
         name="m",

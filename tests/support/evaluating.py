@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
+from toolchain.definitions.architecture import MOBILENETV2
 from toolchain.frames.dataset import Dataset
-from toolchain.pipeline.request import KEPT
-from toolchain.stages.convert import ConvertRequest, convert
+from toolchain.stages.convert.convert import convert
+from toolchain.stages.convert.request import ConvertRequest, Float32Constants
 from toolchain.stages.evaluate import EvaluateRequest, Way
-from toolchain.stages.export import ExportRequest, export
+from toolchain.stages.export.export import export
+from toolchain.stages.export.request import ExportRequest
 
 SIZE = ExportSettings(320, 192, sample_pixels=8_000)
 SHAPE = (1, 3, 192, 320)
@@ -30,8 +32,16 @@ def build_small(checkpoint: Path, folder: Path) -> Path:
     for precision in ("FP32", "FP16"):
         xml = folder / precision / "m.xml"
         convert(
-            ConvertRequest(folder / "m.onnx", xml, precision, SETTINGS, (), (), KEPT, sunk=True)
-        )  # type: ignore[arg-type]
+            ConvertRequest(
+                folder / "m.onnx",
+                xml,
+                precision,  # type: ignore[arg-type]
+                SETTINGS,
+                (),
+                float32_constants=Float32Constants.from_architecture(MOBILENETV2),
+                moves_preprocessing=True,
+            )
+        )
     return folder
 
 

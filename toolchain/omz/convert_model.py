@@ -19,7 +19,7 @@ from toolchain.pipeline.obtain import obtain
 from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import choose, get_layout
 from toolchain.progress import Listener
-from toolchain.stages.convert import ConvertRequest
+from toolchain.stages.convert.request import ConvertRequest
 from toolchain.stages.download.download import download
 from toolchain.stages.download.request import DownloadRequest
 from toolchain.workspace.atomic import os_errors, sweep

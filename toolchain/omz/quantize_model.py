@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.catalog.records import Model
+from toolchain.definitions.architecture import find_architecture
 from toolchain.definitions.ports import INPUTS
 from toolchain.definitions.variants import FP32, QUANTIZED_FROM
 from toolchain.errors import ToolchainError
 from toolchain.pipeline.job import Forecast, Job, Outcome, run
 from toolchain.pipeline.quantization import quantization_job
-from toolchain.pipeline.request import SPARED, tolerances_of
+from toolchain.pipeline.request import tolerances_of
 from toolchain.pipeline.weights import get_layout
 from toolchain.progress import Listener
 from toolchain.stages.quantize import Device, QuantizeRequest, require_nncf
@@ -103,7 +104,7 @@ def _job(request: QuantizeModelRequest) -> Job:
         reference=reference if reference.is_file() else source,
         xml=request.target,
         tolerances=tolerances_of(request.model),
-        spared=SPARED,
+        spared=find_architecture(request.model.name).ignored_layers,
         dataset=request.dataset,
         device=request.device,
     )

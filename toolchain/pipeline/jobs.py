@@ -18,10 +18,15 @@ from toolchain.errors import ToolchainError, ValidationError
 from toolchain.pipeline.job import Job
 from toolchain.pipeline.quantization import quantize_job
 from toolchain.pipeline.report import report_job
-from toolchain.pipeline.request import INT8, KEPT, BuildRequest, Stage, tolerances_of
+from toolchain.pipeline.request import INT8, BuildRequest, Stage, tolerances_of
 from toolchain.progress import Listener
-from toolchain.stages.convert import ConvertRequest, InputFormat, Precision, convert
-from toolchain.stages.export import ExportRequest, export
+from toolchain.stages.convert.request import (
+    ConvertRequest,
+    Float32Constants,
+    FloatPrecision,
+    InputFormat,
+)
+from toolchain.stages.export.request import ExportRequest
 from toolchain.stages.layers import LayersRequest, layers
 from toolchain.stages.validate import ValidateRequest, validate
 from toolchain.workspace.atomic import os_errors
@@ -61,12 +66,18 @@ def export_job(request: BuildRequest, facts: Facts) -> Job:
         parameters={"settings": asdict(settings), "facts": work.facts},
         tools=("torch", "onnx", "onnxscript", "onnxruntime"),
         outputs=(layout.onnx,),
-        work=lambda _: export(work),
+        work=lambda _: _export(work),
         voids=layout.verdicts,
     )
 
 
-def _convert_job(request: BuildRequest, precision: Precision, facts: Facts) -> Job:
+def _export(work: ExportRequest) -> None:
+    from toolchain.stages.export.export import export  # imports torch
+
+    export(work)
+
+
+def _convert_job(request: BuildRequest, precision: FloatPrecision, facts: Facts) -> Job:
     layout = request.layout
     xml = layout.ir(precision)
     settings = _with_fixed_inputs(request)
@@ -77,9 +88,9 @@ def _convert_job(request: BuildRequest, precision: Precision, facts: Facts) -> J
         settings,
         facts + ir_facts(settings, request.input_format),
         request.model.model_info,
-        KEPT,
+        Float32Constants.from_architecture(request.architecture),
         request.input_format,
-        sunk=True,
+        moves_preprocessing=True,
     )
     return conversion_job(work, f"convert-{precision}", layout)
 
@@ -95,15 +106,21 @@ def conversion_job(work: ConvertRequest, entry: str, layout: Layout) -> Job:
             "settings": repr(work.settings),
             "facts": work.facts,
             "model_info": repr(work.model_info),
-            "kept": repr(work.kept),
+            "float32_constants": asdict(work.float32_constants),
             "input_format": work.input_format,
-            "sunk": work.sunk,
+            "moves_preprocessing": work.moves_preprocessing,
         },
         tools=("openvino", "onnx"),
         outputs=(work.xml, work.xml.with_suffix(".bin")),
-        work=lambda _: convert(work),
+        work=lambda _: _convert(work),
         voids=layout.verdicts,
     )
+
+
+def _convert(work: ConvertRequest) -> None:
+    from toolchain.stages.convert.convert import convert  # imports OpenVINO
+
+    convert(work)
 
 
 def _validate_job(request: BuildRequest, facts: Facts) -> Job:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from toolchain.pipeline.job import Job
 from toolchain.pipeline.request import (
     INT8,
-    SPARED,
     BuildRequest,
     pictures_below,
     tolerances_of,
@@ -24,7 +23,7 @@ def quantize_job(request: BuildRequest) -> Job:
         reference=layout.ir("FP32"),
         xml=layout.ir(INT8),
         tolerances=tolerances_of(request.model),
-        spared=(*SPARED, *wanted.spared),
+        spared=(*request.architecture.ignored_layers, *wanted.spared),
         dataset=wanted.dataset,
         calibration=wanted.calibration,
         composites=request.composites,

@@ -10,8 +10,9 @@ from toolchain.catalog.arguments import ExportSettings, export_settings
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Model, Tolerance
+from toolchain.definitions.architecture import Architecture, find_architecture
 from toolchain.pipeline.weights import Weights, get_layout
-from toolchain.stages.convert import InputFormat, Kept, Precision
+from toolchain.stages.convert.request import FloatPrecision, InputFormat
 from toolchain.stages.layers import How
 from toolchain.stages.quantize import FRAMES
 from toolchain.workspace.layout import Layout
@@ -29,21 +30,15 @@ ORDER: tuple[Stage, ...] = (
     "report",
 )
 STAGES: tuple[Stage, ...] = tuple(stage for stage in ORDER if stage != "layers")
-PRECISIONS: tuple[Precision, ...] = ("FP32", "FP16")  # those of the convert stage
+PRECISIONS: tuple[FloatPrecision, ...] = ("FP32", "FP16")  # those of the convert stage
 INT8: Form = "FP16-INT8"
 KNOWN: tuple[Form, ...] = (*PRECISIONS, INT8)
-# What stays float32 in FP16: 4 % of the weights, yet nearly all of what rounding does to a matte.
-# Rounded one by one, the decoder's last convolution moves alpha 50 to 300 times as much as any
-# layer of the backbone; with these kept, random weights lose 0.003 of MAD x1000 instead of 0.3.
-KEPT = Kept(below=2_000, names=("decoder.conv2", "decoder.conv3", "decoder.conv4", "refiner."))
-# What stays float in FP16-INT8, beside the resizes, index arithmetic and gathers.  Quantised one
-# by one, these three move the foreground most: by 3.2, 1.7 and 0.15 thousandths on average.
-SPARED = ("decoder.conv4", "decoder.conv3", "refiner.conv4")
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """How FP16-INT8 is made: see `QuantizeRequest`.  `spared`: beside `SPARED`."""
+    """How FP16-INT8 is made: see `QuantizeRequest`.  `spared`: beside the
+    architecture's `ignored_layers`."""
 
     dataset: Path | None = None
     calibration: int = FRAMES
@@ -83,11 +78,16 @@ class BuildRequest:
     quantization: Quantization = Quantization()
 
     @property
-    def converted(self) -> tuple[Precision, ...]:
+    def converted(self) -> tuple[FloatPrecision, ...]:
         """The precisions that the convert stage makes."""
         if INT8 in self.precisions:
             return PRECISIONS
         return tuple(precision for precision in PRECISIONS if precision in self.precisions)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The architecture of the model."""
+        return find_architecture(self.model.name)
 
     @property
     def layout(self) -> Layout:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolchain.definitions.architecture import RESIZE_CONVOLUTIONS
+
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
 DATA = ("Constant", "Parameter", "Result")
-FIXED = ("shrunk", "halved", "enlarged")  # resizes by fixed weights: no layers of the network
 
 
 def convolutions(model: Any) -> dict[str, str]:
@@ -21,7 +22,7 @@ def convolutions(model: Any) -> dict[str, str]:
             names = node.get_friendly_name(), reader.get_node().get_friendly_name()
             named = next((name for name in names if "/Conv" in name), names[0])
             layer = named.partition("/Conv")[0]
-            if not within(layer, FIXED):
+            if not within(layer, RESIZE_CONVOLUTIONS):
                 found[names[0]] = layer
     return found
 

@@ -1,4 +1,4 @@
-"""Preprocessing moved behind what commutes with it: the same numbers, less data."""
+"""Preprocessing is moved to where less data passes; results stay the same."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from openvino import opset13 as op
 from openvino.preprocess import PrePostProcessor
 
-from toolchain.stages.convert.clamps import join_bounds
-from toolchain.stages.convert.sinking import sink_preprocessing
+from toolchain.stages.convert.clamps import fuse_clamps
+from toolchain.stages.convert.preprocessing_placement import move_preprocessing
 
 HEIGHT, WIDTH = 8, 12
 Build = Callable[[list[Any]], list[Any]]
@@ -26,7 +26,7 @@ def weights(*shape: int) -> np.ndarray[Any, Any]:
 def model(
     build: Build, *, mean: float | None = None, scale: float | list[float] = 255.0
 ) -> openvino.Model:
-    """`build` on `src` and `bgr`, 1 x 3 x 8 x 12, with reversal and scaling at its head."""
+    """`build` on `src` and `bgr`, 1 x 3 x 8 x 12, with reversal and scaling of the inputs."""
     frames = [op.parameter([1, 3, HEIGHT, WIDTH], np.float32, name=name) for name in ("src", "bgr")]
     made = openvino.Model(build(frames), frames, "m")
     steps = PrePostProcessor(made)
@@ -54,7 +54,7 @@ def kinds(made: openvino.Model) -> list[str]:
 
 
 def halved(frame: Any) -> Any:
-    """Planes shrunk by a convolution over blocks of four pixels."""
+    """Downsample by a convolution over blocks of four pixels."""
     blocks = op.reshape(frame, np.array([3, HEIGHT, WIDTH // 4, 4]), False)
     blocks = op.transpose(blocks, np.array([0, 3, 1, 2]))
     made = op.convolution(blocks, op.constant(weights(2, 4, 2, 1)), [2, 1], [0, 0], [0, 0], [1, 1])
@@ -74,7 +74,7 @@ def convolved(x: Any, channels: int) -> Any:
 
 
 def masked(frames: list[Any]) -> list[Any]:
-    """Both frames side by side, some pixels hidden, then convolved."""
+    """Concatenate both frames, mask some pixels, then convolve."""
     mask = op.less(op.reduce_max(frames[0], np.array([1]), True), np.float32(0.9))
     joined = op.concat([halved(frame) for frame in frames], 1)
     plane = op.convert(op.slice(mask, [0, 0], [HEIGHT, WIDTH], [2, 2], [2, 3]), "f32")
@@ -82,20 +82,20 @@ def masked(frames: list[Any]) -> list[Any]:
 
 
 def by_colour(frames: list[Any]) -> list[Any]:
-    """Each colour apart, scaled by another number."""
+    """Scale each colour by another number."""
     parts = op.split(frames[0], np.array(1), 3).outputs()
     return [op.multiply(part, np.float32(1 + index)) for index, part in enumerate(parts)]
 
 
 CASES: dict[str, Build] = {
-    "shrunk": lambda frames: [halved(frame) for frame in frames],
+    "downsampled": lambda frames: [halved(frame) for frame in frames],
     "cut out": lambda frames: [cut(frame) for frame in frames],
-    "read by several": lambda frames: [halved(frames[0]), cut(frames[0]), op.relu(frames[1])],
-    "joined and convolved": lambda frames: [
+    "several readers": lambda frames: [halved(frames[0]), cut(frames[0]), op.relu(frames[1])],
+    "concatenated and convolved": lambda frames: [
         convolved(op.concat([halved(frame) for frame in frames], 1), 6)
     ],
-    "joined, masked and convolved": masked,
-    "joined, convolved and read as it is": lambda frames: [
+    "concatenated, masked and convolved": masked,
+    "concatenated, convolved and read directly": lambda frames: [
         convolved(joined := op.concat([halved(frame) for frame in frames], 1), 6),
         op.relu(joined),
     ],
@@ -105,58 +105,58 @@ CASES: dict[str, Build] = {
 
 @pytest.mark.parametrize("scale", [255.0, [250.0, 130.0, 60.0]], ids=["one", "each"])
 @pytest.mark.parametrize("case", CASES)
-def test_the_numbers_stay(case: str, scale: float | list[float]) -> None:
-    """Whatever a graph does with its frames, one scale for all channels or one for each."""
+def test_results_stay_the_same(case: str, scale: float | list[float]) -> None:
+    """For every graph, with one scale for all channels or one for each."""
     made = model(CASES[case], scale=scale)
     expected = results(made)
-    sink_preprocessing(made)
+    move_preprocessing(made)
     made.validate_nodes_and_infer_types()
     for one, other in zip(expected, results(made), strict=True):
         assert float(np.abs(one - other).max()) < 1e-5 * max(1.0, float(np.abs(one).max()))
 
 
-@pytest.mark.parametrize("case", ["shrunk", "cut out"])
-def test_less_is_reversed_and_scaled(case: str) -> None:
-    """What is left to do is done to what was made of the frames."""
+@pytest.mark.parametrize("case", ["downsampled", "cut out"])
+def test_less_data_is_reversed_and_scaled(case: str) -> None:
+    """Scaling applies to tensors smaller than the frames."""
     made = model(CASES[case])
-    sink_preprocessing(made)
+    move_preprocessing(made)
     for node in made.get_ordered_ops():
         if node.get_type_name() == "Multiply":
             assert np.prod(node.get_output_shape(0)) < 3 * HEIGHT * WIDTH / 2
 
 
-@pytest.mark.parametrize("case", ["joined and convolved", "colour by colour"])
-def test_nothing_is_copied_to_reverse_it(case: str) -> None:
-    """Weights take order and scale over; single colours are just taken in the other order."""
+@pytest.mark.parametrize("case", ["concatenated and convolved", "colour by colour"])
+def test_reversal_needs_no_copy(case: str) -> None:
+    """Order and scale are folded into weights; single colours are connected in reverse order."""
     made = model(CASES[case])
     assert "Gather" in kinds(made)
-    sink_preprocessing(made)
+    move_preprocessing(made)
     assert "Gather" not in kinds(made)
 
 
 @pytest.mark.parametrize(
     ("build", "mean"),
     [(lambda frames: [halved(frame) for frame in frames], 3.0), (lambda f: [op.relu(f[0])], None)],
-    ids=["with a mean value", "read as it is"],
+    ids=["with a mean value", "read directly"],
 )
-def test_other_graphs_stay_as_they_are(build: Build, mean: float | None) -> None:
-    """A mean does not commute with convolutions; and where nothing does, nothing is moved."""
+def test_other_graphs_are_not_changed(build: Build, mean: float | None) -> None:
+    """A mean does not commute with convolutions, and some graphs have nothing that commutes."""
     made = model(build, mean=mean)
     before = [(node.get_name(), node.get_type_name()) for node in made.get_ordered_ops()]
-    sink_preprocessing(made)
+    move_preprocessing(made)
     assert [(node.get_name(), node.get_type_name()) for node in made.get_ordered_ops()] == before
 
 
-def test_names_stay_with_what_they_mean() -> None:
-    """A tensor's name goes to the reversed and scaled tensor, and off what is neither."""
+def test_names_stay_with_preprocessed_tensors() -> None:
+    """A name moves to the reversed and scaled tensor; raw tensors lose theirs."""
     made = model(lambda frames: [op.relu(halved(frame)) for frame in frames])
-    (shrunk, _) = (node for node in made.get_ordered_ops() if node.get_type_name() == "Relu")
-    named = shrunk.input_value(0)
+    (relu, _) = (node for node in made.get_ordered_ops() if node.get_type_name() == "Relu")
+    named = relu.input_value(0)
     named.set_names({"small"})
     named.get_node().input_value(0).set_names({"inner"})
     made.add_outputs(["small"])
     (expected,) = results(made)[2:]
-    sink_preprocessing(made)
+    move_preprocessing(made)
     made.validate_nodes_and_infer_types()
     names = {
         name: port for node in made.get_ops() for port in node.outputs() for name in port.names
@@ -166,8 +166,8 @@ def test_names_stay_with_what_they_mean() -> None:
     assert np.allclose(results(made)[2], expected, atol=1e-6)
 
 
-def test_bounds_are_joined() -> None:
-    """A maximum and then a minimum with numbers are one node; anything else stays."""
+def test_maximum_and_minimum_become_a_clamp() -> None:
+    """A maximum and then a minimum with numbers become one node; others are not changed."""
     x = op.parameter([2, 5], np.float32, name="x")
 
     def bounded(value: Any, low: float, high: float) -> Any:
@@ -179,7 +179,7 @@ def test_bounds_are_joined() -> None:
     before = [
         np.array(value) for value in openvino.Core().compile_model(made, "CPU")(feed).values()
     ]
-    join_bounds(made)
+    fuse_clamps(made)
     assert kinds(made).count("Clamp") == 1
     assert kinds(made).count("Minimum") == 2
     after = openvino.Core().compile_model(made, "CPU")(feed).values()

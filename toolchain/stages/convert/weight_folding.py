@@ -1,4 +1,4 @@
-"""Order and scale of channels taken over by the weights of the convolutions that read them."""
+"""Order and scale of channels folded into the weights of the convolutions that read them."""
 
 from __future__ import annotations
 
@@ -8,43 +8,49 @@ from typing import Any
 import numpy as np
 
 from toolchain.runtimes.openvino_api import operators
-from toolchain.stages.convert.head import Head
+from toolchain.stages.convert.input_preprocessing import InputPreprocessing
 
 CHANNELS = 1  # the axis of a convolution's input
 
 
-def fold_into_weights(model: Any, heads: Sequence[Head]) -> None:
-    """Wherever preprocessed tensors are joined and only convolved, possibly masked, after that.
+def fold_into_weights(model: Any, preprocessings: Sequence[InputPreprocessing]) -> None:
+    """Fold preprocessing into weights, in place.
 
-    Joined: the frame and its plate, on the axis of their channels.  Masked: multiplied by one
-    plane for all channels.
+    Applies where preprocessed tensors are concatenated along the channels (the frame and its clean
+    plate), and the result is only read by convolutions with constant weights, possibly after a
+    multiplication by one plane for all channels (a mask).
+
+    Args:
+        model: The graph.
+        preprocessings: Those of its inputs.
     """
-    made = {
-        _key(done.made): (done.raw, head)
-        for head in heads
-        for done in head.applied_to
-        if done.axis == CHANNELS
+    preprocessed = {
+        _get_key(applied.result): (applied.raw, preprocessing)
+        for preprocessing in preprocessings
+        for applied in preprocessing.applied_to
+        if applied.axis == CHANNELS
     }
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Concat" or node.get_attributes()["axis"] != CHANNELS:
             continue
-        parts = [made.get(_key(value)) for value in node.input_values()]
-        convolutions = _only_convolved(node.output(0))
+        parts = [preprocessed.get(_get_key(value)) for value in node.input_values()]
+        convolutions = _find_convolutions(node.output(0))
         if None in parts or not convolutions:
             continue
-        _forget_names(node.output(0))
+        _remove_names(node.output(0))
         order: list[int] = []
         factors: list[np.ndarray] = []
-        for index, (raw, head) in enumerate(part for part in parts if part is not None):
+        for index, (raw, preprocessing) in enumerate(part for part in parts if part is not None):
             node.input(index).replace_source_output(raw)
-            order += [len(factors) * len(head.order) + place for place in head.order]
-            factors.append(head.factors)
+            offset = len(factors) * len(preprocessing.order)
+            order += [offset + place for place in preprocessing.order]
+            factors.append(preprocessing.factors)
         for convolution in convolutions:
             _fold(convolution, order, np.concatenate(factors))
 
 
-def _only_convolved(value: Any) -> list[Any]:
-    """The convolutions that read `value`, if nothing else does, with constant weights."""
+def _find_convolutions(value: Any) -> list[Any]:
+    """The convolutions that read `value`, empty if anything else does."""
     found = []
     for user in value.get_target_inputs():
         node, kind = user.get_node(), user.get_node().get_type_name()
@@ -52,7 +58,7 @@ def _only_convolved(value: Any) -> list[Any]:
         if kind == "Convolution" and user.get_index() == 0 and _is_constant(node.input_value(1)):
             further = [node]
         elif kind == "Multiply" and _is_mask(node.input_value(1 - user.get_index()), value):
-            further = _only_convolved(node.output(0))
+            further = _find_convolutions(node.output(0))
         if not further:
             return []
         found += further
@@ -64,7 +70,7 @@ def _is_constant(value: Any) -> bool:
 
 
 def _is_mask(factor: Any, value: Any) -> bool:
-    """Whether all channels of `value` are multiplied alike."""
+    """Whether `factor` is the same for all channels of `value`."""
     shapes = factor.get_partial_shape(), value.get_partial_shape()
     if any(shape.is_dynamic for shape in shapes):
         return False
@@ -72,12 +78,12 @@ def _is_mask(factor: Any, value: Any) -> bool:
     return len(mask) == len(masked) and mask[CHANNELS] == 1
 
 
-def _forget_names(value: Any) -> None:
-    """What is called so is no longer there: up to the convolutions, values are as given."""
+def _remove_names(value: Any) -> None:
+    """Remove the names of the tensors up to the convolutions: they are not preprocessed now."""
     value.set_names(set())
     for user in value.get_target_inputs():
         if user.get_node().get_type_name() == "Multiply":
-            _forget_names(user.get_node().output(0))
+            _remove_names(user.get_node().output(0))
 
 
 def _fold(convolution: Any, order: list[int], factors: np.ndarray) -> None:
@@ -90,5 +96,5 @@ def _fold(convolution: Any, order: list[int], factors: np.ndarray) -> None:
     convolution.input(1).replace_source_output(constant.output(0))
 
 
-def _key(value: Any) -> tuple[str, int]:
+def _get_key(value: Any) -> tuple[str, int]:
     return value.get_node().get_name(), value.get_index()

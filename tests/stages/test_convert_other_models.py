@@ -1,4 +1,4 @@
-"""Convert: models that are not this project's, prepared as Model Optimizer prepared them."""
+"""Other models are converted as Model Optimizer did."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from onnx import TensorProto, helper
 
 from toolchain.catalog.arguments import ConversionSettings
 from toolchain.errors import ConversionError
-from toolchain.stages.convert import ConvertRequest, convert
+from toolchain.stages.convert.convert import convert
+from toolchain.stages.convert.request import ConvertRequest
 
 NONE = ConversionSettings()
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A picture, a pair of numbers and whole numbers, each handed on by a node of its own."""
+    """An image, a pair of numbers and integers, each through nodes of its own."""
     ports = {
-        "picture": (TensorProto.FLOAT, [1, 3, 2, 2]),
+        "image": (TensorProto.FLOAT, [1, 3, 2, 2]),
         "pair": (TensorProto.FLOAT, [1, 2]),
-        "words": (TensorProto.INT64, [1, 4]),
+        "integers": (TensorProto.INT64, [1, 4]),
     }
     inputs = [helper.make_tensor_value_info(name, *port) for name, port in ports.items()]
     nodes = [
@@ -47,7 +48,7 @@ def infer(source: Path, folder: Path, settings: ConversionSettings) -> dict[str,
     feed = {
         port.get_any_name(): np.arange(1, np.prod(port.shape) + 1)
         .reshape(port.shape)
-        .astype(np.int64 if port.get_any_name() == "words" else np.float32)
+        .astype(np.int64 if port.get_any_name() == "integers" else np.float32)
         for port in compiled.inputs
     }
     found = compiled(feed)
@@ -55,41 +56,41 @@ def infer(source: Path, folder: Path, settings: ConversionSettings) -> dict[str,
 
 
 def test_only_colours_are_reversed(source: Path, tmp_path: Path) -> None:
-    """The channels of the picture change places; two numbers and whole numbers stay as they are."""
-    layouts = (("picture", "NCHW"), ("pair", "NC"))
+    """The channels of the image are reversed; the other inputs are not changed."""
+    layouts = (("image", "NCHW"), ("pair", "NC"))
     settings = ConversionSettings(reverse_input_channels=True, layouts=layouts)
     found = infer(source, tmp_path, settings)
-    assert found["picture_out"][0, :, 0, 0].tolist() == [-9, -5, -1]
+    assert found["image_out"][0, :, 0, 0].tolist() == [-9, -5, -1]
     assert found["pair_out"].tolist() == [[-1, -2]]
-    assert found["words_out"].tolist() == [[-1, -2, -3, -4]]
+    assert found["integers_out"].tolist() == [[-1, -2, -3, -4]]
 
 
 def test_a_layout_is_guessed_from_three_channels(source: Path, tmp_path: Path) -> None:
-    """Without a layout, the one place where three colours can stand is theirs."""
-    mean = (("picture", (1.0, 2.0, 3.0)),)
+    """Without a layout, the one axis that can be three colours is the channel axis."""
+    mean = (("image", (1.0, 2.0, 3.0)),)
     settings = ConversionSettings(reverse_input_channels=True, mean=mean)
     found = infer(source, tmp_path, settings)
-    assert found["picture_out"][0, :, 0, 0].tolist() == [-8, -3, -2]
+    assert found["image_out"][0, :, 0, 0].tolist() == [-8, -3, -2]
 
 
 def test_no_colours_to_reverse_is_an_error(source: Path, tmp_path: Path) -> None:
-    """Where no input has three channels, the argument and the inputs are named."""
-    layouts = (("picture", "NHWC"),)
-    with pytest.raises(ConversionError, match="--reverse_input_channels meets no input with 3"):
+    """If no input has three channels, the message names the argument and the inputs."""
+    layouts = (("image", "NHWC"),)
+    with pytest.raises(ConversionError, match="--reverse_input_channels: no input has 3 channels"):
         infer(source, tmp_path, ConversionSettings(reverse_input_channels=True, layouts=layouts))
     assert not (tmp_path / "other.xml").exists()
 
 
-@pytest.mark.parametrize("name", ["picture_abs", "picture_node"])
+@pytest.mark.parametrize("name", ["image_abs", "image_node"])
 def test_an_inner_tensor_can_be_made_an_output(name: str, source: Path, tmp_path: Path) -> None:
-    """--output may name a tensor, or the node that makes it, within the graph."""
+    """--output may name an inner tensor, or the node that outputs it."""
     found = infer(source, tmp_path, ConversionSettings(outputs=("pair_out", name)))
     assert list(found["pair_out"].ravel()) == [-1, -2]
-    assert list(found["picture_abs"].ravel()[:3]) == [1, 2, 3]
+    assert list(found["image_abs"].ravel()[:3]) == [1, 2, 3]
 
 
 def test_every_kind_of_model_info_is_written(source: Path, tmp_path: Path) -> None:
-    """Text, numbers, booleans and lists of model.yml's model_info are in the IR's rt_info."""
+    """Text, numbers, booleans and lists of model_info are in the rt_info of the IR."""
     info = (
         ("model_type", "ssd"),
         ("confidence_threshold", 0.5),

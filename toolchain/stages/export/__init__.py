@@ -1,0 +1,1 @@
+"""Export: write the network of a checkpoint as an ONNX file of fixed shapes."""
