@@ -1,4 +1,4 @@
-"""Resizes by whole factors: the fixed forms give what the network's own resize gives."""
+"""Resizes with fixed weights give the results of the network's bilinear resize."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from toolchain.network.resize import bilinear
     factor=st.sampled_from([2, 4, 8]),
     seed=st.integers(0, 99),
 )
-def test_enlarging_is_the_bilinear_resize(height: int, width: int, factor: int, seed: int) -> None:
-    """Of any size, one pixel included, up to the border."""
+def test_upsampling_is_the_bilinear_resize(height: int, width: int, factor: int, seed: int) -> None:
+    """For any size, including one pixel, up to the border."""
     x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
     expected = bilinear(x, (factor * height, factor * width))
     assert float((Upsample(height, width, factor)(x) - expected).abs().max()) < 1e-6
@@ -31,8 +31,10 @@ def test_enlarging_is_the_bilinear_resize(height: int, width: int, factor: int, 
     factor=st.sampled_from([2, 4, 8]),
     seed=st.integers(0, 99),
 )
-def test_shrinking_is_the_bilinear_resize(height: int, width: int, factor: int, seed: int) -> None:
-    """By every even factor; channels do not mix."""
+def test_downsampling_is_the_bilinear_resize(
+    height: int, width: int, factor: int, seed: int
+) -> None:
+    """For every even factor; channels do not mix."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.rand(1, 3, factor * height, factor * width, generator=generator)
     expected = bilinear(x, (height, width))

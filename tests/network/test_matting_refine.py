@@ -1,4 +1,4 @@
-"""The network: exactly the published one, by its facts and by a second formulation."""
+"""The network is the published one: by its facts, and by a second implementation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from tests.support.weights import picture, plausible_state
+from tests.support.weights import make_frames, plausible_state
+from toolchain.definitions.refinement import REFINE_MODE_KEYS, RefineMode
 from toolchain.network.folding import fold
 from toolchain.network.matting_refine import MattingNetwork, Outputs
 from toolchain.network.profile import profile
@@ -21,7 +22,7 @@ from toolchain.network.refiner import Selection
 PUBLISHED = Path(__file__).with_name("published_state_dict.txt")
 
 
-def network(selection: Selection | None = None, *, static: bool = False) -> MattingNetwork:
+def make_network(selection: Selection | None = None, *, static: bool = False) -> MattingNetwork:
     made = MattingNetwork(selection=selection, static=static)
     made.load_state_dict(plausible_state(3))
     return made.eval()
@@ -34,8 +35,8 @@ def run(net: MattingNetwork, src: Tensor, bgr: Tensor) -> Outputs:
     return outputs
 
 
-def test_every_key_and_shape_is_the_published_one_in_the_published_order() -> None:
-    """The state dict lists the 382 published entries, in order."""
+def test_keys_and_shapes_are_the_published_ones_in_the_published_order() -> None:
+    """The state dict has the 382 published entries, in order."""
     lines = [
         f"{key} {'x'.join(map(str, value.shape)) or 'scalar'}"
         for key, value in MattingNetwork().state_dict().items()
@@ -44,7 +45,7 @@ def test_every_key_and_shape_is_the_published_one_in_the_published_order() -> No
 
 
 def test_parameters_and_flops_are_the_published_ones() -> None:
-    """Counting gives the figures that are known of the published network."""
+    """The counts are those of the published network."""
     counted = profile()
     assert counted.entries == 382
     assert counted.parameters == 5_006_839
@@ -64,20 +65,20 @@ def test_parameters_and_flops_are_the_published_ones() -> None:
 
 
 def test_outputs_have_their_shapes_and_ranges() -> None:
-    """Alpha and foreground come at the frame's size within 0..1, the coarse ones at a quarter."""
-    src, bgr = picture(0, 320, 192)
-    out = run(network(), src, bgr)
+    """Alpha and foreground have the size of the frame, the coarse ones a quarter; all are 0..1."""
+    src, bgr = make_frames(0, 320, 192)
+    out = run(make_network(), src, bgr)
     assert out.pha.shape == (1, 1, 192, 320)
     assert out.fgr.shape == (1, 3, 192, 320)
     assert out.pha_sm.shape == out.err_sm.shape == out.ref_sm.shape == (1, 1, 48, 80)
     assert out.fgr_sm.shape == (1, 3, 48, 80)
-    for value in out[:6]:  # what follows them is handed from stage to stage, and not clamped
+    for value in out[:6]:  # those between the stages are not clamped
         assert float(value.min()) >= 0
         assert float(value.max()) <= 1
 
 
-def patch_by_hand(net: MattingNetwork, src: Tensor, bgr: Tensor, row: int, column: int) -> Tensor:
-    """One 4x4 patch from the facts alone: windows cut from padded maps, four plain convolutions."""
+def refine_patch(net: MattingNetwork, src: Tensor, bgr: Tensor, row: int, column: int) -> Tensor:
+    """One 4x4 patch from first principles: windows of padded maps, four plain convolutions."""
     refiner = net.refiner
     height, width = src.shape[2:]
     both = torch.cat([src, bgr], 1)
@@ -117,32 +118,32 @@ def patch_by_hand(net: MattingNetwork, src: Tensor, bgr: Tensor, row: int, colum
 
 
 @pytest.mark.parametrize("static", [False, True], ids=["per-patch", "everywhere"])
-def test_each_form_of_the_refiner_gives_what_a_patch_by_hand_gives(static: bool) -> None:
-    """Both forms agree with windows cut by hand, at the corners, the borders and inside."""
-    net = network(Selection("full"), static=static)
-    src, bgr = picture(1, 128, 96)
+def test_each_form_of_the_refiner_gives_the_expected_patches(static: bool) -> None:
+    """Both forms agree with a plain computation, at the corners, the borders and inside."""
+    net = make_network(Selection("full"), static=static)
+    src, bgr = make_frames(1, 128, 96)
     out = run(net, src, bgr)
     for row, column in [(0, 0), (0, 31), (23, 0), (23, 31), (0, 7), (11, 0), (12, 17)]:
         with torch.no_grad():
-            by_hand = patch_by_hand(net, src, bgr, row, column)
+            expected = refine_patch(net, src, bgr, row, column)
         window = (slice(None), slice(None), slice(4 * row, 4 * row + 4))
         columns = slice(4 * column, 4 * column + 4)
         found = torch.cat([out.pha[window][..., columns], out.fgr[window][..., columns]], 1)
-        assert float((found - by_hand).abs().max()) < 2e-6
+        assert float((found - expected).abs().max()) < 2e-6
 
 
 @settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 1000),
-    mode=st.sampled_from(["sampling", "thresholding", "full"]),
+    mode=st.sampled_from(REFINE_MODE_KEYS),
     pixels=st.sampled_from([16, 160, 1600, 80_000]),
 )
-def test_dense_and_masked_equals_per_patch(seed: int, mode: str, pixels: int) -> None:
-    """Refining everywhere and masking gives the per-patch numbers, whatever is selected."""
-    selection = Selection(mode, pixels)  # type: ignore[arg-type]
-    src, bgr = picture(seed, 160, 96)
-    sparse = run(network(selection), src, bgr)
-    dense = run(network(selection, static=True), src, bgr)
+def test_dense_and_masked_equals_per_patch(seed: int, mode: RefineMode, pixels: int) -> None:
+    """Refining everywhere and masking gives the per-patch numbers, for every selection."""
+    selection = Selection(mode, pixels)
+    src, bgr = make_frames(seed, 160, 96)
+    sparse = run(make_network(selection), src, bgr)
+    dense = run(make_network(selection, static=True), src, bgr)
     assert torch.equal(sparse.ref_sm, dense.ref_sm)
     assert float((sparse.pha - dense.pha).abs().max()) < 2e-6
     assert float((sparse.fgr - dense.fgr).abs().max()) < 2e-6
@@ -157,7 +158,7 @@ err_maps = st.one_of(
 def test_sampling_selects_the_cells_of_highest_err_above_zero(
     kind: str, cells: int, seed: int
 ) -> None:
-    """As many cells as asked for, of highest err, and never one with err 0."""
+    """The given number of cells, of highest err, without those whose err is 0."""
     generator = torch.Generator().manual_seed(seed)
     err = torch.zeros(1, 1, 6, 8)
     if kind == "equal":
@@ -176,7 +177,7 @@ def test_sampling_selects_the_cells_of_highest_err_above_zero(
 
 @given(levels=st.integers(1, 4), cells=st.integers(1, 60), seed=st.integers(0, 99))
 def test_of_equal_cells_the_first_are_selected(levels: int, cells: int, seed: int) -> None:
-    """Ties go to the cell that comes first, row by row, as in the runtimes of the export."""
+    """Ties go to the first cell, row by row, as in ONNX Runtime and OpenVINO."""
     generator = torch.Generator().manual_seed(seed)
     err = (1 + torch.randint(levels, (1, 1, 6, 8), generator=generator)) / levels
     chosen = Selection("sampling", cells * 16).choose(err).flatten()
@@ -185,15 +186,15 @@ def test_of_equal_cells_the_first_are_selected(levels: int, cells: int, seed: in
     assert sorted(torch.nonzero(chosen).flatten().tolist()) == sorted(order[:cells])
 
 
-def test_thresholding_selects_what_is_over_the_threshold_and_full_selects_all() -> None:
-    """The two other modes do what they are called."""
+def test_thresholding_selects_above_the_threshold_and_full_selects_all() -> None:
+    """Thresholding is strict; full ignores err."""
     err = torch.tensor([[[[0.0, 0.1, 0.11, 1.0]]]])
     assert Selection("thresholding", threshold=0.1).choose(err).tolist() == [[[[0, 0, 1, 1]]]]
     assert Selection("full").choose(err).tolist() == [[[[1, 1, 1, 1]]]]
 
 
-def test_more_refined_pixels_never_select_fewer_cells() -> None:
-    """Selections are nested as the budget grows."""
+def test_more_pixels_select_a_superset() -> None:
+    """Selections are nested as the number of pixels grows."""
     err = torch.rand(1, 1, 12, 20, generator=torch.Generator().manual_seed(2))
     maps = [Selection("sampling", 16 * count).choose(err) for count in (1, 5, 50, 240)]
     for small, large in pairwise(maps):
@@ -201,10 +202,10 @@ def test_more_refined_pixels_never_select_fewer_cells() -> None:
 
 
 def test_folding_batchnorm_changes_no_output() -> None:
-    """The folded network gives the same matte to rounding."""
-    src, bgr = picture(4, 160, 96)
-    plain, folded = run(network(), src, bgr), run(fold(network()), src, bgr)
+    """The folded network gives the same matte up to rounding."""
+    src, bgr = make_frames(4, 160, 96)
+    plain, folded = run(make_network(), src, bgr), run(fold(make_network()), src, bgr)
     same = (plain.ref_sm == folded.ref_sm).repeat_interleave(4, 2).repeat_interleave(4, 3)
     assert float(same.float().mean()) > 0.99
     assert float(((plain.pha - folded.pha).abs() * same).max()) < 2e-5
-    assert not any("bn" in key for key in fold(network()).state_dict())
+    assert not any("bn" in key for key in fold(make_network()).state_dict())

@@ -1,4 +1,4 @@
-"""A convolution of an enlarged picture, computed before it is enlarged."""
+"""Upsampling and convolution together give the same as one after the other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from toolchain.network.upsampling_convolution import UpsamplingConvolution
 def test_it_is_the_convolution_after_the_resize(
     height: int, width: int, inputs: int, outputs: int, seed: int
 ) -> None:
-    """For any picture and weights, up to the border and two pixels beyond it."""
+    """For any image and weights, up to the border and two pixels beyond it."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(1, inputs, height, width, generator=generator)
     weight = torch.randn(outputs, inputs, 3, 3, generator=generator)

@@ -13,7 +13,7 @@ import openvino
 import pytest
 from openvino.preprocess import PrePostProcessor
 
-from tests.support.weights import picture
+from tests.support.weights import make_frames
 from toolchain.catalog.reader import read_model
 from toolchain.errors import (
     ConversionError,
@@ -148,7 +148,7 @@ def test_outputs_are_those_of_openvino_s_own_conversion(
         steps.input(name).preprocess().reverse_channels().scale(255.0)
     feed = {
         name: np.ascontiguousarray(frame.numpy()[:, ::-1] * 255)
-        for name, frame in zip(("src", "bgr"), picture(8, 320, 192), strict=True)
+        for name, frame in zip(("src", "bgr"), make_frames(8, 320, 192), strict=True)
     }
     expected = outputs(steps.build(), feed)
     found = outputs(asked.layout.ir("FP32"), feed)

@@ -14,7 +14,7 @@ import onnxruntime
 import openvino
 import pytest
 
-from tests.support.weights import picture
+from tests.support.weights import make_frames
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
 from toolchain.definitions.architecture import MOBILENETV2
 from toolchain.errors import ConversionError, WorkspaceError
@@ -68,7 +68,7 @@ def run(xml: Path, feed: dict[str, Any]) -> list[np.ndarray[Any, Any]]:
 def test_bgr_0_to_255_gives_the_results_of_rgb_0_to_1(onnx_file: Path, tmp_path: Path) -> None:
     """The IR reverses channels and divides by 255 on both inputs; fgr stays RGB."""
     xml = converted(onnx_file, tmp_path)
-    src, bgr = (frame.numpy() for frame in picture(2, 320, 192))
+    src, bgr = (frame.numpy() for frame in make_frames(2, 320, 192))
     session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
     expected = session.run(["pha", "fgr"], {"src": src, "bgr": bgr})
     found = run(xml, {"src": src[:, ::-1] * 255, "bgr": bgr[:, ::-1] * 255})
@@ -104,7 +104,7 @@ def test_uint8_pixels_give_the_same_matte(precision: str, onnx_file: Path, tmp_p
     ]
     frames = {
         name: np.rint(frame.numpy()[:, ::-1] * 255).astype(np.uint8)
-        for name, frame in zip(("src", "bgr"), picture(3, 320, 192), strict=True)
+        for name, frame in zip(("src", "bgr"), make_frames(3, 320, 192), strict=True)
     }
     expected = run(planes, {name: frame.astype(np.float32) for name, frame in frames.items()})
     found = run(
@@ -169,7 +169,7 @@ def test_fp16_halves_the_weights_and_float32_constants_reduce_its_error(
     sizes = [xml.with_suffix(".bin").stat().st_size for xml in (full, rounded, mixed)]
     assert sizes[1] < 0.51 * sizes[0]
     assert sizes[2] < 1.05 * sizes[1]
-    src, bgr = (frame.numpy()[:, ::-1] * 255 for frame in picture(6, 320, 192))
+    src, bgr = (frame.numpy()[:, ::-1] * 255 for frame in make_frames(6, 320, 192))
     exact, coarse, fine = (run(xml, {"src": src, "bgr": bgr})[0] for xml in (full, rounded, mixed))
     assert np.abs(fine - exact).mean() < 0.2 * np.abs(coarse - exact).mean()
 
@@ -215,7 +215,7 @@ def test_mean_and_scale_per_channel_apply_after_the_reversal(
     core = openvino.Core()
     model = core.read_model(xml)
     assert [port.get_any_name() for port in model.outputs] == ["pha"]
-    src, bgr = (frame.numpy() for frame in picture(2, 320, 192))
+    src, bgr = (frame.numpy() for frame in make_frames(2, 320, 192))
     session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
     (expected,) = session.run(["pha"], {"src": src, "bgr": bgr})
     raw = src * np.reshape(scale, (1, 3, 1, 1)) + np.reshape(mean, (1, 3, 1, 1))

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 import torch
 
-from tests.support.weights import picture
+from tests.support.weights import make_frames
 from toolchain.catalog.arguments import ExportSettings
 from toolchain.definitions.refinement import REFINE_MODE_KEYS, RefineMode
 from toolchain.errors import CheckpointError
@@ -101,7 +101,7 @@ def test_outputs_equal_the_original_patch_by_patch(
     network = load_network(
         checkpoint, backbone_scale=scale, selection=Selection.from_settings(settings)
     )
-    src, bgr = picture(9, 256, 192)
+    src, bgr = make_frames(9, 256, 192)
     with torch.no_grad():
         expected = network(src, bgr)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

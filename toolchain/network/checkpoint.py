@@ -23,7 +23,11 @@ import torch
 from torch import Tensor
 
 from toolchain.errors import CheckpointError, UnsafeCheckpointError
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting_refine import (
+    MattingNetwork,
+    detect_architecture,
+    get_state_shapes,
+)
 from toolchain.network.refiner import Selection
 
 Format = Literal["torch", "torchscript", "safetensors"]
@@ -34,12 +38,6 @@ _KEPT = "The file was not changed."
 _OF_TENSORS = re.compile(
     r"torch\.(_utils|_tensor|storage)\..*|torch\.\w+Storage|collections\.OrderedDict|__torch__\..*"
 )
-
-
-def expected_shapes() -> dict[str, tuple[int, ...]]:
-    """Every key of the network's state dict with its shape, in the published order (382)."""
-    with torch.device("meta"):
-        return {key: tuple(value.shape) for key, value in MattingNetwork().state_dict().items()}
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
@@ -68,8 +66,10 @@ def load_network(
 
     Raises as `load_state_dict`.
     """
-    network = MattingNetwork(backbone_scale, selection, static=static)
-    network.load_state_dict(load_state_dict(path))
+    state = load_state_dict(path)
+    architecture = detect_architecture(state)
+    network = MattingNetwork(backbone_scale, selection, architecture=architecture, static=static)
+    network.load_state_dict(state)
     return network.eval()
 
 
@@ -202,7 +202,7 @@ def _strict(found: object, path: Path) -> dict[str, Tensor]:
             kept=_KEPT,
             hint="Save `model.state_dict()`, not the model.",
         )
-    expected = expected_shapes()
+    expected = get_state_shapes(detect_architecture(found))
     wrong = _key_complaints(expected, found)
     if wrong:
         hint = "Name a checkpoint of BackgroundMattingV2 with the MobileNetV2 backbone."
