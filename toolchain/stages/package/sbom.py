@@ -14,7 +14,7 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from toolchain.catalog.builtin import find_licences
-from toolchain.definitions.architecture import MOBILENETV2
+from toolchain.definitions.architecture import find_architecture
 from toolchain.package.manifest import Entry
 from toolchain.stages.package.accepted import AcceptedBuild
 from toolchain.stages.package.card import LIMITS, USE, describe_data, list_accuracy
@@ -101,6 +101,7 @@ def _tools(build: AcceptedBuild) -> dict[str, str]:
 def _model_card(request: PackageRequest, build: AcceptedBuild) -> dict[str, Any]:
     """Build the model card, which the schema has but the library does not support yet."""
     ports = next(rows for path, rows in build.ports.items() if path.endswith(".xml"))
+    architecture = find_architecture(request.model.name)
 
     def list_formats(direction: str) -> list[dict[str, str]]:
         return [
@@ -113,8 +114,8 @@ def _model_card(request: PackageRequest, build: AcceptedBuild) -> dict[str, Any]
         "modelParameters": {
             "approach": {"type": "supervised"},
             "task": request.model.task_type,
-            "architectureFamily": MOBILENETV2.family,
-            "modelArchitecture": MOBILENETV2.title,
+            "architectureFamily": architecture.family,
+            "modelArchitecture": architecture.title,
             "inputs": list_formats("input"),
             "outputs": list_formats("output"),
         },
