@@ -111,7 +111,7 @@ def _as_exported(checkpoint: Path, settings: ExportSettings) -> nn.Module:
         return load_network(
             checkpoint,
             backbone_scale=settings.backbone_scale,
-            selection=Selection(settings.mode, settings.sample_pixels, settings.threshold),
+            selection=Selection.from_settings(settings),
             static=True,
         )
 
