@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from toolchain.runtimes.background_worker import WAITING, aside
+from toolchain.runtimes.background_worker import MAX_PENDING, background_worker
 
 
 def test_calls_are_made_in_order_elsewhere_and_all_at_the_end() -> None:
@@ -19,7 +19,7 @@ def test_calls_are_made_in_order_elsewhere_and_all_at_the_end() -> None:
         made.append(number)
         threads.add(threading.get_ident())
 
-    with aside() as do:
+    with background_worker() as do:
         for number in range(50):
             do(partial(call, number))
     assert made == list(range(50))
@@ -32,17 +32,17 @@ def test_the_caller_waits_rather_than_piling_up_frames() -> None:
     go, begun = threading.Event(), []
 
     def submit() -> None:
-        with aside() as do:
+        with background_worker() as do:
             for number in range(10):
                 do(lambda: go.wait() and None)
                 begun.append(number)
 
     thread = threading.Thread(target=submit)
     thread.start()
-    while len(begun) < WAITING:
+    while len(begun) < MAX_PENDING:
         thread.join(0.01)
     thread.join(0.2)
-    assert len(begun) == WAITING
+    assert len(begun) == MAX_PENDING
     go.set()
     thread.join(10)
     assert len(begun) == 10
@@ -55,7 +55,7 @@ def test_what_a_call_raises_comes_out(after: int) -> None:
     def fails() -> None:
         raise ValueError("no good")
 
-    with pytest.raises(ValueError, match="no good"), aside() as do:  # noqa: PT012
+    with pytest.raises(ValueError, match="no good"), background_worker() as do:  # noqa: PT012
         do(fails)
         for _ in range(after):
             do(lambda: None)
@@ -63,6 +63,6 @@ def test_what_a_call_raises_comes_out(after: int) -> None:
 
 def test_an_error_of_the_caller_is_not_hidden() -> None:
     """What happens between the calls is what is raised."""
-    with pytest.raises(KeyError), aside() as do:  # noqa: PT012
+    with pytest.raises(KeyError), background_worker() as do:  # noqa: PT012
         do(lambda: None)
         raise KeyError("mine")

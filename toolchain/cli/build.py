@@ -20,7 +20,7 @@ def build(options: argparse.Namespace) -> int:
     talk = listener(quiet=options.quiet)
     talk.note(weights_line(request.weights))
     if options.dry_run:
-        seen = pipeline.foresee(request)
+        seen = pipeline.plan_build(request)
         if options.json:
             print_json([vars(item) for item in seen])
         else:

@@ -68,20 +68,20 @@ def run(options: argparse.Namespace, request: BuildRequest) -> int:
     """Evaluate, print, return the exit code."""
     from toolchain.cli.console import listener
     from toolchain.cli.summary import weights_line
-    from toolchain.pipeline.evaluate import evaluated, planned
+    from toolchain.pipeline.evaluate import evaluate_build, plan_evaluation
 
     asked = _asked(options, request)
     talk = listener(quiet=options.quiet)
     talk.note(weights_line(request.weights))
     if options.dry_run:
-        plan = planned(asked)
+        plan = plan_evaluation(asked)
         seen = {
             "dataset": plan.dataset.name,
             "kind": plan.dataset.kind,
             "clips": len({item.clip for item in plan.dataset.items}),
             "frames": len(plan.dataset.items),
             "bad": [vars(fault) for fault in plan.faults],
-            "models": [str(way) for way in plan.ways],
+            "models": [str(model) for model in plan.models],
             "target": str(plan.target),
         }
         if options.json:
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace, request: BuildRequest) -> int:
         else:
             print(*_foreseen(seen), sep="\n")
         return 0
-    result = evaluated(asked, talk)
+    result = evaluate_build(asked, talk)
     if options.json:
         print_json(result.content)
     else:
@@ -100,23 +100,23 @@ def run(options: argparse.Namespace, request: BuildRequest) -> int:
 
 def table(content: Mapping[str, Any]) -> list[str]:
     """A row a model with the bounds of its means below, then the published rows, marked."""
-    from toolchain.metrics.scoring import LABELS, METRICS
+    from toolchain.definitions.metrics import METRIC_KEYS, METRICS
     from toolchain.stages.evaluate.tables import number
 
-    lines = [_row(["model", "hint", "ran in", *(LABELS[metric] for metric in METRICS)])]
+    lines = [_row(["model", "hint", "ran in", *(metric.label for metric in METRICS)])]
     for entry in content["models"]:
-        total = [entry["total"][metric] for metric in METRICS]
-        who = [entry["model"], entry["hint"], entry["executed"]]
+        total = [entry["total"][metric] for metric in METRIC_KEYS]
+        who = [entry["form"], entry["hint"], entry["executed"]]
         lines.append(_row([*who, *(number(cell["mean"]) for cell in total)]))
         bounds = (f"{number(cell['low'])}-{number(cell['high'])}" for cell in total)
         lines.append(_row(["", "", "", *bounds]))
     for name, row in content["published"]["rows"].items():
-        figures = (f"{row[metric]:g}" if metric in row else "-" for metric in METRICS)
+        figures = (f"{row[metric]:g}" if metric in row else "-" for metric in METRIC_KEYS)
         lines.append(_row(["published", "", "", *figures]) + f"  {name}")
     lines += [
         "",
         _described(content["dataset"]),
-        *(f"{LABELS[metric]}: {scale}." for metric, scale in content["scales"].items()),
+        *(f"{metric.label}: {metric.definition}." for metric in METRICS),
         f"{content['interval']}.",
         f"published: {content['published']['about']}.",
     ]
@@ -130,14 +130,17 @@ def _seed(text: str) -> int:
 
 
 def _asked(options: argparse.Namespace, request: BuildRequest) -> EvaluationRequest:
+    from toolchain.definitions.variants import FORMS
     from toolchain.errors import UsageError
-    from toolchain.pipeline.evaluate import MODELS, EvaluationRequest
+    from toolchain.pipeline.evaluate import EvaluationRequest
 
-    models = tuple(options.models.split(",")) if options.models else ()
-    unknown = [name for name in models if name not in MODELS]
+    known = {form.lower(): form for form in FORMS}
+    asked = options.models.split(",") if options.models else []
+    models = tuple(known.get(name.lower(), name) for name in asked)
+    unknown = [name for name in models if name not in FORMS]
     if unknown:
         raise UsageError(
-            f"--models: unknown {', '.join(unknown)}", hint=f"Known: {', '.join(MODELS)}."
+            f"--models: unknown {', '.join(unknown)}", hint=f"Known: {', '.join(FORMS)}."
         )
     if options.frames and options.dataset:
         raise UsageError("--frames is for generated frames; --dataset has its own")
@@ -145,7 +148,7 @@ def _asked(options: argparse.Namespace, request: BuildRequest) -> EvaluationRequ
         raise UsageError("--workers is for --cluster local; a scheduler has its own workers")
     return EvaluationRequest(
         build=request,
-        models=models,
+        forms=models,
         hints=HINTS[options.precision_hint],
         dataset=options.dataset,
         backgrounds=options.backgrounds,

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def table(layers: Mapping[str, Any]) -> list[str]:
     """One row a form, then one sentence for each that diverges."""
     lines = [_row([name for name, _ in HEAD])]
-    for form in layers["forms"]:
+    for form in layers["variants"]:
         rows = [row for row in form["tensors"] if not row["chosen"]]
         far = max(rows, key=lambda row: _order(row["relative"]), default=None)
         lines.append(
@@ -61,7 +61,7 @@ def table(layers: Mapping[str, Any]) -> list[str]:
 
 def sentences(layers: Mapping[str, Any]) -> list[str]:
     """The first diverging tensor of each form that has one."""
-    return [form["first"]["sentence"] + "." for form in layers["forms"] if form["first"]]
+    return [form["first"]["sentence"] + "." for form in layers["variants"] if form["first"]]
 
 
 def require_pass(layers: Mapping[str, Any]) -> None:

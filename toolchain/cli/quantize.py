@@ -52,5 +52,5 @@ def wanted(options: argparse.Namespace) -> Quantization:
     return Quantization(
         dataset=getattr(options, "dataset", None),
         calibration=getattr(options, "calibration", None) or usual.calibration,
-        spared=tuple(getattr(options, "spare", ())),
+        ignored=tuple(getattr(options, "spare", ())),
     )

@@ -33,8 +33,9 @@ STAGES: dict[str, tuple[Stage, ...]] = {
 
 def request_of(options: argparse.Namespace) -> BuildRequest:
     """The request; raises UsageError for options that make no sense."""
+    from toolchain.definitions.variants import BUILT as KNOWN
     from toolchain.errors import UsageError
-    from toolchain.pipeline.request import KNOWN, BuildRequest
+    from toolchain.pipeline.request import BuildRequest
     from toolchain.pipeline.weights import choose
 
     model = _model(options.config)

@@ -7,23 +7,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolchain.cli import layers
+from toolchain.definitions.metrics import max_error_of
+from toolchain.definitions.ports import OUTPUTS
+from toolchain.definitions.variants import DEFAULT_DEVICE, Variant
 from toolchain.pipeline.build import BuildResult
 from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import Weights
+from toolchain.report.runs import own_error, ratio_of
 
 HEAD = (
     ("model", 9),
     ("hint", 8),
     ("ran in", 7),
-    ("pha max", 9),
-    ("fgr max", 9),
+    ("error", 9),
+    ("x own", 7),
+    ("mean diff", 10),
+    ("grade", 6),
     ("MAD", 7),
     ("MAD +", 8),
-    ("GRAD", 8),
     ("GRAD +", 8),
     ("fgr MSE +", 10),
     ("patches", 9),
-    ("verdict", 8),
+    ("verdict", 12),
 )
 
 
@@ -90,26 +95,28 @@ def failed(request: BuildRequest, verdict: Mapping[str, Any], *, as_json: bool) 
 
 
 def table(verdict: Mapping[str, Any]) -> list[str]:
-    """One row a run.  `+`: worse than the original by; on the published scales."""
+    """Format one row per run.  `+`: minus the original's, on the published scales."""
     lines = [_row([name for name, _ in HEAD])]
-    original = verdict["original"]["truth"]
-    if original is not None:
-        cells = ["original", "", "f32", "", "", f"{original['alpha_mad']:.3f}", ""]
-        cells += [f"{original['alpha_grad']:.3f}", "", "", "", ""]
-        lines.append(_row(cells))
+    own = own_error(verdict)
+    original = verdict["original"]["metrics"]
+    mad = _number((original or {}).get("alpha_mad"), ".3f")
+    lines.append(_row(["original", "", "f32", f"{own:.1e}", "1", "", "", mad, "", "", "", "", ""]))
     for run in verdict["runs"]:
-        figures, truth = run["figures"], run["truth"] or {}
+        figures, metrics = run["figures"], run["metrics"] or {}
+        errors = [figures.get(max_error_of(name)) for name in OUTPUTS]
+        means = [figures.get(f"{name}_mean_abs") for name in OUTPUTS]
         lines.append(
             _row(
                 [
                     _where(run),
                     run["hint"],
                     run["executed"],
-                    _number(figures["pha_max_abs"], ".1e"),
-                    _number(figures["fgr_max_abs"], ".1e"),
-                    _number(truth.get("alpha_mad"), ".3f"),
+                    _number(_largest(errors), ".1e"),
+                    _number(ratio_of(run), ".3g"),
+                    _number(_largest(means), ".1e"),
+                    run.get("grade") or "-",
+                    _number(metrics.get("alpha_mad"), ".3f"),
                     _number(figures.get("alpha_mad_worse"), "+.4f"),
-                    _number(truth.get("alpha_grad"), ".3f"),
                     _number(figures.get("alpha_grad_worse"), "+.4f"),
                     _number(figures.get("foreground_mse_worse"), "+.4f"),
                     _number(figures["different_patches"], ".4%"),
@@ -118,17 +125,35 @@ def table(verdict: Mapping[str, Any]) -> list[str]:
             )
         )
     lines.append(
-        "max: largest difference from the original outside differently chosen patches, values "
-        "0..1. MAD x1000 and GRAD /1000, mean over the frames with known truth; +: worse than the "
-        "original by. patches: chosen differently."
+        "error: largest difference from the network in float64, outside differently chosen "
+        "patches, values 0..1; x own: as a multiple of what PyTorch at f32 errs. grade: mean "
+        "difference from PyTorch at f32, A up to 1/1020, B up to 1/255. MAD x1000, GRAD /1000; +: "
+        "minus the original's."
     )
+    lines += advice(verdict)
     return lines
 
 
+def advice(verdict: Mapping[str, Any]) -> list[str]:
+    """State what to do about a device's default precision of grade C."""
+    poor = [run for run in verdict["runs"] if run["hint"] == "default" and run.get("grade") == "C"]
+    if not poor:
+        return []
+    names = ", ".join(dict.fromkeys(f"{run['form']} ({run['executed']})" for run in poor))
+    text = f"Grade C at the device's default precision: {names}."
+    return [f"{text} Compile with INFERENCE_PRECISION_HINT=f32."]
+
+
+def _largest(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return max(known, default=None)
+
+
 def _where(run: Mapping[str, Any]) -> str:
-    """The form, and the device if it is not what everybody has."""
-    device = run["conditions"]["device"]
-    return str(run["form"]) if device == "CPU" else f"{run['form']} {device}"
+    """The form, and the device unless it is the usual one."""
+    variant = Variant.from_json(run)
+    usual = variant.device == DEFAULT_DEVICE
+    return variant.form if usual else f"{variant.form} {variant.device}"
 
 
 def _row(cells: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 _WHOLE = "over the whole frame"
 
@@ -74,44 +75,68 @@ PUBLISHED_METRICS = tuple(metric for metric in METRICS if metric.published)
 class Figure:
     """One measured value of a variant that a limit in model.yml may bound.
 
+    A limit is the larger of an absolute value and a multiple of the figure's base.
+
     Attributes:
         key: Name in model.yml and in JSON records.
         label: Name for people.
-        needs_truth: Whether it can only be measured on frames with a known truth.
-        of_layers: Whether it bounds inner tensors (`matting validate --layers`), not outputs.
+        base: What a relative limit is a multiple of: "own error" (the same error of the original,
+            PyTorch at float32, against the network in float64), "original" (the same metric of
+            the original), or "" where only absolute limits make sense.
+        needs_truth: Whether it can only be measured on frames with a known ground truth.
+        of_layers: Whether it bounds inner tensors (`matting validate --layers`), not a run.
     """
 
     key: str
     label: str
+    base: Literal["own error", "original", ""] = ""
     needs_truth: bool = False
     of_layers: bool = False
 
 
+ERROR_TARGETS = {"pha": "alpha", "fgr": "foreground", "inner": "inner tensors"}
+
+
+def max_error_of(target: str) -> str:
+    """Key of the figure "largest error against the network in float64"."""
+    return f"{target}_max_error"
+
+
+def rms_error_of(target: str) -> str:
+    """Key of the figure "root mean square error against the network in float64"."""
+    return f"{target}_rms_error"
+
+
+def change_of(metric: str) -> str:
+    """Key of the figure "absolute difference of a metric from the original's"."""
+    return f"{metric}_change"
+
+
 def increase_of(metric: str) -> str:
-    """Key of the figure "metric minus the original's"."""
+    """Key of the figure "metric minus the original's"; negative where it is better."""
     return f"{metric}_worse"
 
 
-def relative_increase_of(metric: str) -> str:
-    """Key of the figure "metric minus the original's, as a share of the original's"."""
-    return f"{metric}_worse_share"
-
-
 FIGURES: tuple[Figure, ...] = (
-    Figure("pha_max_abs", "alpha, max"),
-    Figure("fgr_max_abs", "foreground, max"),
-    Figure("pha_mean_abs", "alpha, mean"),
-    Figure("fgr_mean_abs", "foreground, mean"),
     *(
-        Figure(key, label, needs_truth=True)
+        Figure(key, f"{label}, {kind} error", base="own error")
+        for target, label in ERROR_TARGETS.items()
+        for key, kind in ((max_error_of(target), "max"), (rms_error_of(target), "rms"))
+    ),
+    Figure("pha_max_abs", "alpha, max difference"),
+    Figure("fgr_max_abs", "foreground, max difference"),
+    Figure("pha_mean_abs", "alpha, mean difference"),
+    Figure("fgr_mean_abs", "foreground, mean difference"),
+    *(
+        Figure(key, label, base="original", needs_truth=True)
         for metric in PUBLISHED_METRICS
         for key, label in (
+            (change_of(metric.key), f"{metric.label} change"),
             (increase_of(metric.key), f"{metric.label} increase"),
-            (relative_increase_of(metric.key), f"{metric.label} increase, relative"),
         )
     ),
     Figure("different_patches", "differently chosen patches"),
-    Figure("layers_max_rel", "inner tensors, max relative", of_layers=True),
+    Figure("layers_max_rel", "inner tensors, max relative difference", of_layers=True),
 )
 FIGURE_KEYS = tuple(figure.key for figure in FIGURES)
 LABELS = {figure.key: figure.label for figure in FIGURES}

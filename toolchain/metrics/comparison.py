@@ -1,160 +1,235 @@
-"""One form of the model against the original: sums over frames, figures, failures.
-
-Patches that top-k chose differently are counted and shown apart: there one side is refined and
-the other is not, which is no numeric error.
-"""
+"""One variant against the network in float64 and against the original, summed over frames."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from toolchain.catalog.records import Limits
-from toolchain.definitions.arrays import Floats
+from toolchain.catalog.records import Limit, Limits
+from toolchain.definitions.metrics import max_error_of, rms_error_of
 from toolchain.definitions.ports import OUTPUTS
+from toolchain.definitions.variants import Variant
 from toolchain.errors import ValidationError
 from toolchain.metrics.differences import Differences, outside
-from toolchain.metrics.matte_errors import Matte, MattingScore, compare
-from toolchain.metrics.stagewise import Observed, Stagewise
-from toolchain.metrics.verdict import judge, without_truth, worse, would_pass
+from toolchain.metrics.errors import INNER, Errors, Observed, OwnErrors, TensorError, as_stages
+from toolchain.metrics.score import Matte, mean_scores, published_scores
+from toolchain.metrics.verdict import (
+    bounds_of,
+    judge,
+    metric_bases,
+    metric_figures,
+    multiple_of_bound,
+    of_runs,
+    would_pass,
+)
 
-ORDINARY_LIMIT = 1 / 255  # where no limit is set: one step of an 8-bit picture
+Grade = Literal["A", "B", "C"]
+GRADES: tuple[tuple[Grade, float], ...] = (("A", 1 / 1020), ("B", 1 / 255))
+"""Largest mean difference of a grade: a quarter step and one step of an 8-bit image."""
 
 
 class Inferred(Observed, Protocol):
-    """What is needed of an inference: see `runtimes.base.Inference`."""
-
-    @property
-    def pha(self) -> Floats:
-        """H x W."""
-
-    @property
-    def fgr(self) -> Floats:
-        """H x W x 3, RGB, 0..1."""
+    """What is needed of an inference, see `runtimes.base.Inference`."""
 
     @property
     def exact(self) -> bool:
-        """Whether observing did not change the outputs."""
+        """Whether reading inner tensors did not change the outputs."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """`figures`: what limits may name.  `details`: the rest, for JSON.  `failures`: sentences."""
+    """Result of a comparison.
+
+    Attributes:
+        figures: Value by figure, see `definitions.metrics.FIGURES`.
+        bases: Base of relative limits by figure.
+        details: Everything else, for JSON.
+        failures: What is wrong, one sentence each; limits on figures among it.
+        faults: The failures that no conditioning of the weights can excuse.
+    """
 
     figures: dict[str, float | None]
+    bases: dict[str, float | None]
     details: dict[str, Any]
     failures: tuple[str, ...]
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One frame through the network in float64 and through the original.
+
+    Attributes:
+        exact: The network in float64.
+        original: The original, PyTorch at float32.
+        matte: The original's outputs as a matte.
+        truth: Ground truth, None if it is not known.
+    """
+
+    exact: Inferred
+    original: Inferred
+    matte: Matte
+    truth: Matte | None
 
 
 class Scores:
-    """Means of the matting metrics against the truth, over the frames that have one."""
+    """Means of the published metrics over the frames that have a ground truth."""
 
     def __init__(self) -> None:
-        self._scores: list[MattingScore] = []
+        self._rows: list[dict[str, float]] = []
 
     def add(self, matte: Matte, truth: Matte | None) -> None:
-        """One frame; without a truth it adds nothing."""
+        """Add one frame; without a truth it adds nothing."""
         if truth is not None:
-            self._scores.append(compare(matte, truth))
+            self._rows.append(published_scores(matte, truth))
 
     def mean(self) -> dict[str, float] | None:
-        """Metric -> mean, None without any truth."""
-        return _means(self._scores) if self._scores else None
+        """Mean by metric, None without any truth."""
+        return mean_scores(self._rows)
 
 
 class Comparison:
-    """Sums over frames for one form; `limits`: what it may differ by, None: nobody said."""
+    """Sums over frames for one variant."""
 
-    def __init__(self, form: str, hint: str, limits: Limits | None) -> None:
-        self._form = form
-        self._hint = hint
+    def __init__(self, variant: Variant, limits: Limits | None) -> None:
+        self._variant = variant
         self._limits = limits
-        bounds = {
-            name: getattr(limits, f"{name}_max_abs", None) or ORDINARY_LIMIT for name in OUTPUTS
-        }
-        self._everywhere = {name: Differences(bound) for name, bound in bounds.items()}
-        self._same_patches = {name: Differences(bound) for name, bound in bounds.items()}
-        self._stages = Stagewise()
+        self._errors = Errors()
+        self._everywhere = {name: Differences() for name in OUTPUTS}
+        self._same_patches = {name: Differences() for name in OUTPUTS}
         self._truth = Scores()
-        self._between: list[MattingScore] = []
+        self._between: list[dict[str, float]] = []
         self._different = self._patches = self._refined = 0
         self._exact = True
 
-    def add(
-        self, found: Inferred, reference: Inferred, original: Matte, truth: Matte | None
-    ) -> float:
-        """One frame; `original`: the reference as a matte, shared by all comparisons.
+    def add(self, found: Inferred, reference: Reference) -> float:
+        """Add one frame.
 
-        Returns the frame's largest difference outside differently chosen patches.  Raises
-        ValidationError for outputs of another shape.
+        Returns:
+            The largest error of an output on this frame.
+
+        Raises:
+            ValidationError: An output has another shape than the original's.
         """
+        original = reference.original
         for name in OUTPUTS:
-            shape, expected = getattr(found, name).shape, getattr(reference, name).shape
+            shape, expected = getattr(found, name).shape, getattr(original, name).shape
             if shape != expected:
                 raise ValidationError(
-                    f"{self._form}: {name} has the shape {shape}, the original's is {expected}",
+                    f"{self._variant.form}: {name} has shape {shape}, expected {expected}",
                     hint="Export and convert again for this size.",
                 )
-        different = found.ref != reference.ref
+        different = found.ref != original.ref
         self._different += int(different.sum())
         self._patches += different.size
         self._refined += int(found.ref.sum())
         self._exact &= found.exact
-        where = outside(different) if different.any() else None
-        largest = 0.0
+        same = outside(different) if different.any() else None
         for name in OUTPUTS:
-            one, other = getattr(reference, name), getattr(found, name)
+            one, other = getattr(original, name), getattr(found, name)
             sums = self._everywhere[name].add(one, other)
-            if where is None:
+            if same is None:
                 self._same_patches[name].include(sums)
             else:
-                sums = self._same_patches[name].add(one, other, where)
-            largest = max(largest, sums.largest)
-        self._stages.add(reference, found)
+                self._same_patches[name].add(one, other, same)
+        largest = self._errors.add(reference.exact, found)
         matte = Matte(found.pha, found.fgr)
-        self._between.append(compare(matte, original))
-        self._truth.add(matte, truth)
+        self._between.append(published_scores(matte, reference.matte))
+        self._truth.add(matte, reference.truth)
         return largest
 
-    def result(self, original: Scores) -> Measured:
-        """The figures and what they fail; `original`: the original's own scores."""
+    def result(self, original: Scores, own: OwnErrors) -> Measured:
+        """Judge the sums.
+
+        Args:
+            original: Metrics of the original on the same frames.
+            own: Errors of the original against the network in float64.
+        """
         figures: dict[str, float | None] = {}
+        bases: dict[str, float | None] = {}
         details: dict[str, Any] = {"outputs": {}}
-        failures = []
-        near = {name: sums.total() for name, sums in self._same_patches.items()}
+        faults = []
+        errors = self._errors.result()
         for name in OUTPUTS:
-            far = self._everywhere[name].total()
-            figures[f"{name}_max_abs"] = near[name].max_abs
-            figures[f"{name}_mean_abs"] = near[name].mean_abs
+            near, far = self._same_patches[name].total(), self._everywhere[name].total()
+            figures[f"{name}_max_abs"] = near.max_abs
+            figures[f"{name}_mean_abs"] = near.mean_abs
             details["outputs"][name] = {
-                "outside_different_patches": asdict(near[name]),
+                "outside_different_patches": asdict(near),
                 "everywhere": asdict(far),
             }
             if not far.finite:
-                failures.append(f"{name} holds NaN or infinite values")
+                faults.append(f"{name} has NaN or infinite values")
+            _enter(figures, bases, name, (errors[name].max, errors[name].rms), own[name])
+        self._enter_inner(figures, bases, errors, own)
         figures["different_patches"] = self._different / self._patches
         before, after = original.mean(), self._truth.mean()
         if before is not None and after is not None:
-            figures.update(worse(before, after))
-        details["between"] = _means(self._between)
-        details["truth"] = self._truth.mean()
+            figures.update(metric_figures(before, after))
+            bases.update(metric_bases(before))
+        details["grade"] = grade_of(figures)
+        details["between"] = mean_scores(self._between)
+        details["metrics"] = after
         details["patches"] = {
             "compared": self._patches,
             "refined": self._refined,
             "chosen_differently": self._different,
             "read_from_identical_run": self._exact,
         }
-        details["stages"] = self._stages.result(near)
+        details["stages"] = as_stages(errors, own)
         if self._limits is None:
-            failures.append(f"model.yml has no limits for {self._form} at {self._hint}")
-        else:
-            # Without a frame of known truth there is nothing to be worse than.
-            limits = without_truth(self._limits) if before is None else self._limits
-            failures += [str(failure) for failure in judge(limits, figures)]
-            details["would_pass"] = would_pass(self._limits, figures)
-        return Measured(figures, details, tuple(failures))
+            faults.append(f"model.yml has no limits for {self._variant.anywhere}")
+            return Measured(figures, bases, details, tuple(faults), tuple(faults))
+        # Without a frame of known truth no metric can get worse.
+        limits = of_runs(self._limits, truth=before is not None)
+        exceeded = [str(failure) for failure in judge(limits, figures, bases)]
+        details["limits"] = {
+            "reason": limits.reason,
+            "bounds": bounds_of(limits, bases),
+            "would_pass": would_pass(limits, figures),
+        }
+        return Measured(figures, bases, details, (*faults, *exceeded), tuple(faults))
+
+    def _enter_inner(
+        self,
+        figures: dict[str, float | None],
+        bases: dict[str, float | None],
+        errors: Mapping[str, TensorError],
+        own: OwnErrors,
+    ) -> None:
+        """Enter the inner tensor that is the largest multiple of its bound."""
+        known = [name for name in INNER if name in errors and name in own]
+        limits = {} if self._limits is None else self._limits.by_figure
+        for place, key in enumerate((max_error_of("inner"), rms_error_of("inner"))):
+            limit = limits.get(key, Limit(relative=1.0))
+            pairs = [
+                ((errors[name].max, errors[name].rms)[place], own[name][place]) for name in known
+            ]
+            if pairs:
+                found, base = max(
+                    pairs, key=lambda pair: multiple_of_bound(pair[0], limit.bound(pair[1]))
+                )
+                figures[key], bases[key] = found, base
 
 
-def _means(scores: list[MattingScore]) -> dict[str, float]:
-    rows = [asdict(item) for item in scores]
-    return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+def _enter(
+    figures: dict[str, float | None],
+    bases: dict[str, float | None],
+    target: str,
+    found: tuple[float, float],
+    own: tuple[float, float],
+) -> None:
+    for key, value, base in zip(
+        (max_error_of(target), rms_error_of(target)), found, own, strict=True
+    ):
+        figures[key], bases[key] = value, base
+
+
+def grade_of(figures: Mapping[str, float | None]) -> Grade:
+    """Grade of a variant by its mean difference from the original, of the worse output.
+
+    A: at most a quarter of an 8-bit step, invisible.  B: at most one step.  C: more.
+    """
+    worst = max(figures[f"{name}_mean_abs"] or 0.0 for name in OUTPUTS)
+    return next((grade for grade, limit in GRADES if worst <= limit), "C")

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolchain.definitions.arrays import Floats, Mask
+from toolchain.definitions.arrays import AnyFloats, Mask
 from toolchain.definitions.ports import CELL
+
+STEP = 1 / 255  # of an 8-bit image
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,16 @@ class Sums:
 
 
 class Differences:
-    """Sums over frames; `limit` is the bound whose transgressions are counted."""
+    """Sums over frames of absolute differences.
 
-    def __init__(self, limit: float) -> None:
+    `limit`: values above it are counted, by default one step of an 8-bit image.
+    """
+
+    def __init__(self, limit: float = STEP) -> None:
         self._limit = limit
         self._sums = Sums()
 
-    def add(self, original: Floats, other: Floats, where: Mask | None = None) -> Sums:
+    def add(self, original: AnyFloats, other: AnyFloats, where: Mask | None = None) -> Sums:
         """Compare two arrays of one shape, at the pixels of `where` (H x W) if given.
 
         Returns what this frame added, for `include` in other sums of the same limit.

@@ -1,4 +1,4 @@
-"""Whether an experiment explains a fail: did it bring the outputs together?"""
+"""Whether a diagnostic experiment explains a failure: did it bring the outputs together?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from toolchain.catalog.records import Limits
 from toolchain.metrics.comparison import Measured
-from toolchain.metrics.verdict import furthest, without_truth
+from toolchain.metrics.verdict import furthest, of_runs
 
 SHARE = 0.1  # of the difference: an explanation leaves at most this much of it
 
@@ -16,15 +16,22 @@ SHARE = 0.1  # of the difference: an explanation leaves at most this much of it
 def explanation(
     hypothesis: str, found: str, limits: Limits, before: Measured, after: Measured | None
 ) -> dict[str, Any]:
-    """One row of "explanations".
+    """Build one row of "explanations" in validation.json.
 
-    `figure`: the one furthest beyond its limit.  `before` and `after` the experiment: its values,
-    null where they are NaN or infinite; `after` is also null where nothing had to be run to rule
-    the hypothesis out.  `convinces`: with it the run keeps every limit, and the figure falls to a
-    tenth or less.
+    Args:
+        hypothesis: The candidate cause.
+        found: What was looked at or changed, one sentence.
+        limits: Limits of the variant.
+        before: The failed run on one frame.
+        after: The experiment on the same frame, None where none had to be run.
+
+    Returns:
+        The row.  `figure` is the one furthest beyond its limit; `before` and `after` are its
+        values, null where they are not numbers.  `convinces`: the experiment keeps every limit
+        and the figure falls to a tenth or less.
     """
-    known = limits if before.details["truth"] is not None else without_truth(limits)
-    figure = furthest(known, before.figures) or "pha_max_abs"
+    known = of_runs(limits, truth=before.details["metrics"] is not None)
+    figure = furthest(known, before.figures, before.bases) or "pha_max_abs"
     old = before.figures[figure]
     new = None if after is None else after.figures.get(figure)
     convinces = (
@@ -44,7 +51,7 @@ def explanation(
 
 
 def in_order(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Best first: those that convince, then by what is left of the difference."""
+    """Sort rows: convincing ones first, then by what is left of the difference."""
 
     def key(row: dict[str, Any]) -> tuple[bool, float]:
         left = row["after"]

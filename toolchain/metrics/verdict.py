@@ -1,103 +1,110 @@
-"""Measured figures against limits: what failed, by how much, and what would have passed."""
+"""Measured figures against limits: what failed, by how much, and which limit would have passed."""
 
 from __future__ import annotations
 
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 from toolchain.catalog.records import Limits
+from toolchain.definitions.metrics import FIGURES, change_of, increase_of
 
-LAYERS = "layers_max_rel"  # on inner tensors: see the layers stage
+Measured = Mapping[str, float | None]
+OF_RUNS = tuple(figure.key for figure in FIGURES if not figure.of_layers)
+NEED_TRUTH = tuple(figure.key for figure in FIGURES if figure.needs_truth)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One figure over its limit, or something that is wrong in itself (`limit` None)."""
+    """A figure beyond its limit, or one that was not measured.
+
+    Attributes:
+        figure: Key of the figure.
+        found: Its value, None if it was not measured.
+        limit: The bound that it was compared with.
+    """
 
     figure: str
     found: float | None
-    limit: float | None
+    limit: float
 
     def __str__(self) -> str:
-        if self.limit is None:
-            return self.figure
+        if self.found is None:
+            return f"{self.figure} was not measured"
         return f"{self.figure} is {self.found:.3g}, the limit is {self.limit:.3g}"
 
 
-def limited_figures(limits: Limits) -> dict[str, float]:
-    """The limits on outputs that are set, by figure."""
-    names = (field.name for field in fields(limits) if field.name != LAYERS)
-    pairs = ((name, getattr(limits, name)) for name in names)
-    return {name: value for name, value in pairs if isinstance(value, float | int)}
+def metric_figures(original: Mapping[str, float], found: Mapping[str, float]) -> dict[str, float]:
+    """Compute the figures "change" and "increase" of every metric.
 
-
-def worse(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """How much worse the metrics `after` are than `before`: the figures that limits may name.
-
-    `<metric>_worse`: the difference; `alpha_grad_worse_share`: as a share of `before`, infinite
-    where that is 0 and `after` is not.
+    Args:
+        original: Metrics of the original by key.
+        found: Metrics of the variant by key.
     """
-    figures = {f"{metric}_worse": after[metric] - before[metric] for metric in before}
-    gained, base = figures["alpha_grad_worse"], before["alpha_grad"]
-    share = gained / base if base else math.copysign(math.inf, gained) if gained else 0.0
-    return {**figures, "alpha_grad_worse_share": share}
+    figures = {}
+    for metric, value in found.items():
+        figures[change_of(metric)] = abs(value - original[metric])
+        figures[increase_of(metric)] = value - original[metric]
+    return figures
 
 
-def on_truth(limits: Limits) -> Limits:
-    """Only the limits on metrics against a known truth."""
-    others = [name for name in limited_figures(limits) if "_worse" not in name]
-    return _unlimited(limits, others)
+def metric_bases(original: Mapping[str, float]) -> dict[str, float]:
+    """Map each metric figure to the metric of the original, the base of its relative limit."""
+    return {
+        key(metric): value for metric, value in original.items() for key in (change_of, increase_of)
+    }
 
 
-def without_truth(limits: Limits) -> Limits:
-    """Only the limits that can be judged where no frame's truth is known."""
-    return _unlimited(limits, [name for name in limited_figures(limits) if "_worse" in name])
+def with_truth(limits: Limits) -> Limits:
+    """Restrict `limits` to figures that need a ground truth."""
+    return limits.only(NEED_TRUTH)
 
 
-def _unlimited(limits: Limits, names: list[str]) -> Limits:
-    nothing: dict[str, Any] = dict.fromkeys(names)
-    return replace(limits, **nothing)
+def of_runs(limits: Limits, *, truth: bool) -> Limits:
+    """Restrict `limits` to figures of a run; without `truth` to those that need none."""
+    return limits.only(key for key in OF_RUNS if truth or key not in NEED_TRUTH)
 
 
-def judge(limits: Limits, measured: Mapping[str, float | None]) -> tuple[Failure, ...]:
-    """Every limit of `limits` that `measured` does not keep, in the limits' own order.
+def bounds_of(limits: Limits, bases: Measured) -> dict[str, float]:
+    """Largest permitted value of each limited figure."""
+    return {key: limit.bound(bases.get(key)) for key, limit in limits.by_figure.items()}
 
-    A limited figure that could not be measured is a failure too: it was not shown to hold.
+
+def judge(limits: Limits, measured: Measured, bases: Measured) -> tuple[Failure, ...]:
+    """List every limit that is exceeded, in the order of the limits.
+
+    A limited figure that was not measured is a failure too: it was not shown to hold.  So is NaN.
     """
     failures = []
-    for figure, limit in limited_figures(limits).items():
+    for figure, bound in bounds_of(limits, bases).items():
         found = measured.get(figure)
-        if found is None:
-            failures.append(Failure(f"{figure} was not measured", None, None))
-        elif not found <= limit:
-            failures.append(Failure(figure, found, limit))
+        if found is None or not found <= bound:
+            failures.append(Failure(figure, found, bound))
     return tuple(failures)
 
 
-def would_pass(limits: Limits, measured: Mapping[str, float | None]) -> dict[str, float | None]:
-    """The smallest limit that each limited figure keeps: what was measured itself.
+def would_pass(limits: Limits, measured: Measured) -> dict[str, float | None]:
+    """Smallest absolute limit that each limited figure would have kept: its measured value.
 
-    None where nothing would do: not measured, NaN or infinite.
+    None where no limit would do: not measured, NaN or infinite.
     """
-    found = {figure: measured.get(figure) for figure in limited_figures(limits)}
+    found = {figure: measured.get(figure) for figure in limits.by_figure}
     return {
         figure: value if value is not None and abs(value) < sys.float_info.max else None
         for figure, value in found.items()
     }
 
 
-def furthest(limits: Limits, measured: Mapping[str, float | None]) -> str | None:
-    """The figure that is the largest multiple of its limit; None if no limited one was measured."""
+def multiple_of_bound(found: float | None, bound: float) -> float:
+    """`found` as a multiple of `bound`; infinite where it is not a finite number."""
+    if found is None or not math.isfinite(found):
+        return math.inf
+    return max(found, 0.0) / max(bound, sys.float_info.min)
 
-    def times(figure: str) -> float:
-        found = measured[figure]
-        if found is None or not math.isfinite(found):
-            return math.inf
-        return found / max(bounds[figure], sys.float_info.min)
 
-    bounds = limited_figures(limits)
+def furthest(limits: Limits, measured: Measured, bases: Measured) -> str | None:
+    """The measured figure that is the largest multiple of its bound, None if none was measured."""
+    bounds = bounds_of(limits, bases)
     known = [figure for figure in bounds if measured.get(figure) is not None]
-    return max(known, key=times, default=None)
+    return max(known, key=lambda key: multiple_of_bound(measured[key], bounds[key]), default=None)

@@ -15,7 +15,7 @@ from toolchain.pipeline.quantization import quantization_job
 from toolchain.pipeline.request import tolerances_of
 from toolchain.pipeline.weights import get_layout
 from toolchain.progress import Listener
-from toolchain.stages.quantize import Device, QuantizeRequest, require_nncf
+from toolchain.stages.quantize.request import Device, QuantizeRequest, require_nncf
 from toolchain.workspace.atomic import os_errors, sweep
 from toolchain.workspace.layout import Layout
 from toolchain.workspace.ledger import Ledger
@@ -104,7 +104,7 @@ def _job(request: QuantizeModelRequest) -> Job:
         reference=reference if reference.is_file() else source,
         xml=request.target,
         tolerances=tolerances_of(request.model),
-        spared=find_architecture(request.model.name).ignored_layers,
+        ignored=find_architecture(request.model.name).ignored_layers,
         dataset=request.dataset,
         device=request.device,
     )

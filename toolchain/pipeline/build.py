@@ -11,25 +11,31 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolchain.catalog.arguments import conversion_settings
+from toolchain.definitions.variants import INT8
 from toolchain.errors import BusyError, ToolchainError, ValidationError
 from toolchain.pipeline.job import Forecast, Outcome, run
 from toolchain.pipeline.jobs import jobs_of
 from toolchain.pipeline.obtain import obtain, plan_obtaining
-from toolchain.pipeline.request import INT8, ORDER, BuildRequest
+from toolchain.pipeline.request import ORDER, BuildRequest
 from toolchain.progress import Listener, SilentListener
-from toolchain.stages.quantize import require_nncf
+from toolchain.stages.quantize.request import require_nncf
 from toolchain.workspace.atomic import os_errors, sweep
 from toolchain.workspace.ledger import Ledger
 from toolchain.workspace.locking import lock
 
+Action = Literal["run", "keep"]
 UNKNOWN = "unknown"  # the sha384 of a checkpoint that is yet to be fetched
 
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build made or found made.
+    """Result of a build.
 
-    `verdict`: the content of validation.json, `layers`: that of layers.json, if asked for.
+    Attributes:
+        request: The request.
+        outcomes: What ran and what was up to date.
+        verdict: Content of validation.json, None if it was not asked for.
+        layers: Content of layers.json, None if it was not asked for.
     """
 
     request: BuildRequest
@@ -44,25 +50,34 @@ class BuildResult:
 
 
 @dataclass(frozen=True)
-class Foreseen:
-    """What a run would do for one entry: "run", or "keep" what still holds; and why."""
+class PlannedEntry:
+    """What a build would do for one entry.
+
+    Attributes:
+        entry: Name of the entry.
+        action: "run", or "keep" for what is up to date.
+        detail: Files or reason.
+    """
 
     entry: str
-    action: Literal["run", "keep"]
+    action: Action
     detail: str
 
 
 def build(request: BuildRequest, listener: Listener | None = None) -> BuildResult:
-    """Run the stages of `request` under the lock of the model's folder.
+    """Run the stages of a request under the lock of the model's folder.
 
-    Raises whatever a stage raises; ValidationError if the verdict is a fail.  Results of stages
-    that were finished stay, and the next run goes on from there.
+    Results of finished stages stay, and the next run continues from there.
+
+    Raises:
+        ToolchainError: A stage failed.
+        ValidationError: The verdict is not a pass.
     """
-    talk = listener or SilentListener()
+    listener = listener or SilentListener()
     layout = request.layout
     _check_request(request)
     outcomes = []
-    with alone(layout.folder, talk):
+    with lock_folder(layout.folder, listener):
         with os_errors(layout.folder, "write"):
             layout.folder.mkdir(parents=True, exist_ok=True)
             sweep(layout.folder)
@@ -71,13 +86,13 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
             if stage not in request.stages:
                 continue
             if stage == "download":
-                outcomes.append(_obtain(request, talk))
+                outcomes.append(_obtain(request, listener))
                 continue
             try:
-                outcomes += [run(job, ledger, talk) for job in jobs_of(request, stage)]
+                outcomes += [run(job, ledger, listener) for job in jobs_of(request, stage)]
             except ValidationError as failed:
                 if stage == "validate" and "report" in request.stages and failed.verdict:
-                    _report_fail(request, ledger, talk, failed)
+                    _report_fail(request, ledger, listener, failed)
                 raise
     verdict = layers = None
     if {"validate", "report"}.intersection(request.stages):
@@ -87,54 +102,56 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
     return BuildResult(request, tuple(outcomes), verdict, layers)
 
 
-def foresee(request: BuildRequest) -> tuple[Foreseen, ...]:
-    """What `build` would do, without network, and without touching anything."""
+def plan_build(request: BuildRequest) -> tuple[PlannedEntry, ...]:
+    """Plan what `build` would do, without network and without touching anything."""
     _check_request(request)
     forecast = Forecast(Ledger(request.layout.folder))
-    seen: list[Foreseen] = []
+    seen: list[PlannedEntry] = []
     sha384: str | None = None
     for stage in ORDER:
         if stage not in request.stages:
             continue
         if stage == "download":
             fetching = plan_obtaining(request)
-            seen.append(Foreseen("download", "run" if fetching.runs else "keep", fetching.detail))
+            seen.append(
+                PlannedEntry("download", "run" if fetching.runs else "keep", fetching.detail)
+            )
             if fetching.new:
                 forecast.coming[request.checkpoint] = fetching.sha256
                 sha384 = fetching.sha384 or UNKNOWN
             continue
         for job in jobs_of(request, stage, sha384):
             made = ", ".join(map(str, job.outputs))
-            seen.append(Foreseen(job.entry, "run" if forecast.runs(job) else "keep", made))
+            seen.append(PlannedEntry(job.entry, "run" if forecast.runs(job) else "keep", made))
     return tuple(seen)
 
 
 def _report_fail(
-    request: BuildRequest, ledger: Ledger, talk: Listener, failed: ValidationError
+    request: BuildRequest, ledger: Ledger, listener: Listener, failed: ValidationError
 ) -> None:
-    """Report a verdict of fail; what goes wrong here does not hide it."""
+    """Write the report of a failed verdict; an error here does not hide the verdict."""
     try:
         for job in jobs_of(request, "report"):
-            run(job, ledger, talk)
+            run(job, ledger, listener)
         failed.hint += f" {request.layout.report} shows what differs, and where."
     except ToolchainError as error:
-        talk.note(f"No report could be made: {error.message}")
+        listener.note(f"No report could be made: {error.message}")
 
 
 @contextlib.contextmanager
-def alone(folder: Path, talk: Listener) -> Iterator[None]:
-    """Hold the folder's lock; says so if it has to wait for another process."""
+def lock_folder(folder: Path, listener: Listener) -> Iterator[None]:
+    """Hold the lock of a folder; reports when it has to wait for another process."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(lock(folder, 0.0))
         except BusyError:
-            talk.note(f"{folder}: another build is at work there; waiting")
+            listener.note(f"{folder}: another build is running there; waiting")
             stack.enter_context(lock(folder))
         yield
 
 
 def _check_request(request: BuildRequest) -> None:
-    """Find out now, not after minutes of work, what model.yml or the captures get wrong."""
+    """Find mistakes in model.yml or the captures now, not after minutes of work."""
     if request.stages != ("download",):
         _ = request.export_settings
         conversion_settings(request.model)
@@ -143,7 +160,7 @@ def _check_request(request: BuildRequest) -> None:
         require_nncf()
         folders += tuple(filter(None, (request.quantization.dataset,)))
     if folders:
-        from toolchain.frames.pairs import read_pairs
+        from toolchain.frames.pairs import read_pairs  # imports numpy
 
         for folder in folders:
             read_pairs(folder)

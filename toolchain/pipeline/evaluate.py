@@ -1,4 +1,4 @@
-"""From built files and a dataset to their evaluation."""
+"""Evaluation of built models on a dataset."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.catalog.builtin import read_published_accuracy
-from toolchain.definitions.variants import HINTS, Hint
+from toolchain.definitions.variants import FORMS, ONNX, ORIGINAL, Hint, Variant, hints_of
 from toolchain.errors import ToolchainError, UsageError
 from toolchain.frames.dataset import Dataset, Fault
 from toolchain.frames.datasets import generated, open_dataset
-from toolchain.pipeline.build import alone
+from toolchain.pipeline.build import lock_folder
 from toolchain.pipeline.jobs import facts_of
 from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener, SilentListener
-from toolchain.stages.evaluate import (
-    ONNX,
-    ORIGINAL,
-    EvaluateRequest,
-    EvaluateResult,
-    Way,
-    evaluate,
-    inspected,
-)
-
-MODELS = (ORIGINAL, ONNX, "FP32", "FP16", "FP16-INT8")
+from toolchain.stages.evaluate.evaluate import evaluate, inspect_frames
+from toolchain.stages.evaluate.request import EvaluatedModel, EvaluateRequest, EvaluateResult
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """Evaluate what `build` made.
+    """Evaluate what a build made.
 
-    `models`: of MODELS; empty for all that are there.  `hints`: for the IRs.  `dataset`: a folder,
-    None for `frames` generated composites.  `seed`: of what is drawn for the dataset, and of the
-    intervals.  The rest: see `EvaluateRequest`.
+    Attributes:
+        build: The build.
+        forms: Forms to evaluate, of `definitions.variants.FORMS`; empty for all that exist.
+        hints: Precision hints for the IRs.
+        dataset: Folder of frames, None for generated ones.
+        backgrounds: Folder of backgrounds for a dataset of foregrounds.
+        frames: Number of generated frames.
+        seed: Seed of backgrounds, generated frames and intervals.
+        skip_bad: See `EvaluateRequest`.
+        cluster: See `EvaluateRequest`.
+        workers: See `EvaluateRequest`.
     """
 
     build: BuildRequest
-    models: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ()
     hints: tuple[Hint, ...] = ("f32",)
     dataset: Path | None = None
     backgrounds: Path | None = None
@@ -49,69 +48,88 @@ class EvaluationRequest:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What an evaluation would do.  `faults`: bad frames as far as a look at the files tells."""
+class EvaluationPlan:
+    """What an evaluation would do.
+
+    Attributes:
+        dataset: The frames.
+        models: The models.
+        target: evaluation.json.
+        faults: Bad frames, as far as file headers show them.
+    """
 
     dataset: Dataset
-    ways: tuple[Way, ...]
+    models: tuple[EvaluatedModel, ...]
     target: Path
     faults: tuple[Fault, ...]
 
 
-def evaluated(request: EvaluationRequest, listener: Listener | None = None) -> EvaluateResult:
+def evaluate_build(request: EvaluationRequest, listener: Listener | None = None) -> EvaluateResult:
     """Evaluate under the lock of the model's folder.
 
-    Raises ToolchainError for a model that is not there, FrameError for a folder without frames,
-    UsageError for arguments that contradict each other, and what `evaluate` raises.
+    Raises:
+        ToolchainError: A model does not exist, or what `evaluate` raises.
+        FrameError: The folder has no frames.
+        UsageError: Arguments contradict each other.
     """
-    talk = listener or SilentListener()
-    dataset = _dataset(request)
+    listener = listener or SilentListener()
+    plan = plan_evaluation(request, inspect=False)
     layout = request.build.layout
-    with alone(layout.folder, talk):
-        asked = EvaluateRequest(
-            name=layout.name,
-            dataset=dataset,
-            ways=ways_of(request),
-            target=layout.evaluation,
-            facts=facts_of(request.build),
-            skip_bad=request.skip_bad,
-            cluster=request.cluster,
-            workers=request.workers,
-            seed=request.seed,
-            published=read_published_accuracy().as_record(),
-        )
-        return evaluate(asked, talk)
+    stage_request = EvaluateRequest(
+        name=layout.name,
+        dataset=plan.dataset,
+        models=plan.models,
+        target=plan.target,
+        facts=facts_of(request.build),
+        skip_bad=request.skip_bad,
+        cluster=request.cluster,
+        workers=request.workers,
+        seed=request.seed,
+        published=read_published_accuracy().as_record(),
+    )
+    with lock_folder(layout.folder, listener):
+        return evaluate(stage_request, listener)
 
 
-def planned(request: EvaluationRequest) -> Plan:
-    """What `evaluated` would do; touches nothing.  Raises as it does for what is not there."""
-    dataset = _dataset(request)
-    faults = (*dataset.faults, *inspected(dataset).values())
-    return Plan(dataset, ways_of(request), request.build.layout.evaluation, faults)
+def plan_evaluation(request: EvaluationRequest, *, inspect: bool = True) -> EvaluationPlan:
+    """Plan what `evaluate_build` would do, without touching anything.
+
+    Args:
+        request: What to evaluate.
+        inspect: Look for bad frames.
+
+    Raises:
+        As `evaluate_build`.
+    """
+    dataset = _open_dataset(request)
+    models = _find_models(request)
+    found = inspect_frames(dataset).values() if inspect else ()
+    target = request.build.layout.evaluation
+    return EvaluationPlan(dataset, models, target, (*dataset.faults, *found))
 
 
-def ways_of(request: EvaluationRequest) -> tuple[Way, ...]:
-    """One for the original and the ONNX, one a hint for each IR; in the order of MODELS."""
+def _find_models(request: EvaluationRequest) -> tuple[EvaluatedModel, ...]:
+    """The original and the ONNX at f32, each IR at each hint; in the order of FORMS."""
     layout, settings = request.build.layout, request.build.export_settings
-    files = {ORIGINAL: request.build.checkpoint, ONNX: layout.onnx}
-    files |= {model: layout.ir(model) for model in MODELS if model not in files}
-    wanted = request.models or tuple(model for model in MODELS if files[model].is_file())
+    files = {form: layout.ir(form) for form in FORMS}
+    files |= {ORIGINAL: request.build.checkpoint, ONNX: layout.onnx}
+    wanted = request.forms or tuple(form for form in FORMS if files[form].is_file())
     if not wanted:
         raise _missing("any model", layout.folder)
-    ways = []
-    for model in MODELS:
-        if model not in wanted:
-            continue
-        hints = HINTS[:1] if model in (ORIGINAL, ONNX) else request.hints
-        ways += [Way(model, hint, files[model], settings) for hint in hints]
-    for way in ways:
-        for path in way.files:
+    models = []
+    for form in FORMS:
+        if form in wanted:
+            possible = hints_of(form)
+            hints = [hint for hint in possible if hint in request.hints] or possible[:1]
+            models += [EvaluatedModel(Variant(form, hint), files[form], settings) for hint in hints]
+    for model in models:
+        for path in model.files:
             if not path.is_file():
-                raise _missing(way.model, path)
-    return tuple(ways)
+                raise _missing(model.variant.form, path)
+    return tuple(models)
 
 
-def _dataset(request: EvaluationRequest) -> Dataset:
+def _open_dataset(request: EvaluationRequest) -> Dataset:
     if request.dataset is not None:
         return open_dataset(request.dataset, request.backgrounds, request.seed)
     if request.backgrounds is not None:
@@ -124,7 +142,7 @@ def _dataset(request: EvaluationRequest) -> Dataset:
 
 def _missing(model: str, path: Path) -> ToolchainError:
     return ToolchainError(
-        f"{path}: is not there, and evaluating {model} needs it",
+        f"{path}: not found; evaluating {model} needs it",
         kept="Nothing was changed.",
         hint="Run `matting build` with the same --weights and --output first, or name other "
         "--models.",

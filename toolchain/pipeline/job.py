@@ -16,10 +16,17 @@ from toolchain.workspace.ledger import Ledger, compute_key
 
 @dataclass(frozen=True)
 class Job:
-    """`tools`: distributions whose versions matter to the result.
+    """Work whose result is recorded in the ledger.
 
-    `inputs`: files by a name that does not depend on where they lie.  `voids`: files that speak
-    of the outputs, and are removed before these change.
+    Attributes:
+        stage: Name of the stage.
+        entry: Name of the ledger's entry.
+        inputs: Files by a name that does not depend on their path.
+        parameters: Everything else that the result depends on.
+        tools: Distributions whose versions the result depends on.
+        outputs: Files that it makes.
+        work: Makes them.
+        invalidates: Files about the outputs, which are removed before these change.
     """
 
     stage: str
@@ -29,7 +36,7 @@ class Job:
     tools: tuple[str, ...]
     outputs: tuple[Path, ...]
     work: Callable[[Listener], object]
-    voids: tuple[Path, ...] = ()
+    invalidates: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ def run(job: Job, ledger: Ledger, listener: Listener) -> Outcome:
     if ran:
         listener.note(f"{job.entry}: {job.outputs[0]}")
         ledger.forget(job.entry)
-        for path in job.voids:
+        for path in job.invalidates:
             with os_errors(path, "remove"):
                 path.unlink(missing_ok=True)
         job.work(listener)
@@ -71,7 +78,7 @@ class Forecast:
 
     ledger: Ledger
     coming: dict[Path, str | None] = field(default_factory=dict)
-    _void: set[Path] = field(default_factory=set)
+    _invalid: set[Path] = field(default_factory=set)
 
     def runs(self, job: Job) -> bool:
         """Whether `run` would do this job, after those that were asked about before.
@@ -84,10 +91,10 @@ class Forecast:
         }
         known = {name: digest for name, digest in digests.items() if digest is not None}
         key = _key_of(job, known) if len(known) == len(digests) else None
-        void = self._void.intersection(job.outputs)
-        if key is not None and not void and self.ledger.current(job.entry, key) is not None:
+        invalid = self._invalid.intersection(job.outputs)
+        if key is not None and not invalid and self.ledger.current(job.entry, key) is not None:
             return False
-        self._void.update(job.voids)
+        self._invalid.update(job.invalidates)
         for path in job.outputs:
             self.coming[path] = None if key is None else self.ledger.recorded(job.entry, path, key)
         return True
@@ -96,8 +103,7 @@ class Forecast:
 def _digest(job: Job, path: Path) -> str:
     if not path.is_file():
         raise ToolchainError(
-            f"{path}: is not there, and {job.stage} needs it",
-            kept="Nothing was changed.",
+            f"{path}: not found; the stage {job.stage} needs it",
             hint="Run `matting build`, or the stage that makes it, first.",
         )
     with os_errors(path, "read"):

@@ -5,7 +5,6 @@ The real run and `--dry-run` share these jobs; only the real run calls `work`.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,11 +13,13 @@ from toolchain.catalog.arguments import (
     ConversionSettings,
     conversion_settings,
 )
+from toolchain.definitions.variants import INT8
 from toolchain.errors import ToolchainError, ValidationError
 from toolchain.pipeline.job import Job
 from toolchain.pipeline.quantization import quantize_job
 from toolchain.pipeline.report import report_job
-from toolchain.pipeline.request import INT8, BuildRequest, Stage, tolerances_of
+from toolchain.pipeline.request import BuildRequest, Stage, tolerances_of
+from toolchain.pipeline.validation_failure import validation_failure
 from toolchain.progress import Listener
 from toolchain.stages.convert.request import (
     ConvertRequest,
@@ -27,15 +28,14 @@ from toolchain.stages.convert.request import (
     InputFormat,
 )
 from toolchain.stages.export.request import ExportRequest
-from toolchain.stages.layers import LayersRequest, layers
-from toolchain.stages.validate import ValidateRequest, validate
+from toolchain.stages.layers.request import LayersRequest
+from toolchain.stages.validate.request import ValidateRequest, Verdict
 from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.environment import processor, version
 from toolchain.workspace.layout import Layout
 
 Facts = tuple[tuple[str, str], ...]
-ROUNDING_WORTH_TELLING = 5e-6  # a quarter of the limit on FP32
 
 
 def jobs_of(request: BuildRequest, stage: Stage, sha384: str | None = None) -> tuple[Job, ...]:
@@ -67,7 +67,7 @@ def export_job(request: BuildRequest, facts: Facts) -> Job:
         tools=("torch", "onnx", "onnxscript", "onnxruntime"),
         outputs=(layout.onnx,),
         work=lambda _: _export(work),
-        voids=layout.verdicts,
+        invalidates=layout.verdicts,
     )
 
 
@@ -113,7 +113,7 @@ def conversion_job(work: ConvertRequest, entry: str, layout: Layout) -> Job:
         tools=("openvino", "onnx"),
         outputs=(work.xml, work.xml.with_suffix(".bin")),
         work=lambda _: _convert(work),
-        voids=layout.verdicts,
+        invalidates=layout.verdicts,
     )
 
 
@@ -137,16 +137,18 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
         composites=request.composites,
         captures=request.captures,
         devices=request.devices,
+        scale=_scale(conversion_settings(request.model)),
+        require_default=request.require_default,
     )
 
     def run(listener: Listener) -> None:
         try:
-            passed = validate(work, listener).passed
+            verdict = _validate(work, listener)
         except ValidationError:  # not even comparable: an earlier verdict is not on these files
             layout.validation.unlink(missing_ok=True)
             raise
-        if not passed:
-            raise _failed(layout)
+        if verdict != "pass":
+            raise validation_failure(layout)
 
     return Job(
         stage="validate",
@@ -157,6 +159,8 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
             "tolerances": [asdict(item) for item in work.tolerances],
             "composites": work.composites,
             "devices": work.devices,
+            "scale": work.scale,
+            "require_default": work.require_default,
             "seed": work.seed,
             "facts": work.facts,
             "processor": processor(),
@@ -164,8 +168,19 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
         tools=("torch", "onnxruntime", "openvino", "numpy", "pillow", "scipy"),
         outputs=(layout.validation,),
         work=run,
-        voids=(layout.report, layout.report_text),
+        invalidates=(layout.report, layout.report_text),
     )
+
+
+def _validate(work: ValidateRequest, listener: Listener) -> Verdict:
+    from toolchain.stages.validate.validate import validate  # imports torch and OpenVINO
+
+    return validate(work, listener).verdict
+
+
+def _scale(settings: ConversionSettings) -> tuple[float, ...]:
+    """Divisor of the input values; that of the first input where each has its own."""
+    return settings.scale[0][1] if settings.scale else (1.0,)
 
 
 def _layers_job(request: BuildRequest, facts: Facts) -> Job:
@@ -180,7 +195,7 @@ def _layers_job(request: BuildRequest, facts: Facts) -> Job:
         tolerances=tolerances_of(request.model),
         target=layout.layers,
         facts=facts,
-        how=request.layers,
+        mode=request.layers,
         captures=request.captures,
     )
     return Job(
@@ -190,16 +205,22 @@ def _layers_job(request: BuildRequest, facts: Facts) -> Job:
         parameters={
             "settings": asdict(work.settings),
             "tolerances": [asdict(item) for item in work.tolerances],
-            "how": work.how,
+            "mode": work.mode,
             "seed": work.seed,
             "facts": work.facts,
             "processor": processor(),
         },
         tools=("torch", "onnxruntime", "openvino", "numpy", "pillow", "scipy"),
         outputs=(layout.layers,),
-        work=lambda listener: layers(work, listener),
-        voids=(layout.layers,),
+        work=lambda listener: _compare_layers(work, listener),
+        invalidates=(layout.layers,),
     )
+
+
+def _compare_layers(work: LayersRequest, listener: Listener) -> None:
+    from toolchain.stages.layers.layers import compare_layers  # imports torch and OpenVINO
+
+    compare_layers(work, listener)
 
 
 def _irs(request: BuildRequest) -> tuple[tuple[str, Path], ...]:
@@ -212,7 +233,7 @@ def _compared(request: BuildRequest) -> dict[str, Path]:
     for precision, xml in _irs(request):
         inputs[f"{precision}.xml"] = xml
         inputs[f"{precision}.bin"] = xml.with_suffix(".bin")
-    inputs.update(request.pictures)
+    inputs.update(request.capture_files)
     return inputs
 
 
@@ -224,8 +245,7 @@ def facts_of(request: BuildRequest, sha384: str | None = None) -> Facts:
     model, weights, checkpoint = request.model, request.weights, request.checkpoint
     if sha384 is None and not checkpoint.is_file():
         raise ToolchainError(
-            f"{checkpoint}: the checkpoint is not there",
-            kept="Nothing was changed.",
+            f"{checkpoint}: checkpoint not found",
             hint="Run `matting download` or `matting build` with the same --weights first.",
         )
     with os_errors(checkpoint, "read"):
@@ -262,42 +282,3 @@ def _with_fixed_inputs(request: BuildRequest) -> ConversionSettings:
     shape = (1, 3, settings.height, settings.width)
     converted = conversion_settings(request.model)
     return replace(converted, shapes=(("src", shape), ("bgr", shape)))
-
-
-def _failed(layout: Layout) -> ValidationError:
-    verdict = json.loads(layout.validation.read_text(encoding="utf-8"))
-    lines = [
-        f"{run['form']} at {run['hint']} ({run['executed']}): {failure}"
-        for run in verdict["runs"]
-        for failure in run["failures"]
-    ]
-    rounding = verdict.get("original_own_rounding") or {}
-    worst = max(rounding.values(), default=0.0)
-    reasons = [
-        f"{run['form']} at {run['hint']}: {row['hypothesis']}. {row['found']}: "
-        f"{row['figure']} falls from {_shown(row['before'])} to {_shown(row['after'])}."
-        for run in verdict["runs"]
-        for row in run.get("explanations", ())
-        if row["convinces"]
-    ]
-    if reasons:
-        lines += ["", "what explains it:", *reasons]
-    hint = f"All figures are in {layout.validation}."
-    if not reasons and not layout.layers.is_file():
-        hint += " `matting validate --layers` names the first tensor that differs."
-    if worst > ROUNDING_WORTH_TELLING:
-        hint += (
-            f" With these weights the original itself differs from its own float64 result by "
-            f"{worst:.1e}: they amplify rounding, and no float32 runtime can agree more closely."
-        )
-    return ValidationError(
-        "the converted model differs from the original by more than the limits:\n  "
-        + "\n  ".join(lines),
-        kept="validation.json says fail; the files are not validated and must not be used.",
-        hint=hint,
-        verdict=verdict,
-    )
-
-
-def _shown(value: float | None) -> str:
-    return "no number" if value is None else f"{value:.3g}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolchain.catalog.names import find_name_fault
 from toolchain.errors import UsageError
-from toolchain.pipeline.build import alone
+from toolchain.pipeline.build import lock_folder
 from toolchain.pipeline.report import provenance_of
 from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener, SilentListener
@@ -62,5 +62,5 @@ def package_build(request: PackagingRequest, listener: Listener | None = None) -
     )
     if not build.layout.folder.is_dir():  # the lock would create it
         return package(stage_request, listener)
-    with alone(build.layout.folder, listener):
+    with lock_folder(build.layout.folder, listener):
         return package(stage_request, listener)

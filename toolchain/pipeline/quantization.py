@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from toolchain.definitions.variants import FP16, FP32, INT8
 from toolchain.pipeline.job import Job
 from toolchain.pipeline.request import (
-    INT8,
     BuildRequest,
-    pictures_below,
+    files_below,
     tolerances_of,
 )
-from toolchain.stages.quantize import RECORD, QuantizeRequest, quantize
+from toolchain.progress import Listener
+from toolchain.stages.quantize.request import RECORD, QuantizeRequest
 from toolchain.workspace.layout import Layout
 
 
@@ -19,11 +20,11 @@ def quantize_job(request: BuildRequest) -> Job:
     """The job that makes the FP16-INT8 IR of a build."""
     layout, wanted = request.layout, request.quantization
     work = QuantizeRequest(
-        source=layout.ir("FP16"),
-        reference=layout.ir("FP32"),
+        source=layout.ir(FP16),
+        reference=layout.ir(FP32),
         xml=layout.ir(INT8),
         tolerances=tolerances_of(request.model),
-        spared=(*request.architecture.ignored_layers, *wanted.spared),
+        ignored=(*request.architecture.ignored_layers, *wanted.ignored),
         dataset=wanted.dataset,
         calibration=wanted.calibration,
         composites=request.composites,
@@ -38,20 +39,26 @@ def quantization_job(work: QuantizeRequest, entry: str, layout: Layout) -> Job:
         inputs[f"{name}.xml"] = xml
         inputs[f"{name}.bin"] = xml.with_suffix(".bin")
     if work.dataset is not None:
-        inputs |= pictures_below("dataset", work.dataset)
+        inputs |= files_below("dataset", work.dataset)
     return Job(
         stage="quantize",
         entry=entry,
         inputs=inputs,
         parameters={
-            "tolerances": [asdict(item) for item in work.tolerances if item.form == INT8],
-            "spared": work.spared,
+            "tolerances": [asdict(item) for item in work.tolerances if item.variant.form == INT8],
+            "ignored": work.ignored,
             "calibration": work.calibration,
             "composites": work.composites,
             "device": work.device,
         },
         tools=("nncf", "openvino", "numpy", "pillow", "scipy"),
         outputs=(work.xml, work.xml.with_suffix(".bin"), work.xml.with_name(RECORD)),
-        work=lambda listener: quantize(work, listener),
-        voids=layout.verdicts,
+        work=lambda listener: _quantize(work, listener),
+        invalidates=layout.verdicts,
     )
+
+
+def _quantize(work: QuantizeRequest, listener: Listener) -> None:
+    from toolchain.stages.quantize.quantize import quantize  # imports OpenVINO
+
+    quantize(work, listener)

@@ -6,10 +6,12 @@ import json
 import re
 from pathlib import Path
 
+from toolchain.definitions.variants import ONNX
 from toolchain.pipeline.job import Job
 from toolchain.pipeline.request import BuildRequest
+from toolchain.progress import Listener
 from toolchain.report.html import sources_digest
-from toolchain.stages.report import ReportRequest, report
+from toolchain.stages.report.request import ReportRequest
 
 MOST_COMPOSITES = 3  # of those validated are shown by a build
 
@@ -41,7 +43,7 @@ def report_job(request: BuildRequest) -> Job:
         "checkpoint": request.checkpoint,
         "onnx": layout.onnx,
         **optional,
-        **request.pictures,
+        **request.capture_files,
     }
     for precision, xml in irs:
         inputs[f"{precision}.xml"] = xml
@@ -59,7 +61,7 @@ def report_job(request: BuildRequest) -> Job:
         },
         tools=("torch", "onnxruntime", "openvino", "numpy", "pillow", "scipy", "jinja2"),
         outputs=(layout.report, layout.report_text),
-        work=lambda listener: report(work, listener),
+        work=lambda listener: _report(work, listener),
     )
 
 
@@ -71,7 +73,7 @@ def _precisions(request: BuildRequest) -> tuple[str, ...]:
         forms = dict.fromkeys(str(run["form"]) for run in verdict["runs"])
     except (OSError, ValueError, KeyError, TypeError):
         return ()  # the stage says what is wrong with it
-    return tuple(form for form in forms if form != "ONNX")
+    return tuple(form for form in forms if form != ONNX)
 
 
 def _composites(request: BuildRequest) -> int:
@@ -107,3 +109,9 @@ def _digest(request: BuildRequest) -> str:
         "none; the sha384 below was recorded when the file was first seen to hold exactly this "
         "network"
     )
+
+
+def _report(work: ReportRequest, listener: Listener) -> None:
+    from toolchain.stages.report.report import report  # imports torch and OpenVINO
+
+    report(work, listener)

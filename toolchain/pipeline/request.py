@@ -11,15 +11,16 @@ from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Model, Tolerance
 from toolchain.definitions.architecture import Architecture, find_architecture
+from toolchain.definitions.variants import BUILT_BY_DEFAULT, CONVERTED, INT8
 from toolchain.pipeline.weights import Weights, get_layout
-from toolchain.stages.convert.request import FloatPrecision, InputFormat
-from toolchain.stages.layers import How
-from toolchain.stages.quantize import FRAMES
+from toolchain.stages.convert.request import InputFormat
+from toolchain.stages.layers.request import LayersMode
+from toolchain.stages.quantize.request import FRAMES
+from toolchain.stages.validate.request import Grade
 from toolchain.workspace.layout import Layout
 
 Stage = Literal["download", "export", "convert", "quantize", "layers", "validate", "report"]
-Form = Literal["FP32", "FP16", "FP16-INT8"]
-# The order.  The comparison of layers runs only where it is asked for, before a verdict ends all.
+# The order.  The comparison of layers runs only on request, before a failed verdict ends the run.
 ORDER: tuple[Stage, ...] = (
     "download",
     "export",
@@ -30,45 +31,59 @@ ORDER: tuple[Stage, ...] = (
     "report",
 )
 STAGES: tuple[Stage, ...] = tuple(stage for stage in ORDER if stage != "layers")
-PRECISIONS: tuple[FloatPrecision, ...] = ("FP32", "FP16")  # those of the convert stage
-INT8: Form = "FP16-INT8"
-KNOWN: tuple[Form, ...] = (*PRECISIONS, INT8)
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """How FP16-INT8 is made: see `QuantizeRequest`.  `spared`: beside the
-    architecture's `ignored_layers`."""
+    """How FP16-INT8 is made, see `QuantizeRequest`.
+
+    Attributes:
+        dataset: Folder of frames to calibrate on, None for generated ones.
+        calibration: Largest number of frames to calibrate on.
+        ignored: Layers to leave in float beside the architecture's `ignored_layers`.
+    """
 
     dataset: Path | None = None
     calibration: int = FRAMES
-    spared: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build from `weights` of `model` below `output`.
+    """What to build.
 
-    `settings`: instead of model.yml's export arguments.  `stages`: those to run; what the others
-    make must be there.  `captures`: folders of real frames to validate on as well.
-    `devices`: OpenVINO's names of those that the IRs are validated on.
-    `layers`: how inner tensors are compared, where that stage is among them.
-    `accept`: the name of a checkpoint whose changed digest is accepted.  `source`: the root of
-    the tree in which the checkpoint lies, if not `output`.  `offline`: fetch nothing, only verify.
-    `input_format`: what the IRs take.  FP16-INT8 among the `precisions` is made from FP16 and
-    held against FP32, so these are made as well.
+    Attributes:
+        model: The model.
+        weights: Its weights.
+        output: Root of the tree for the results.
+        settings: Settings of the network, None for those of model.yml.
+        precisions: Precisions to make.  FP16-INT8 is made from FP16 and judged against FP32, so
+            these are made too.
+        stages: Stages to run; what the others make must exist.
+        captures: Folders of real frames to validate on too.
+        composites: Number of generated frames to validate on.
+        devices: Devices to validate the IRs on, by OpenVINO's names.
+        layers: How inner tensors are compared, where that stage runs.
+        cache_dir: Cache of downloaded files, None for none.
+        attempts: Attempts per source of a file.
+        accept: Name of a checkpoint whose changed digest is accepted.
+        source: Root of the tree that has the checkpoint, None for `output`.
+        offline: Fetch nothing, only verify.
+        input_format: What the IRs take.
+        quantization: How FP16-INT8 is made.
+        require_default: Worst accepted grade at the device's default precision, "" for any.
     """
 
     model: Model
     weights: Weights
     output: Path
     settings: ExportSettings | None = None
-    precisions: tuple[Form, ...] = PRECISIONS
+    precisions: tuple[str, ...] = BUILT_BY_DEFAULT
     stages: tuple[Stage, ...] = STAGES
     captures: tuple[Path, ...] = ()
     composites: int = 6
     devices: tuple[str, ...] = ("CPU",)
-    layers: How = "all"
+    layers: LayersMode = "all"
     cache_dir: Path | None = None
     attempts: int = 4
     accept: str | None = None
@@ -76,13 +91,13 @@ class BuildRequest:
     offline: bool = False
     input_format: InputFormat = "f32-nchw"
     quantization: Quantization = Quantization()
+    require_default: Grade | Literal[""] = ""
 
     @property
-    def converted(self) -> tuple[FloatPrecision, ...]:
+    def converted(self) -> tuple[str, ...]:
         """The precisions that the convert stage makes."""
-        if INT8 in self.precisions:
-            return PRECISIONS
-        return tuple(precision for precision in PRECISIONS if precision in self.precisions)
+        wanted = {INT8, *CONVERTED} if INT8 in self.precisions else {*self.precisions}
+        return tuple(precision for precision in CONVERTED if precision in wanted)
 
     @property
     def architecture(self) -> Architecture:
@@ -91,7 +106,7 @@ class BuildRequest:
 
     @property
     def layout(self) -> Layout:
-        """Where everything lies."""
+        """Paths of the results."""
         return get_layout(self.model, self.weights.name, self.output)
 
     @property
@@ -102,24 +117,24 @@ class BuildRequest:
 
     @property
     def export_settings(self) -> ExportSettings:
-        """The settings in force."""
+        """Settings of the network."""
         return self.settings or export_settings(self.model)
 
     @property
-    def pictures(self) -> dict[str, Path]:
-        """Every file below the captures' folders, by a name that does not depend on the place."""
+    def capture_files(self) -> dict[str, Path]:
+        """Every file in the captures' folders, by a name that does not depend on their path."""
         found: dict[str, Path] = {}
         for number, folder in enumerate(self.captures):
-            found |= pictures_below(str(number), folder)
+            found |= files_below(str(number), folder)
         return found
 
 
-def pictures_below(label: str, folder: Path) -> dict[str, Path]:
-    """Every file below `folder`, by names that do not tell where it lies."""
+def files_below(label: str, folder: Path) -> dict[str, Path]:
+    """Return every file below `folder`, by names that do not depend on its path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {f"{label}:{path.relative_to(folder).as_posix()}": path for path in paths}
 
 
 def tolerances_of(model: Model) -> tuple[Tolerance, ...]:
-    """The model's limits, or the built-in model's where its model.yml sets none."""
+    """Return the model's limits, or the built-in model's where its model.yml sets none."""
     return model.tolerances or read_model(builtin_config()).tolerances

@@ -6,20 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolchain.catalog.builtin import Published
+from toolchain.definitions.metrics import METRICS
 from toolchain.definitions.refinement import summarize_refinement
-from toolchain.report.runs import HINTS, run_label
+from toolchain.definitions.variants import HINT_LABELS, ORIGINAL
+from toolchain.report.runs import run_label
 from toolchain.report.table import NONE, Cell, Table, figure
 
 Json = Mapping[str, Any]
-METRICS = {
-    "alpha_mad": "alpha MAD, \u00d71000",
-    "alpha_mse": "alpha MSE, \u00d71000",
-    "alpha_grad": "alpha GRAD, /1000",
-    "foreground_mse": "foreground MSE, \u00d71000",
-    "alpha_sad": "alpha SAD, /1000",
-    "alpha_conn": "alpha Conn, /1000",
-}
-PUBLISHED = ("alpha_mad", "alpha_mse", "alpha_grad", "foreground_mse")
 
 
 def accuracy(validation: Json, evaluation: Json | None, published: Published) -> Table:
@@ -45,13 +38,13 @@ def accuracy(validation: Json, evaluation: Json | None, published: Published) ->
     known = {name for _, cells in columns for name in cells}
     rows = [
         (
-            Cell(text),
-            *(cells.get(name, NONE) for _, cells in columns),
-            _as_published(published.original.get(name)),
-            _as_published(published.converted.get(name)),
+            Cell(metric.title),
+            *(cells.get(metric.key, NONE) for _, cells in columns),
+            _as_published(published.original.get(metric.key)),
+            _as_published(published.converted.get(metric.key)),
         )
-        for name, text in METRICS.items()
-        if name in PUBLISHED or name in known
+        for metric in METRICS
+        if metric.published or metric.key in known
     ]
     return Table(
         "Accuracy",
@@ -67,23 +60,18 @@ def _as_published(value: float | None) -> Cell:
 
 
 def _validated(validation: Json) -> list[tuple[str, dict[str, Cell]]]:
-    rows = [("Original", validation["original"]["truth"])]
-    rows += [(run_label(run), run["truth"]) for run in validation["runs"]]
+    rows = [("Original", validation["original"]["metrics"])]
+    rows += [(run_label(run), run["metrics"]) for run in validation["runs"]]
     return [
-        (label, {name: figure(value, ".3f") for name, value in (truth or {}).items()})
-        for label, truth in rows
+        (label, {name: figure(value, ".3f") for name, value in (scores or {}).items()})
+        for label, scores in rows
     ]
 
 
 def _evaluated(evaluation: Json) -> list[tuple[str, dict[str, Cell]]]:
     columns = []
     for model in evaluation["models"]:
-        label = "Original"
-        if model["model"] != "original":
-            hint = model.get("hint") or ""
-            form = str(model["model"]).replace("onnx", "ONNX")
-            run = {"form": form, "hint": hint, "executed": model.get("executed") or hint}
-            label = run_label(run) if hint else form
+        label = "Original" if model["form"] == ORIGINAL else run_label(model)
         columns.append((label, {name: _interval(item) for name, item in model["total"].items()}))
     return columns
 
@@ -103,7 +91,7 @@ def latency(record: Json) -> Table:
         (
             Cell(str(row["model"])),
             Cell(str(row.get("device", ""))),
-            Cell(HINTS.get(row.get("hint", ""), str(row.get("hint", "")))),
+            Cell(HINT_LABELS.get(row.get("hint", ""), str(row.get("hint", "")))),
             Cell(str(row.get("precision", ""))),
             figure(row.get("median_ms"), ".1f"),
             figure(row.get("p90_ms"), ".1f"),

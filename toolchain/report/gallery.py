@@ -11,7 +11,7 @@ import numpy.typing as npt
 from toolchain.definitions.arrays import Floats
 from toolchain.frames.frame import Frame
 from toolchain.metrics.differences import Differences, outside
-from toolchain.metrics.matte_errors import Matte, MattingScore, compare
+from toolchain.metrics.score import Matte, published_scores
 from toolchain.pictures.encode import WIDEST, cutout, grey, photo, reduction
 from toolchain.pictures.heat import heat
 from toolchain.pictures.histogram import Counts
@@ -51,7 +51,7 @@ class Output(Protocol):
 
 
 @dataclass
-class Way:
+class ShownVariant:
     """A way of running and the differences seen so far, by output."""
 
     run: str
@@ -92,16 +92,16 @@ class Gallery:
         self._shots: list[Shot] = []
         self._rows = [(Cell("Original"), *([NONE] * 5), *self._score(self._matte))]
 
-    def add(self, way: Way, found: Output) -> None:
-        """Show what `way` made of the frame, and add its differences to `way`."""
+    def add(self, shown: ShownVariant, found: Output) -> None:
+        """Show what `shown` made of the frame, and add its differences to `shown`."""
         original, factor = self._original, self._factor
         alpha = _difference(found.pha, original.pha)
         foreground = _difference(found.fgr, original.fgr)
         different = found.ref != original.ref
         where = outside(different)
         for counts, sums, difference, pair in zip(
-            way.counts,
-            way.sums,
+            shown.counts,
+            shown.sums,
             (alpha, foreground),
             ((original.pha, found.pha), (original.fgr, found.fgr)),
             strict=True,
@@ -113,8 +113,8 @@ class Gallery:
         y, x = np.unravel_index(int(np.argmax(np.nan_to_num(alpha, nan=2.0))), alpha.shape)
         self._shots.append(
             Shot(
-                run=way.run,
-                label=way.label,
+                run=shown.run,
+                label=shown.label,
                 alpha=grey(found.pha, factor),
                 cutout=cutout(found.pha, found.fgr, factor),
                 heat=heat(alpha, self._widest),
@@ -128,7 +128,7 @@ class Gallery:
         figures = total.total()
         self._rows.append(
             (
-                Cell(way.label),
+                Cell(shown.label),
                 figure(figures.max_abs),
                 figure(figures.mean_abs),
                 figure(figures.over, ".4%"),
@@ -165,8 +165,8 @@ class Gallery:
     def _score(self, matte: Matte) -> tuple[Cell, Cell]:
         if self._truth is None:
             return NONE, NONE
-        found: MattingScore = compare(matte, self._truth)
-        return figure(found.alpha_mad, ".3f"), figure(found.alpha_grad, ".3f")
+        found = published_scores(matte, self._truth)
+        return figure(found["alpha_mad"], ".3f"), figure(found["alpha_grad"], ".3f")
 
 
 def _difference(one: Floats, other: Floats) -> Floats:

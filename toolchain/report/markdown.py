@@ -39,7 +39,7 @@ def _lines(page: Page) -> Iterator[str]:
 
 
 def _verdict(page: Page) -> Iterator[str]:
-    mark = "\u2705 PASS" if page.passed else "\u274c FAIL"
+    mark = f"{chr(0x2705) if page.passed else chr(0x274C)} {page.verdict}"
     yield f"# {mark}: {safe(page.name)}"
     yield from ("", safe(page.headline), "")
     if page.demonstration:

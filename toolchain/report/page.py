@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolchain.catalog.builtin import Published
+from toolchain.definitions.metrics import METRICS, change_of
+from toolchain.definitions.variants import FP32, ONNX
 from toolchain.report import figures, runs
 from toolchain.report.table import Table
 from toolchain.report.words import Fact, scientific
 
 Json = Mapping[str, Any]
+VERDICTS = {"pass": "PASS", "fail": "FAIL", "undecidable": "UNDECIDABLE"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Page:
 
     name: str
     passed: bool
+    verdict: str
     headline: str
     demonstration: bool
     weights: str
@@ -118,6 +122,7 @@ def page(
     return Page(
         name=validation["model"],
         passed=validation["verdict"] == "pass",
+        verdict=VERDICTS[validation["verdict"]],
         headline=runs.headline(validation),
         demonstration=facts.get("weights") == "bundled",
         weights=f"{facts.get('weights', 'unknown')}: {facts.get('weights_are', 'not recorded')}",
@@ -139,7 +144,7 @@ def page(
         digests=figures.digests(validation),
         versions=figures.versions(validation),
         notes=notes,
-        runs=tuple((runs.run_id(run), runs.run_label(run)) for run in validation["runs"]),
+        runs=tuple((runs.variant_of(run).id, runs.run_label(run)) for run in validation["runs"]),
         chosen=_chosen(validation),
     )
 
@@ -147,43 +152,47 @@ def page(
 def _chosen(validation: Json) -> str:
     """The run that is shown first: one that failed, else the last, the farthest from f32."""
     failed = [run for run in validation["runs"] if run["verdict"] != "pass"]
-    return runs.run_id((failed or validation["runs"][-1:])[0]) if validation["runs"] else ""
+    return runs.variant_of((failed or validation["runs"][-1:])[0]).id if validation["runs"] else ""
 
 
 def _tiles(validation: Json) -> tuple[Fact, ...]:
     found = validation["runs"]
     passed = sum(run["verdict"] == "pass" for run in found)
-    tiles = [Fact("ways of running passed", f"{passed} of {len(found)}")]
-    exact = [run for run in found if run["hint"] == "f32" and run["form"] in ("ONNX", "FP32")]
-    largest = [run["figures"].get("pha_max_abs") for run in exact]
-    if largest and None not in largest:
-        tiles.append(
-            Fact("largest difference of alpha in ONNX and FP32 at f32", scientific(max(largest)))
-        )
-    worse = [
-        (run["figures"]["alpha_mad_worse"], runs.run_label(run))
-        for run in found
-        if run["figures"].get("alpha_mad_worse") is not None
-    ]
-    truth = validation["original"]["truth"]
-    if truth and worse:
-        most, label = max(worse)
+    tiles = [Fact("variants passed", f"{passed} of {len(found)}")]
+    exact = [run for run in found if run["hint"] == "f32" and run["form"] in (ONNX, FP32)]
+    ratios = [ratio for run in exact if (ratio := runs.ratio_of(run)) is not None]
+    if ratios:
+        own = scientific(runs.own_error(validation))
         tiles.append(
             Fact(
-                f"alpha MAD \u00d71000, original \u2192 {label}, the worst",
-                f"{truth['alpha_mad']:.3f} \u2192 {truth['alpha_mad'] + most:.3f}",
+                f"largest error of ONNX and FP32 at f32, as a multiple of PyTorch's own ({own})",
+                f"{max(ratios):.1f} \u00d7",
+            )
+        )
+    metric = METRICS[0]
+    key = change_of(metric.key)
+    changed = [
+        (run["figures"][key], runs.run_label(run), run["metrics"][metric.key])
+        for run in found
+        if run["figures"].get(key) is not None and run.get("metrics")
+    ]
+    original = validation["original"]["metrics"]
+    if original and changed:
+        _, label, value = max(changed)
+        tiles.append(
+            Fact(
+                f"{metric.title}, original \u2192 {label}, the largest change",
+                f"{original[metric.key]:.3f} \u2192 {value:.3f}",
             )
         )
     return tuple(tiles)
 
 
 def _rounding(validation: Json) -> str:
-    """What a fail owes to the weights themselves, "" where that was not measured."""
-    found = validation.get("original_own_rounding") or {}
-    if not found:
+    """What the weights themselves do to rounding; "" where the verdict is a pass."""
+    if validation["verdict"] == "pass":
         return ""
-    worst = max(value for value in found.values() if value is not None)
     return (
-        f"On one frame the original at float32 lies {worst:.1e} from its own float64 result: no "
-        "float32 runtime can be expected to come closer to it than that."
+        f"PyTorch at float32 is off by {runs.own_error(validation):.1e} from the network in "
+        "float64 with these weights; limits are multiples of that."
     )

@@ -1,4 +1,4 @@
-"""The verdict's runs as words and tables: what differs, under which limit, why it failed."""
+"""The runs of a validation as tables: differences, limits, causes of failures."""
 
 from __future__ import annotations
 
@@ -6,69 +6,93 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from toolchain.definitions.metrics import LABELS, max_error_of
+from toolchain.definitions.ports import OUTPUTS
+from toolchain.definitions.variants import FP16, Variant
+from toolchain.metrics.verdict import multiple_of_bound
 from toolchain.report.table import NONE, Cell, Table, figure
+from toolchain.report.words import scientific
 
 Json = Mapping[str, Any]
-OUTSIDE = (
-    "Absolute differences on values 0..1 from PyTorch at f32, outside patches that were chosen "
-    "differently: there one side is refined and the other is not, which is no numeric error."
+ERRORS = (
+    "Error: largest absolute difference from the network in float64, on values 0..1, outside "
+    "patches that were chosen differently. Ratio: the same error as a multiple of what PyTorch at "
+    "float32 errs with these weights; about 1 is rounding and nothing else."
+)
+GRADES = (
+    "Grade, by the mean difference from PyTorch at float32: A is at most a quarter of an 8-bit "
+    "step, B at most one step, C more. For C compile with INFERENCE_PRECISION_HINT=f32."
 )
 MANY = 100  # times a limit; more is written as a power of ten
-HINTS = {"f32": "f32", "default": "device default"}
-REASON = "reason"
-USUAL = "CPU"
-FIGURES = {
-    "pha_max_abs": "alpha, max",
-    "pha_mean_abs": "alpha, mean",
-    "fgr_max_abs": "foreground, max",
-    "fgr_mean_abs": "foreground, mean",
-    "alpha_mad_worse": "MAD lost",
-    "alpha_mse_worse": "MSE lost",
-    "alpha_grad_worse": "GRAD lost",
-    "foreground_mse_worse": "foreground MSE lost",
-    "different_patches": "patches",
-}
 
 
-def run_id(run: Json) -> str:
-    """A name for scripts; no two runs share one."""
-    device = device_of(run)
-    return f"{run['form']}-{run['hint']}{'' if device == USUAL else f'-{device}'}".lower()
-
-
-def device_of(run: Json) -> str:
-    """OpenVINO's name of the device that ran it; the CPU where none is told."""
-    return str((run.get("conditions") or {}).get("device", USUAL))
+def variant_of(run: Json) -> Variant:
+    """Return the variant of a run."""
+    return Variant.from_json(run)
 
 
 def run_label(run: Json) -> str:
-    """A name for people: form, hint, and what the device computed in where that is not said."""
-    executed = f" ({run['executed']})" if run["executed"] != run["hint"] else ""
-    device = device_of(run)
-    where = "" if device == USUAL else f" on {device}"
-    return f"{run['form']} \u00b7 {HINTS.get(run['hint'], run['hint'])}{executed}{where}"
+    """Return a label for people."""
+    return variant_of(run).label(run.get("executed") or "")
+
+
+def own_error(validation: Json) -> float:
+    """Return the largest error of PyTorch at float32 in any output."""
+    own = validation["reference"]["own_error"]
+    return max((own[name]["max"] for name in OUTPUTS if name in own), default=0.0)
 
 
 def headline(validation: Json) -> str:
-    """The verdict in a sentence."""
+    """State the verdict in one or two sentences."""
     runs = validation["runs"]
-    failed = sum(run["verdict"] != "pass" for run in runs)
     frames = len(validation["frames"])
     on = f"on {frames} frame{'s' if frames != 1 else ''}"
     if validation["verdict"] == "pass":
         return (
-            f"The converted model computes what the checkpoint computes: all {len(runs)} ways of "
-            f"running it keep every limit {on}."
+            f"The converted model computes what the checkpoint computes {on}. {answer(validation)}"
         )
+    if validation["verdict"] == "undecidable":
+        return (
+            f"Undecidable: with these weights PyTorch at float32 itself is off by "
+            f"{own_error(validation):.1e} from its result in float64. They are ill-conditioned: "
+            "no comparison at float32 can tell rounding from a fault. These files are not "
+            "validated."
+        )
+    failed = sum(run["verdict"] != "pass" for run in runs)
     differ = "differs" if failed == 1 else "differ"
     return (
-        f"{failed} of {len(runs)} ways of running the converted model {differ} from the original "
-        f"by more than the limits {on}. These files are not validated and must not be used."
+        f"{failed} of {len(runs)} variants of the converted model {differ} from the original by "
+        f"more than the limits {on}. These files are not validated and must not be used."
     )
 
 
+def answer(validation: Json) -> str:
+    """Answer "is this difference OK?" in one sentence, "" where nothing was run at f32."""
+    exact = [run for run in validation["runs"] if ratio_of(run) is not None]
+    strict = [run for run in exact if run["form"] != FP16 and run["hint"] == "f32"]
+    if not strict:
+        return ""
+    worst = max(strict, key=lambda run: ratio_of(run) or 0.0)
+    return (
+        f"At f32 it errs at most {ratio_of(worst):.1f} times as much as PyTorch's own float32 "
+        f"rounding ({scientific(own_error(validation))}): the difference is rounding."
+    )
+
+
+def ratio_of(run: Json) -> float | None:
+    """Return the largest error of an output as a multiple of PyTorch's own, None if unknown."""
+    ratios = []
+    for name in OUTPUTS:
+        key = max_error_of(name)
+        found, base = run["figures"].get(key), (run.get("bases") or {}).get(key)
+        if found is None or base is None:
+            return None
+        ratios.append(found / base if base else (math.inf if found else 1.0))
+    return max(ratios)
+
+
 def failures(validation: Json) -> list[tuple[str, tuple[str, ...], Table | None]]:
-    """Of each run that failed: its name, what failed, and the hypotheses that were tested."""
+    """List failed runs: label, what failed, and the causes that were tested."""
     return [
         (run_label(run), tuple(run["failures"]), _explanations(run))
         for run in validation["runs"]
@@ -84,15 +108,18 @@ def _explanations(run: Json) -> Table | None:
         (
             Cell(item["hypothesis"]),
             Cell(item["found"]),
-            Cell(FIGURES.get(item.get("figure", ""), str(item.get("figure", "\u2013")))),
+            Cell(LABELS.get(item.get("figure", ""), str(item.get("figure", "\u2013")))),
             _any(item.get("before")),
             _any(item.get("after")),
             Cell("explains it", "fail") if item.get("convinces") else Cell("no", "quiet"),
         )
         for item in found
     )
-    head = ("Hypothesis", "Found", "Figure", "Before", "After", "Convinces")
-    return Table("What might explain it", head, rows, words=len(head))
+    head = ("Possible cause", "Found", "Figure", "Before", "After", "Explains it")
+    notes: tuple[str, ...] = ()
+    if not run.get("explanations_complete", True):
+        notes = ("Not all causes were tried: the time budget was used up.",)
+    return Table("Possible causes", head, rows, notes, words=len(head))
 
 
 def _any(value: object) -> Cell:
@@ -102,19 +129,19 @@ def _any(value: object) -> Cell:
 
 
 def agreement(validation: Json) -> Table:
-    """One row a run: the largest and mean differences, patches, the verdict."""
+    """One row per run: errors, their ratio to PyTorch's own, patches, grade, verdict."""
     rows = []
     for run in validation["runs"]:
         figures, failed = run["figures"], run["verdict"] != "pass"
         share, name = closest_limit(run)
+        ratio = ratio_of(run)
         rows.append(
             (
                 Cell(run_label(run)),
-                *(
-                    figure(figures.get(f"{output}_{kind}_abs"))
-                    for output in ("pha", "fgr")
-                    for kind in ("max", "mean")
-                ),
+                *(figure(figures.get(max_error_of(output))) for output in OUTPUTS),
+                NONE if ratio is None else Cell(f"{ratio:.3g}"),
+                *(figure(figures.get(f"{output}_mean_abs")) for output in OUTPUTS),
+                Cell(run.get("grade") or "\u2013"),
                 figure(figures.get("different_patches"), ".3%"),
                 Cell(f"{percent(share)} of {name}", "fail" if share > 1 else "", share)
                 if share is not None
@@ -126,78 +153,74 @@ def agreement(validation: Json) -> Table:
         "Against the original",
         (
             "Model",
-            "max",
-            "mean",
-            "max",
-            "mean",
+            "alpha",
+            "foreground",
+            "ratio",
+            "alpha",
+            "foreground",
+            "Grade",
             "Patches chosen differently",
             "Closest to its limit",
             "Verdict",
         ),
         tuple(rows),
-        (OUTSIDE,),
-        (("", 1), ("Alpha", 2), ("Foreground", 2), ("", 3)),
+        (ERRORS, GRADES),
+        (("", 1), ("Error", 3), ("Mean difference", 2), ("", 4)),
     )
 
 
 def closest_limit(run: Json) -> tuple[float | None, str]:
-    """The largest share of a limit that a figure of `run` takes, and that figure's name."""
+    """Return the largest share of a limit that a figure takes, and the figure's label."""
     shares = [(share, name) for name, _, _, share in _limited(run) if share is not None]
     share, name = max(shares, default=(None, ""))
-    return share, FIGURES.get(name, name)
+    return share, LABELS.get(name, name)
 
 
 def percent(share: float) -> str:
-    """A share of a limit in words that fit a cell."""
+    """Format a share of a limit so that it fits a cell."""
     if share > MANY:
         return f"{share:.1e} times" if math.isfinite(share) else "beyond"
     return f"{share:.0%}" if share == 0 or share >= 0.01 else "under 1%"  # noqa: PLR2004
 
 
 def limits(validation: Json) -> Table:
-    """One row a limit: found, limit, share of it, and the limit that would have passed if told."""
+    """One row per limit: found, limit, share of it, and the limit that would have passed."""
     rows = []
-    told = any(run.get("would_pass") for run in validation["runs"])
     for run in validation["runs"]:
-        would = run.get("would_pass") or {}
+        would = (run.get("limits") or {}).get("would_pass") or {}
         for name, found, limit, share in _limited(run):
             over = share is None or share > 1
             rows.append(
                 (
                     Cell(run_label(run)),
-                    Cell(f"{FIGURES[name]} ({name})" if name in FIGURES else name),
+                    Cell(f"{LABELS[name]} ({name})"),
                     figure(found, ".3g"),
                     figure(limit, ".3g"),
                     NONE if share is None else Cell(percent(share), "fail" if over else "", share),
-                    *([figure(would.get(name), ".3g")] if told else []),
+                    figure(would.get(name), ".3g"),
                 )
             )
     reasons = dict.fromkeys(
-        f"{run_label(run)}: {' '.join(run['limits'][REASON].split())}"
+        f"{run_label(run)}: {' '.join(run['limits']['reason'].split())}"
         for run in validation["runs"]
-        if run["limits"] and run["limits"].get(REASON)
+        if (run.get("limits") or {}).get("reason")
     )
-    head = ("Model", "Figure", "Found", "Limit", "Of the limit")
-    more = ("Would have passed",) if told else ()
-    return Table("Limits", (*head, *more), tuple(rows), tuple(reasons), words=2)
+    head = ("Model", "Figure", "Found", "Limit", "Of the limit", "Would have passed")
+    return Table("Limits", head, tuple(rows), tuple(reasons), words=2)
 
 
 def _limited(run: Json) -> list[tuple[str, float | None, float, float | None]]:
-    """Figure, found, limit, share of the limit; negative where better than the original."""
+    """Figure, found, limit, share of the limit; 0 where better than the original."""
     found = []
-    for name, limit in (run["limits"] or {}).items():
-        if name == REASON or limit is None:
-            continue
+    for name, limit in ((run.get("limits") or {}).get("bounds") or {}).items():
         value = run["figures"].get(name)
-        share = None
-        if value is not None:
-            share = max(value, 0.0) / limit if limit else (0.0 if value <= 0 else float("inf"))
+        share = None if value is None else multiple_of_bound(value, limit)
         found.append((name, value, limit, share))
     return found
 
 
 def stages(validation: Json) -> Table | None:
-    """One row a tensor between the network's stages, one column a run; None if not measured."""
+    """One row per tensor between the network's stages, one column per run; None if not measured."""
     runs = [run for run in validation["runs"] if run.get("stages")]
     if not runs:
         return None
@@ -211,16 +234,27 @@ def stages(validation: Json) -> Table | None:
     ]
     order = list(dict.fromkeys(key for column in columns for key in column))
     rows = tuple(
-        (Cell(name), Cell(tensor), *(_tensor(column.get((name, tensor))) for column in columns))
+        (
+            Cell(name),
+            Cell(tensor),
+            _own(columns, (name, tensor)),
+            *(_tensor(column.get((name, tensor))) for column in columns),
+        )
         for name, tensor in order
     )
     return Table(
         "Stage by stage",
-        ("Stage", "Tensor", *map(run_label, runs)),
+        ("Stage", "Tensor", "PyTorch at f32", *map(run_label, runs)),
         rows,
-        ("Largest absolute difference from the original, and in brackets the root mean square.",),
+        ("Largest error against the network in float64, and in brackets the root mean square.",),
         words=2,
     )
+
+
+def _own(columns: list[dict[tuple[str, str], Json]], key: tuple[str, str]) -> Cell:
+    found = next((column[key] for column in columns if key in column), {})
+    largest, rmse = found.get("own_max_abs"), found.get("own_rmse")
+    return NONE if largest is None else Cell(f"{largest:.1e} ({rmse:.1e})")
 
 
 def _tensor(found: Json | None) -> Cell:

@@ -1,4 +1,4 @@
-"""What follows an inference, done beside the next one, in order."""
+"""Work that follows an inference, done in a thread beside the next inference, in order."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-WAITING = 2  # calls, each of which may hold a frame's outputs
+MAX_PENDING = 2  # calls, each of which may hold the outputs of a frame
 
 
 @contextmanager
-def aside() -> Generator[Callable[[Callable[[], None]], None], None, None]:
-    """A function that has calls made in one thread, one after another.
+def background_worker() -> Generator[Callable[[Callable[[], object]], None], None, None]:
+    """Yield a function that submits calls to one thread, which makes them one after another.
 
-    It waits while `WAITING` of them are not done.  At the end all are.  What a call raises comes
-    out at a later one, or at the end.
+    Submitting waits while `MAX_PENDING` calls are not done.  When the context ends normally, all
+    calls are done.  An exception of a call is raised by a later submission, or at the end.
     """
-    made: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(1, "aside") as thread:
+    pending: deque[Future[object]] = deque()
+    with ThreadPoolExecutor(1, "background") as thread:
 
-        def do(call: Callable[[], None]) -> None:
-            while len(made) >= WAITING or (made and made[0].done()):
-                made.popleft().result()
-            made.append(thread.submit(call))
+        def submit(call: Callable[[], object]) -> None:
+            while len(pending) >= MAX_PENDING or (pending and pending[0].done()):
+                pending.popleft().result()
+            pending.append(thread.submit(call))
 
         try:
-            yield do
-            while made:
-                made.popleft().result()
+            yield submit
+            while pending:
+                pending.popleft().result()
         finally:
             thread.shutdown(cancel_futures=True)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from toolchain.definitions.arrays import Floats, Pixels
+from toolchain.definitions.arrays import AnyFloats, Floats, Mask, Pixels
 from toolchain.definitions.ports import CELL
 from toolchain.errors import ValidationError
 
@@ -20,18 +19,22 @@ CHANNELS = 3
 
 @dataclass(frozen=True)
 class Inference:
-    """`pha`: H x W; `fgr`: H x W x 3, RGB; `ref`: H/4 x W/4, true where a patch was refined.
+    """Outputs of one inference.
 
-    `exact`: whether the model that also tells `ref` was seen to give the same bits of pha and fgr
-    as the plain one; until then pha and fgr are the plain one's.  `inner`: those of `PROBES` that
-    the model has, in the network's own layout (1 x C x h x w).
+    Attributes:
+        pha: Alpha, H x W, 0..1; float32, or float64 from a network in float64.
+        fgr: Foreground, H x W x 3, RGB, 0..1; of the same type.
+        ref: H/4 x W/4, true where a patch was refined.
+        exact: Whether the model that also returns inner tensors was seen to give the same bits of
+            pha and fgr as the plain one; until then pha and fgr are the plain one's.
+        inner: Those of `definitions.ports.PROBES` that the model has, 1 x C x h x w.
     """
 
-    pha: Floats
-    fgr: Floats
-    ref: npt.NDArray[np.bool_]
+    pha: AnyFloats
+    fgr: AnyFloats
+    ref: Mask
     exact: bool = True
-    inner: Mapping[str, Floats] = field(default_factory=dict)
+    inner: Mapping[str, AnyFloats] = field(default_factory=dict)
 
 
 class Runtime(Protocol):
@@ -69,7 +72,7 @@ def require_size(file: Path, shape: Sequence[int], frame: Pixels) -> None:
 
 
 def unpack(
-    pha: Floats, fgr: Floats, inner: Mapping[str, Floats], *, exact: bool = True
+    pha: AnyFloats, fgr: AnyFloats, inner: Mapping[str, AnyFloats], *, exact: bool = True
 ) -> Inference:
     """The network's own layout (1 x C x H x W) into an Inference; no `ref_sm`: all is refined."""
     ref = inner.get("ref_sm")

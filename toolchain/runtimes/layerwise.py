@@ -1,4 +1,4 @@
-"""The forms of the model beside the original, tensor by tensor, on one frame."""
+"""Inner tensors of the variants compared with those of the original, on one frame."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.definitions.arrays import Array
+from toolchain.definitions.variants import Variant
 from toolchain.frames.frame import Frame
 from toolchain.metrics.layerwise import LayerDifference, difference, is_over
 from toolchain.metrics.matching import match
@@ -18,8 +19,8 @@ from toolchain.runtimes.intermediates import Intermediates
 from toolchain.runtimes.recorder import Recorder
 
 
-class Inside:
-    """The original's inner tensors, by the names that they have in the exported graph."""
+class OriginalTensors:
+    """The original's inner tensors, by their names in the exported graph."""
 
     def __init__(
         self,
@@ -37,9 +38,14 @@ class Inside:
         self.unmatched = [name for name in steps if name not in self._matched]
 
     def read(self, names: Iterable[str], places: Array | None = None) -> dict[str, Array]:
-        """Those tensors.  What has as many values gets the exported shape: a matter of views.
+        """Read tensors.
 
-        `places`: see `Recorder.values`.
+        Args:
+            names: Names of the tensors.
+            places: See `Recorder.values`.
+
+        Returns:
+            The values by name; what has as many values gets the exported shape.
         """
         steps = {name: self._matched[name] for name in names}
         frame = self.frame
@@ -52,18 +58,24 @@ class Inside:
 
 
 @dataclass
-class Form:
-    """One way of running the model, and what was seen in it.
+class VariantTensors:
+    """Inner tensors of one variant.
 
-    `limit`: on relative differences, None: nothing is over.  `share`: of values that may be over
-    it where top-k or a comparison chose.  `changed`: the largest change of pha and fgr by reading
-    inner tensors, which may keep a runtime from fusing layers.  `first`: the place to look.
+    Attributes:
+        variant: The variant.
+        tensors: Reads them.
+        original: Those of the original.
+        limit: Limit on relative differences, None for none.
+        share: Share of values that may be over the limit where top-k or a comparison chose.
+        found: Differences by tensor.
+        changed: Largest change of pha and fgr by reading inner tensors, which may keep a runtime
+            from fusing layers.
+        first: The first tensor over its limit.
     """
 
-    form: str
-    hint: str
+    variant: Variant
     tensors: Intermediates
-    original: Inside
+    original: OriginalTensors
     limit: float | None
     share: float
     found: dict[str, LayerDifference] = field(default_factory=dict)
@@ -75,14 +87,14 @@ class Form:
         self._plain = self.tensors.read((), frame.src, frame.bgr)
 
     def known(self) -> dict[str, Tensor]:
-        """The tensors that both this form and the original have, in the order of execution."""
+        """Return the tensors that both this variant and the original have, in execution order."""
         both = self.original.tensors.items()
         return {name: tensor for name, tensor in both if name in self.tensors.names}
 
     def compare(self, original: Mapping[str, Array]) -> None:
-        """Read the tensors of `original` that this form has, and note how far they differ.
+        """Read the tensors of `original` that this variant has, and record their differences.
 
-        What follows top-k is held against an original that chooses as this form did.
+        What follows top-k is compared with an original that selects as this variant did.
         """
         frame, ranking = self.original.frame, self.original.ranking
         names = [name for name in original if name in self.tensors.names]
@@ -101,7 +113,7 @@ class Form:
             self.changed = max(self.changed, float(change.max()))
 
     def is_over(self, tensor: Tensor) -> bool:
-        """Whether a compared tensor is over its limit."""
+        """Return whether a compared tensor is over its limit."""
         if self.limit is None:
             return False
         return is_over(self.found[tensor.name], self._share(tensor))
@@ -114,7 +126,7 @@ class Form:
         return self.share * (ranking.crowding if ranking and tensor.ranked else 1.0)
 
     def sentence(self) -> str | None:
-        """What `first` is, in words."""
+        """Describe `first` in a sentence, None without one."""
         if self.first is None:
             return None
         found = self.found[self.first.name]
@@ -126,19 +138,19 @@ class Form:
             how = f"differs in {found.over:.2%} of its values"
         else:
             how = f"differs by {found.relative:.2g} of its largest value"
-        inputs = ", ".join(f"{name} {self._told(name)}" for name in self.first.inputs)
+        inputs = ", ".join(f"{name} {self._shown(name)}" for name in self.first.inputs)
         return (
-            f"{self.form} at {self.hint}: the first tensor over its limit is {self.first.name}, "
+            f"{self.variant}: the first tensor over its limit is {self.first.name}, "
             f"made by {self.first.node} ({self.first.operator}); it {how}, its inputs: {inputs}"
         )
 
-    def _told(self, name: str) -> str:
+    def _shown(self, name: str) -> str:
         if name in self.found:
             return f"{self.found[name].relative:.1g}"
-        return "not compared" if name in self.original.tensors else "as it is fed"
+        return "not compared" if name in self.original.tensors else "an input"
 
     def as_json(self) -> dict[str, Any]:
-        """Everything that was seen."""
+        """Return everything that was measured."""
         first: dict[str, Any] | None = None
         if self.first is not None:
             first = {
@@ -154,15 +166,14 @@ class Form:
             }
         known = self.known()
         return {
-            "form": self.form,
-            "hint": self.hint,
+            **self.variant.as_json(),
             "executed": self.tensors.executed,
             "limit": self.limit,
             "share": self.share,
             "verdict": "pass" if self.first is None else "fail",
             "first": first,
             "changed_by_reading": self.changed,
-            "not_in_this_form": [name for name in self.original.tensors if name not in known],
+            "not_in_this_variant": [name for name in self.original.tensors if name not in known],
             "tensors": [self._row(known[name]) for name in known if name in self.found],
         }
 

@@ -17,6 +17,7 @@ from toolchain.errors import ValidationError
 from toolchain.runtimes.base import Inference, planes, require_size, same_bits, unpack
 from toolchain.runtimes.openvino_api import openvino
 
+CHOICE = ("err_sm", SELECTION)
 _STILL = ("Const", "Input", "Output", "Reorder")  # layers that hold or move values
 _SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
@@ -101,12 +102,12 @@ class OpenVinoRuntime:
         probe = _read(self._probe, feed, (*OUTPUTS, *self._probes))
         told = probe
         if self._choice is not None:
-            told = _read(self._choice, feed, (*OUTPUTS, SELECTION))
+            told = _read(self._choice, feed, (*OUTPUTS, *CHOICE))
         if not self._proven:
             own = _read(self._plain, feed, OUTPUTS)
             if not _same(told, own) and self._choice is None and SELECTION in probe:
-                self._choice = self._also([SELECTION])
-                told = _read(self._choice, feed, (*OUTPUTS, SELECTION))
+                self._choice = self._also(CHOICE)
+                told = _read(self._choice, feed, (*OUTPUTS, *CHOICE))
             self._proven = _same(told, own)
             told = {**told, **own}
         inner = {name: told.get(name, probe[name]) for name in self._probes}

@@ -1,9 +1,11 @@
-"""The original: the published network in PyTorch, patch by patch, float32 (or float64)."""
+"""The original: the published network in PyTorch, patch by patch, in float32 or float64."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +13,35 @@ import torch
 from torch import nn
 
 from toolchain.catalog.arguments import ExportSettings
-from toolchain.definitions.arrays import Floats, Pixels
+from toolchain.definitions.arrays import AnyFloats, Floats, Pixels
 from toolchain.definitions.ports import CELL, PROBES
 from toolchain.network.checkpoint import load_network
-from toolchain.network.refiner import Refiner, Selection, Shift
+from toolchain.network.refiner import FULL_HALO, HALF_HALO, Refiner, Selection, Shift
+from toolchain.network.resize import bilinear
 from toolchain.runtimes.base import Inference, planes, unpack
 
 
 class PyTorchRuntime:
-    """`double`: compute in float64, to learn how much float32 itself rounds."""
+    """The network of a checkpoint, see `runtimes.base.Runtime`.
+
+    Args:
+        checkpoint: File of the weights.
+        settings: Settings of the network.
+        double: Compute in float64 instead of float32; outputs are float64 too.
+    """
 
     def __init__(self, checkpoint: Path, settings: ExportSettings, *, double: bool = False) -> None:
-        self._network = load_network(
+        network = load_network(
             checkpoint,
             backbone_scale=settings.backbone_scale,
-            selection=Selection(settings.mode, settings.sample_pixels, settings.threshold),
+            selection=Selection.from_settings(settings),
         )
         self._dtype = torch.float64 if double else torch.float32
-        self._network.to(self._dtype)
+        self._network = network.to(self._dtype)
 
     @property
     def executed(self) -> str:
-        """The precision that the runtime computes in."""
+        """Precision that the runtime computes in: "f32" or "f64"."""
         return "f64" if self._dtype is torch.float64 else "f32"
 
     @property
@@ -47,16 +56,29 @@ class PyTorchRuntime:
             "threads": torch.get_num_threads(),
         }
 
-    def infer(self, src: Pixels, bgr: Pixels) -> Inference:
-        """See `Runtime.infer`."""
+    def infer(self, src: Pixels, bgr: Pixels, err: AnyFloats | None = None) -> Inference:
+        """See `Runtime.infer`.
+
+        Args:
+            src: The frame.
+            bgr: The clean plate.
+            err: Expected error to select patches by, 1 x 1 x h x w, instead of the network's own.
+        """
         with torch.inference_mode():
-            outputs = self._network(self._tensor(src), self._tensor(bgr))
-        pha, fgr = (value.float().numpy() for value in (outputs.pha, outputs.fgr))
-        inner = {name: getattr(outputs, name).float().numpy() for name in PROBES}
-        return unpack(pha, fgr, inner)
+            given = None if err is None else torch.from_numpy(err).to(self._dtype)
+            outputs = self._network(self._tensor(src), self._tensor(bgr), given)
+        inner = {name: getattr(outputs, name).numpy() for name in PROBES}
+        return unpack(outputs.pha.numpy(), outputs.fgr.numpy(), inner)
+
+    def infer_without_onednn(self, src: Pixels, bgr: Pixels) -> Inference:
+        """Run `infer` with other kernels, which sum up in another order: other rounding."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about settings of other devices
+            with torch.backends.mkldnn.flags(enabled=False):
+                return self.infer(src, bgr)
 
     def largest_activation(self, src: Pixels, bgr: Pixels) -> tuple[str, float]:
-        """The module whose output holds the largest absolute value, and that value."""
+        """Return the module whose output has the largest absolute value, and that value."""
         found: dict[str, float] = {}
 
         def see(name: str) -> Callable[[nn.Module, object, object], None]:
@@ -78,7 +100,7 @@ class PyTorchRuntime:
         return name, found[name]
 
     def refiner_on(self, src: Pixels, bgr: Pixels) -> RefinerOnFrame:
-        """The refiner with what the base network gave it for this frame."""
+        """Return the refiner with what the base network passes to it for this frame."""
         seen: list[tuple[torch.Tensor, ...]] = []
         hook = self._network.refiner.register_forward_pre_hook(lambda _, given: seen.append(given))
         self.infer(src, bgr)
@@ -92,7 +114,14 @@ class PyTorchRuntime:
 
 @dataclass(frozen=True)
 class RefinerOnFrame:
-    """The published refiner, ready to refine any patch of one frame, also beside its place."""
+    """The published refiner, ready to refine any patch of one frame, also misplaced ones.
+
+    Attributes:
+        refiner: The refiner.
+        src_bgr: Frame and plate, 1 x 6 x H x W.
+        coarse: Alpha and foreground residual of the base network, 1 x 4 x h x w.
+        hid: Hidden channels of the base network, 1 x 32 x h x w.
+    """
 
     refiner: Refiner
     src_bgr: torch.Tensor
@@ -100,12 +129,44 @@ class RefinerOnFrame:
     hid: torch.Tensor
 
     def outputs(self, cells: torch.Tensor, shift: Shift) -> Floats:
-        """`cells`: N x (row, column).  Returns N x (pha, fgr) x 4 x 4, RGB 0..1, as `infer`'s."""
-        places = torch.nn.functional.pad(cells, (1, 0))  # batch 0
+        """Refine patches.
+
+        Args:
+            cells: N x (row, column) of the patches.
+            shift: Offset of the windows from their place.
+
+        Returns:
+            N x (pha, fgr) x 4 x 4, RGB 0..1.
+        """
         with torch.inference_mode():
-            out = self.refiner.patches(self.src_bgr, self.coarse, self.hid, places, shift)
+            out = self.refiner.refine(
+                _windows(self._half, cells, CELL // 2, HALF_HALO, shift.half),
+                _windows(self.src_bgr, cells, CELL, FULL_HALO, shift.full),
+            )
             rows, columns = (cells[:, axis, None] * CELL + torch.arange(CELL) for axis in (0, 1))
             src = self.src_bgr[0, :3][:, rows[:, :, None], columns[:, None, :]]
             out[:, 1:] += src.transpose(0, 1)
             values: Floats = out.clamp(0.0, 1.0).float().numpy()
         return values
+
+    @cached_property
+    def _half(self) -> torch.Tensor:
+        size = (self.src_bgr.shape[2] // 2, self.src_bgr.shape[3] // 2)
+        with torch.inference_mode():
+            maps = bilinear(torch.cat([self.hid, self.coarse], dim=1), size)
+            return torch.cat([maps, bilinear(self.src_bgr, size)], dim=1)
+
+
+def _windows(
+    x: torch.Tensor, cells: torch.Tensor, size: int, halo: int, shift: tuple[int, int]
+) -> torch.Tensor:
+    """Cut windows of `size` pixels and a halo; zero beyond the border.  1 x C x h x w -> N x C."""
+    height, width = x.shape[2:]
+    side = torch.arange(-halo, size + halo)
+    rows = cells[:, :1] * size + side + shift[0]
+    columns = cells[:, 1:] * size + side + shift[1]
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[
+        :, None, :
+    ]
+    near = rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]
+    return x[0][:, near[0], near[1]].transpose(0, 1) * inside[:, None]

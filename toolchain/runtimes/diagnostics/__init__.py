@@ -1,8 +1,8 @@
 """What often goes wrong with a converted model, each as an experiment that undoes it.
 
-Fed otherwise (channels, /255, the two frames), in another precision (bf16, FP16), with resizes
-repaired (align_corners), or against an original whose patches are shifted.  Nothing is concluded
-here: who asks compares the outputs of each experiment.
+Other inputs (channels, /255, frame and plate exchanged), another precision (bf16, FP16), repaired
+resizes (align_corners), or a reference whose patches are misplaced.  Nothing is concluded here: the
+caller compares the outputs of each experiment.
 """
 
 from __future__ import annotations
@@ -16,6 +16,6 @@ __all__ = ["Experiment", "Suspect", "experiments"]
 
 
 def experiments(suspect: Suspect) -> Iterator[Experiment]:
-    """Every experiment that fits the suspect, one at a time."""
-    for kind in (inputs, precision, resizes, patches):
-        yield from kind.experiments(suspect)
+    """Yield every experiment that applies to the suspect, one at a time."""
+    for module in (inputs, precision, resizes, patches):
+        yield from module.experiments(suspect)

@@ -1,4 +1,4 @@
-"""A run that failed, and one thing done otherwise with it."""
+"""A failed variant, and one thing that is changed about it."""
 
 from __future__ import annotations
 
@@ -8,71 +8,72 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from toolchain.definitions.variants import Hint
+from toolchain.definitions.variants import Variant
 from toolchain.frames.frame import Frame
 from toolchain.runtimes.base import Inference, Runtime
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 from toolchain.runtimes.pytorch import PyTorchRuntime
 
+Outcome = tuple[Inference, Inference | None]  # the variant's outputs; the reference, if changed
+
 
 @dataclass(frozen=True)
 class Experiment:
-    """`found`: what was looked at or changed, one sentence.
+    """One candidate cause of a failure.
 
-    `run`: gives what the changed form infers and what to hold it against; None where looking was
-    enough to rule the hypothesis out.
+    Attributes:
+        hypothesis: Name of the cause.
+        found: What was looked at or changed, one sentence.
+        run: Gives the outputs of the changed variant, and the changed reference, None if it is the
+            same; None where looking was enough to rule the cause out.
     """
 
     hypothesis: str
     found: str
-    run: Callable[[], tuple[Inference, Inference]] | None
+    run: Callable[[], Outcome] | None
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A form that failed, as a file and loaded, and a frame on which it did.
+    """A variant that failed, and a frame on which it did.
 
-    `original`: the network that it should equal, of `checkpoint`.
+    Attributes:
+        file: The ONNX, or the IR's xml.
+        variant: The variant.
+        runtime: The file, loaded.
+        checkpoint: File of the weights.
+        original: The network of the checkpoint in PyTorch.
+        reference: Outputs of the original on the frame.
+        frame: The frame.
     """
 
     file: Path
-    hint: Hint
+    variant: Variant
     runtime: Runtime
-    original: PyTorchRuntime
     checkpoint: Path
+    original: PyTorchRuntime
+    reference: Inference
     frame: Frame
 
     @property
     def is_onnx(self) -> bool:
-        """Whether it is an ONNX file; else an IR."""
+        """Whether it is an ONNX file, not an IR."""
         return self.file.suffix == ".onnx"
 
     @cached_property
     def found(self) -> Inference:
-        """What it infers as it is."""
+        """Outputs of the unchanged variant."""
         return self.runtime.infer(self.frame.src, self.frame.bgr)
 
-    @cached_property
-    def reference(self) -> Inference:
-        """What the original infers."""
-        return self.original.infer(self.frame.src, self.frame.bgr)
-
     def edited(self, edit: Callable[[Any], None]) -> Runtime:
-        """The same form with its graph (onnx.ModelProto or openvino.Model) changed in memory."""
+        """Load the variant with its graph (onnx.ModelProto or openvino.Model) changed in memory."""
         if self.is_onnx:
             return OnnxRuntime(self.file, edit)
-        return OpenVinoRuntime(self.file, self.hint, self.device, edit)
+        return OpenVinoRuntime(self.file, self.variant.hint, self.variant.device, edit)
 
-    @property
-    def device(self) -> str:
-        """Where it runs."""
-        return str(self.runtime.conditions["device"])
-
-    def in_place(self, hypothesis: str, found: str, other: Callable[[], Runtime]) -> Experiment:
-        """An experiment with another runtime in this one's place."""
+    def replaced(self, hypothesis: str, found: str, load: Callable[[], Runtime]) -> Experiment:
+        """Build an experiment that runs another runtime instead of this variant's."""
         return Experiment(
-            hypothesis,
-            found,
-            lambda: (other().infer(self.frame.src, self.frame.bgr), self.reference),
+            hypothesis, found, lambda: (load().infer(self.frame.src, self.frame.bgr), None)
         )

@@ -1,4 +1,4 @@
-"""Was it fed with something else than it takes?  Channels, range, and the two frames themselves."""
+"""Candidate causes in the inputs and outputs: channel order, value range, exchanged frames."""
 
 from __future__ import annotations
 
@@ -9,37 +9,33 @@ from typing import cast
 import numpy as np
 
 from toolchain.definitions.arrays import Pixels
-from toolchain.runtimes.base import Inference
-from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
+from toolchain.runtimes.diagnostics.experiment import Experiment, Outcome, Suspect
 
 RANGES = {
-    "missing /255": (1 / 255, "Values divided by 255 before they are fed"),
-    "a second /255": (255.0, "Values multiplied by 255 before they are fed"),
+    "missing /255": (1 / 255, "Input values divided by 255"),
+    "a second /255": (255.0, "Input values multiplied by 255"),
 }
 SWAPPED = "swapped channels"
 
 
 def experiments(suspect: Suspect) -> Iterator[Experiment]:
-    """The same model, fed otherwise; both at once as well, since both are easily forgotten."""
-    yield _fed(suspect, SWAPPED, "Red and blue exchanged before they are fed", swap=True)
+    """Yield the same model with other inputs; wrong order and wrong range at once as well."""
+    yield _fed(suspect, SWAPPED, "Red and blue of the inputs exchanged", swap=True)
     for name, (factor, said) in RANGES.items():
         yield _fed(suspect, name, said, factor=factor)
         both = f"{said}, red and blue exchanged"
         yield _fed(suspect, f"{SWAPPED}, {name}", both, factor=factor, swap=True)
     yield Experiment(
         "src and bgr exchanged",
-        "The frame fed as the plate and the plate as the frame",
-        lambda: (
-            suspect.runtime.infer(suspect.frame.bgr, suspect.frame.src),
-            suspect.reference,
-        ),
+        "Frame and plate exchanged",
+        lambda: (suspect.runtime.infer(suspect.frame.bgr, suspect.frame.src), None),
     )
     yield Experiment(
         "swapped output channels",
-        "Red and blue of fgr exchanged after they were read",
+        "Red and blue of the output fgr exchanged",
         lambda: (
             replace(suspect.found, fgr=np.ascontiguousarray(suspect.found.fgr[..., ::-1])),
-            suspect.reference,
+            None,
         ),
     )
 
@@ -47,16 +43,16 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
 def _fed(
     suspect: Suspect, hypothesis: str, found: str, *, factor: float = 1.0, swap: bool = False
 ) -> Experiment:
-    def run() -> tuple[Inference, Inference]:
+    def run() -> Outcome:
         src, bgr = (
             _changed(pixels, factor, swap=swap) for pixels in (suspect.frame.src, suspect.frame.bgr)
         )
-        return suspect.runtime.infer(src, bgr), suspect.reference
+        return suspect.runtime.infer(src, bgr), None
 
     return Experiment(hypothesis, found, run)
 
 
 def _changed(pixels: Pixels, factor: float, *, swap: bool) -> Pixels:
-    """Runtimes turn pixels into floats first of all, so they take floats of any range as well."""
+    # Runtimes convert pixels to floats first, so they take floats of any range as well.
     ordered = pixels[..., ::-1] if swap else pixels
     return ordered if factor == 1 else cast("Pixels", ordered.astype(np.float32) * factor)

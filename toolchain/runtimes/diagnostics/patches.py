@@ -1,4 +1,4 @@
-"""Were the refined patches cut from a place beside theirs?"""
+"""Candidate cause: the refined patches were cut at an offset from their place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from toolchain.definitions.ports import CELL
 from toolchain.network.refiner import Shift
 from toolchain.runtimes.base import Inference
-from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
+from toolchain.runtimes.diagnostics.experiment import Experiment, Outcome, Suspect
 
 HYPOTHESIS = "shifted patch"
 SAMPLE = 64  # patches that the search looks at
@@ -20,7 +20,7 @@ HALF, FULL = 2, 4  # it looks so many pixels around, at half and at full size
 
 
 def experiments(suspect: Suspect) -> Iterator[Experiment]:
-    """The original with its patches cut beside their place: where it comes nearest."""
+    """Yield a reference whose patches are misplaced, by the offset that fits best."""
     cells = torch.from_numpy(np.argwhere(suspect.reference.ref & suspect.found.ref))
     if not len(cells):
         yield Experiment(HYPOTHESIS, "No patch was refined by both", None)
@@ -33,15 +33,15 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
         return float(np.abs(values - _at(suspect.found, sample)).mean())
 
     best = min(_shifts(), key=distance)
-    said = (
-        f"Patches of the original cut {_told(best.half)} half-size and {_told(best.full)} "
-        "full-size pixels (down, right) beside their place"
+    text = (
+        f"Patches of the reference cut at an offset of {_shown(best.half)} half-size and "
+        f"{_shown(best.full)} full-size pixels (down, right)"
     )
     if best == Shift():
-        yield Experiment(HYPOTHESIS, "Patches agree best where they are", None)
+        yield Experiment(HYPOTHESIS, "Patches agree best without an offset", None)
         return
 
-    def run() -> tuple[Inference, Inference]:
+    def run() -> Outcome:
         pha, fgr = suspect.reference.pha.copy(), suspect.reference.fgr.copy()
         every = torch.from_numpy(np.argwhere(suspect.reference.ref))
         values = refiner.outputs(every, best)
@@ -51,7 +51,7 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
             fgr[place] = patch[1:].transpose(1, 2, 0)
         return suspect.found, replace(suspect.reference, pha=pha, fgr=fgr)
 
-    yield Experiment(HYPOTHESIS, said, run)
+    yield Experiment(HYPOTHESIS, text, run)
 
 
 def _shifts() -> list[Shift]:
@@ -74,5 +74,5 @@ def _at(found: Inference, cells: torch.Tensor) -> np.ndarray[tuple[int, ...], np
     )
 
 
-def _told(shift: tuple[int, int]) -> str:
+def _shown(shift: tuple[int, int]) -> str:
     return f"({shift[0]:+d}, {shift[1]:+d})"

@@ -1,4 +1,4 @@
-"""Is it the precision: the device's own (bf16), or FP16 that can't hold or can't tell a value?"""
+"""Candidate causes in the precision: the device's default (bf16), or float16 weights."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import onnx
 from onnx import numpy_helper
 
 from toolchain.definitions.arrays import Array
+from toolchain.definitions.variants import INT8
 from toolchain.network.checkpoint import load_state_dict
-from toolchain.network.folding import folded
+from toolchain.network.folding import fold_state_dict
 from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
-from toolchain.runtimes.openvino_api import openvino
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
+from toolchain.runtimes.weights_audit import ExpectedWeights, audit_ir, restore_float32
 
 LARGEST = float(np.finfo(np.float16).max)  # 65504
-ALIKE = 0.01  # a rounded weight lies within this share of the original's largest
 OVERFLOW, ROUNDING = "FP16 overflow", "FP16 rounding"
 
 
 def experiments(suspect: Suspect) -> Iterator[Experiment]:
-    """The device's precision first, then that of the file."""
+    """Yield the device's precision first, then that of the file."""
     executed = suspect.runtime.executed
     if suspect.is_onnx:
         yield from _onnx_in_half(suspect)
@@ -30,10 +30,10 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
     if executed == "f32":
         yield Experiment("bf16 default", "It was computed in f32 already", None)
     else:
-        yield suspect.in_place(
+        yield suspect.replaced(
             f"{executed} default",
-            f"Left to itself the device computes in {executed}; run in f32 instead",
-            lambda: OpenVinoRuntime(suspect.file, "f32", suspect.device),
+            f"The device computes in {executed} by default; run in f32 instead",
+            lambda: OpenVinoRuntime(suspect.file, "f32", suspect.variant.device),
         )
     yield from _ir_in_half(suspect)
 
@@ -41,82 +41,38 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
 def _exact(suspect: Suspect) -> dict[str, Array]:
     """The network's weights and biases, BatchNorm folded, by their names in the ONNX."""
     weights = {}
-    for name, layer in folded(load_state_dict(suspect.checkpoint)).items():
+    for name, layer in fold_state_dict(load_state_dict(suspect.checkpoint)).items():
         weights[f"{name}.weight"] = layer.weight.float().numpy()
         weights[f"{name}.bias"] = layer.bias.float().numpy()
     return weights
 
 
 def _ir_in_half(suspect: Suspect) -> Iterator[Experiment]:
-    halves = _halves(openvino.Core().read_model(suspect.file))
-    if not halves:
-        yield Experiment(OVERFLOW, "The file holds no FP16", None)
+    values = audit_ir(suspect.file, ExpectedWeights(suspect.checkpoint)).float32_values
+    if not values or suspect.variant.form == INT8:
+        yield Experiment(OVERFLOW, "The file has no float16 weights", None)
         return
-    known = _recognised(halves, _exact(suspect))
-    beyond = {
-        name: exact for name, (source, exact) in known.items() if np.abs(exact).max() > LARGEST
-    }
+    beyond = {name: exact for name, exact in values.items() if np.abs(exact).max() > LARGEST}
     if beyond:
-        values = sum(int((np.abs(exact) > LARGEST).sum()) for exact in beyond.values())
-        sources = ", ".join(known[name][0] for name in beyond)
-        yield suspect.in_place(
+        count = sum(int((np.abs(exact) > LARGEST).sum()) for exact in beyond.values())
+        yield suspect.replaced(
             OVERFLOW,
-            f"{values} weights beyond FP16's largest, 65504, given back their values: {sources}",
-            lambda: suspect.edited(lambda model: _restore(model, beyond)),
+            f"{count} weights beyond float16's largest value, 65504, replaced by their float32 "
+            f"values: {', '.join(beyond)}",
+            lambda: suspect.edited(restore_float32(beyond)),
         )
     else:
-        largest = max((float(np.abs(exact).max()) for _, exact in known.values()), default=0.0)
+        largest = max(float(np.abs(exact).max()) for exact in values.values())
         yield Experiment(
             OVERFLOW,
-            f"No weight is beyond FP16's largest, 65504; the largest is {largest:.3g}",
+            f"No weight is beyond float16's largest value, 65504; the largest is {largest:.3g}",
             None,
         )
-    every = {name: exact for name, (_, exact) in known.items()}
-    yield suspect.in_place(
+    yield suspect.replaced(
         ROUNDING,
-        f"{len(every)} of {len(halves)} FP16 constants given back their float32 values",
-        lambda: suspect.edited(lambda model: _restore(model, every)),
+        f"{len(values)} float16 constants replaced by their float32 values",
+        lambda: suspect.edited(restore_float32(values)),
     )
-
-
-def _halves(model: Any) -> dict[str, Array]:
-    return {
-        node.get_friendly_name(): np.array(node.data)
-        for node in model.get_ordered_ops()
-        if node.get_type_name() == "Constant" and node.get_element_type().get_type_name() == "f16"
-    }
-
-
-def _recognised(halves: dict[str, Array], exact: dict[str, Array]) -> dict[str, tuple[str, Array]]:
-    """Constant -> name and values of the weight that it was, found by value: OpenVINO numbers and
-    reshapes what it takes apart, so that names alone do not tell."""
-    known = {}
-    left = dict(exact)
-    for name, half in halves.items():
-        values = half.astype(np.float32).ravel()
-        best, chosen = np.inf, ""
-        for source, weight in left.items():
-            if weight.size == values.size:
-                clipped = np.clip(weight.ravel(), -LARGEST, LARGEST)
-                share = np.abs(values - clipped).max() / max(np.abs(clipped).max(), 1e-30)
-                if share < best:
-                    best, chosen = share, source
-        if best < ALIKE:
-            known[name] = chosen, left.pop(chosen).reshape(half.shape)
-    return known
-
-
-def _restore(model: Any, exact: dict[str, Array]) -> None:
-    """Put float32 constants in the place of FP16 ones and the conversions behind them."""
-    from toolchain.runtimes.openvino_api import operators
-
-    for node in model.get_ordered_ops():
-        if node.get_type_name() != "Constant" or node.get_friendly_name() not in exact:
-            continue
-        value = operators.constant(np.ascontiguousarray(exact[node.get_friendly_name()]))
-        for port in node.output(0).get_target_inputs():
-            for target in port.get_node().output(0).get_target_inputs():
-                target.replace_source_output(value.output(0))
 
 
 def _onnx_in_half(suspect: Suspect) -> Iterator[Experiment]:
@@ -124,7 +80,7 @@ def _onnx_in_half(suspect: Suspect) -> Iterator[Experiment]:
     if not any(item.data_type == onnx.TensorProto.FLOAT16 for item in model.graph.initializer) and (
         suspect.runtime.executed != "f16"
     ):
-        yield Experiment(OVERFLOW, "The file holds no FP16", None)
+        yield Experiment(OVERFLOW, "The file has no float16 values", None)
         return
     exact = _exact(suspect)
     where, largest = suspect.original.largest_activation(suspect.frame.src, suspect.frame.bgr)
@@ -132,11 +88,11 @@ def _onnx_in_half(suspect: Suspect) -> Iterator[Experiment]:
     weight = float(np.abs(exact[heaviest]).max())
     facts = (
         f"the original's values reach {largest:.3g} ({where}), its weights {weight:.3g} "
-        f"({heaviest}); FP16 holds 65504"
+        f"({heaviest}); float16 reaches 65504"
     )
-    yield suspect.in_place(
+    yield suspect.replaced(
         OVERFLOW if max(largest, weight) > LARGEST else ROUNDING,
-        f"All FP16 in the file made float32 again; {facts}",
+        f"All float16 values in the file made float32; {facts}",
         lambda: suspect.edited(lambda model: _to_float(model, exact)),
     )
 

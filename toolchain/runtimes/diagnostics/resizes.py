@@ -1,4 +1,4 @@
-"""Do its resizes place the samples as the network does, or as align_corners would?"""
+"""Candidate cause: resizes that place samples as align_corners=True does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HYPOTHESIS = "align_corners"
 
 
 def experiments(suspect: Suspect) -> Iterator[Experiment]:
-    """Every linear resize that is placed otherwise is set right, in memory."""
+    """Yield the model with every such linear resize corrected in memory."""
     model: Any
     if suspect.is_onnx:
         model = onnx.load(suspect.file, load_external_data=False)
@@ -28,7 +28,7 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
         yield Experiment(HYPOTHESIS, "Every linear resize has half-pixel centres", None)
         return
     listed = ", ".join(f"{name} ({mode})" for name, mode in wrong.items())
-    yield suspect.in_place(
+    yield suspect.replaced(
         HYPOTHESIS,
         f"Set to half-pixel centres, as align_corners=False is: {listed}",
         lambda: suspect.edited(repair),
@@ -38,9 +38,9 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
 def _wrong_in_onnx(model: Any) -> dict[str, str]:
     modes = {}
     for node in model.graph.node:
-        told = {item.name: item.s.decode() for item in node.attribute if item.s}
-        mode = told.get(MODE, CENTRED[0])
-        if node.op_type == "Resize" and told.get("mode") == "linear" and mode not in CENTRED:
+        attributes = {item.name: item.s.decode() for item in node.attribute if item.s}
+        mode = attributes.get(MODE, CENTRED[0])
+        if node.op_type == "Resize" and attributes.get("mode") == "linear" and mode not in CENTRED:
             modes[node.name] = mode
     return modes
 
@@ -57,9 +57,9 @@ def _wrong_in_ir(model: Any) -> dict[str, str]:
     modes = {}
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Interpolate":
-            told = node.get_attributes()
-            if told["mode"].startswith("linear") and told[MODE] not in CENTRED:
-                modes[node.get_friendly_name()] = told[MODE]
+            attributes = node.get_attributes()
+            if attributes["mode"].startswith("linear") and attributes[MODE] not in CENTRED:
+                modes[node.get_friendly_name()] = attributes[MODE]
     return modes
 
 

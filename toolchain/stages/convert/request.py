@@ -9,7 +9,6 @@ from typing import Literal
 from toolchain.catalog.arguments import ConversionSettings
 from toolchain.definitions.architecture import Architecture
 
-FloatPrecision = Literal["FP32", "FP16"]
 InputFormat = Literal["f32-nchw", "u8-nhwc"]  # float planes, or pixels as from a camera
 
 
@@ -58,7 +57,7 @@ class ConvertRequest:
 
     onnx: Path
     xml: Path
-    precision: FloatPrecision
+    precision: str
     settings: ConversionSettings
     facts: tuple[tuple[str, str], ...]
     model_info: tuple[tuple[str, object], ...] = ()

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.errors import EvaluationError, ToolchainError, UsageError
-from toolchain.stages.evaluate.request import Way
+from toolchain.stages.evaluate.request import EvaluatedModel
 from toolchain.stages.evaluate.shard import Bad, Scored, Scorer, Shard, Task, score_here
 
 LOCAL = "local"
-FRAMES = 8  # of a shard: what a worker that dies has to leave to another
-CONNECTING = 20.0  # seconds
-ALONE = 60.0  # seconds without any worker until we give up
-LOOKING = 2.0  # seconds between two looks at the workers
-TRIES = 3  # times that a shard may lose its worker
+FRAMES_PER_SHARD = 8  # of a shard: what a worker that dies has to leave to another
+CONNECT_TIMEOUT = 20.0  # seconds
+NO_WORKER_TIMEOUT = 60.0  # seconds without any worker until we give up
+POLL_SECONDS = 2.0  # seconds between two looks at the workers
+MAX_FAILURES = 3  # times that a shard may lose its worker
 _ONE_AT_A_TIME = threading.Lock()  # shards in one worker share its processor
 Part = tuple[Scorer, tuple[Scored | Bad, ...]]
 
@@ -36,15 +36,15 @@ class Cluster:
         self._threads = threads
 
     def outcomes(
-        self, way: Way, tasks: Sequence[Task], root: Path | None
+        self, model: EvaluatedModel, tasks: Sequence[Task], root: Path | None
     ) -> Iterator[tuple[Scorer, Scored | Bad]]:
         """All outcomes of `tasks`, each once, in any order.
 
         Raises EvaluationError when the workers stay away or keep dying, and what `score_here` does.
         """
         shards = [
-            Shard(way, tuple(tasks[start : start + FRAMES]), root, self._threads)
-            for start in range(0, len(tasks), FRAMES)
+            Shard(model, tuple(tasks[start : start + FRAMES_PER_SHARD]), root, self._threads)
+            for start in range(0, len(tasks), FRAMES_PER_SHARD)
         ]
         futures = [self._client.submit(run_shard, shard, pure=False) for shard in shards]
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -53,7 +53,7 @@ class Cluster:
         left = {task.index for task in tasks}
         try:
             while left:
-                scorer, outcomes = self._result(self._next(done), way)
+                scorer, outcomes = self._result(self._next(done), model)
                 for outcome in outcomes:
                     if outcome.index in left:  # a lost worker's shard may come from two
                         left.remove(outcome.index)
@@ -66,24 +66,24 @@ class Cluster:
         seen = time.monotonic()
         while True:
             with contextlib.suppress(queue.Empty):
-                return done.get(timeout=LOOKING)
+                return done.get(timeout=POLL_SECONDS)
             if self._client.nthreads():
                 seen = time.monotonic()
-            elif time.monotonic() - seen > ALONE:
+            elif time.monotonic() - seen > NO_WORKER_TIMEOUT:
                 raise EvaluationError(
-                    f"the cluster has had no worker for {ALONE:.0f} s",
+                    f"the cluster has had no worker for {NO_WORKER_TIMEOUT:.0f} s",
                     kept="What was scored is kept.",
                     hint="Start workers, and run the same command again.",
                 )
 
-    def _result(self, future: Any, way: Way) -> Part:
+    def _result(self, future: Any, model: EvaluatedModel) -> Part:
         try:
-            part: Part = future.result(timeout=CONNECTING)
+            part: Part = future.result(timeout=CONNECT_TIMEOUT)
         except ToolchainError:
             raise
         except Exception as error:
             raise EvaluationError(
-                f"{way}: a shard failed on the cluster: {type(error).__name__}: {error}",
+                f"{model}: a shard failed on the cluster: {type(error).__name__}: {error}",
                 kept="What was scored is kept.",
                 hint="The workers need this toolchain, enough memory, and the same paths to "
                 "dataset and models.",
@@ -94,7 +94,7 @@ class Cluster:
 def run_shard(shard: Shard) -> Part:
     """Score a shard; called in a worker."""
     with _ONE_AT_A_TIME:
-        scorer, outcomes = score_here(shard.way, shard.tasks, shard.root, shard.threads)
+        scorer, outcomes = score_here(shard.model, shard.tasks, shard.root, shard.threads)
         return scorer, tuple(outcomes)
 
 
@@ -113,7 +113,7 @@ def connected(address: str, workers: int | None) -> Iterator[Cluster]:
             hint="pip install 'background-matting-toolchain[cluster]'",
         ) from error
     quiet = {
-        "distributed.scheduler.allowed-failures": TRIES,
+        "distributed.scheduler.allowed-failures": MAX_FAILURES,
         "distributed.admin.event-loop-monitor": "off",
         "logging": {"distributed": "error"},
     }
@@ -138,7 +138,7 @@ def connected(address: str, workers: int | None) -> Iterator[Cluster]:
             )
         try:
             client = stack.enter_context(
-                distributed.Client(target, timeout=CONNECTING, set_as_default=False)
+                distributed.Client(target, timeout=CONNECT_TIMEOUT, set_as_default=False)
             )
         except (OSError, TimeoutError, ValueError) as error:
             raise EvaluationError(

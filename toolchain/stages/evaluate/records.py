@@ -1,4 +1,4 @@
-"""What was scored already: one journal for each model, dataset and way of running."""
+"""What was scored already: one journal for each model, dataset and model of running."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from toolchain.definitions.metrics import METRIC_KEYS
 from toolchain.frames.dataset import Dataset
-from toolchain.metrics.scoring import METRICS
-from toolchain.stages.evaluate.request import EvaluateRequest, Way
+from toolchain.stages.evaluate.request import EvaluatedModel, EvaluateRequest
 from toolchain.stages.evaluate.shard import TOOLS, Scored, Scorer
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.environment import code_digest, processor, version
@@ -19,16 +19,16 @@ FOLDER = ".evaluation"
 
 
 class Records:
-    """Scores of one way on one dataset, by frame, kept across runs.
+    """Scores of one model on one dataset, by frame, kept across runs.
 
     A record is used again only for the same frame (its key), and only if it stems from the same
     model, settings, dataset, code and tools (the journal's name) and, without a cluster, from this
     processor.
     """
 
-    def __init__(self, request: EvaluateRequest, way: Way) -> None:
-        mark = fingerprint(way, request.dataset)
-        name = f"{way.model}-{way.hint}-{mark[:20]}.jsonl"
+    def __init__(self, request: EvaluateRequest, model: EvaluatedModel) -> None:
+        mark = fingerprint(model, request.dataset)
+        name = f"{model.variant.id}-{mark[:20]}.jsonl"
         self.journal = Journal(request.target.parent / FOLDER / name)
         self._found: dict[str, tuple[str, tuple[float, ...], Scorer]] = {}
         for entry in self.journal.entries():
@@ -56,7 +56,7 @@ class Records:
         )
 
     def scores(self, frame: str) -> tuple[float, ...]:
-        """Those of a frame, in the order of METRICS."""
+        """Those of a frame, in the order of `definitions.metrics.METRICS`."""
         return self._found[frame][1]
 
     def scorers(self, frames: list[str]) -> list[Scorer]:
@@ -65,14 +65,14 @@ class Records:
         return sorted(found, key=lambda scorer: (scorer.executed, scorer.processor))
 
 
-def fingerprint(way: Way, dataset: Dataset) -> str:
+def fingerprint(model: EvaluatedModel, dataset: Dataset) -> str:
     """A digest of all that scores depend on, but for the frames' own content."""
     facts = {
-        "model": [str(file_digest(path)) for path in way.files],
-        "way": [way.model, way.hint],
-        "settings": asdict(way.settings),
+        "model": [str(file_digest(path)) for path in model.files],
+        "variant": model.variant.as_json(),
+        "settings": asdict(model.settings),
         "dataset": [dataset.kind, dataset.name, dataset.seed],
-        "metrics": METRICS,
+        "metrics": METRIC_KEYS,
         "code": code_digest(),
         "tools": {tool: version(tool) for tool in TOOLS},
     }

@@ -1,4 +1,4 @@
-"""What the evaluation is asked and what it gives."""
+"""Records of the evaluate stage."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolchain.catalog.arguments import ExportSettings
-from toolchain.definitions.variants import Hint
+from toolchain.catalog.export_arguments import ExportSettings
+from toolchain.definitions.variants import Variant
 
 if TYPE_CHECKING:
     from toolchain.frames.dataset import Dataset
 
-ORIGINAL, ONNX = "original", "onnx"
-
 
 @dataclass(frozen=True)
-class Way:
-    """One model in one way of running it.
+class EvaluatedModel:
+    """A variant and its file.
 
-    `model`: "original", "onnx", or the precision of an IR.  `file`: the checkpoint, the ONNX, or
-    the IR's xml.  `settings`: the network's, for the original.
+    Attributes:
+        variant: The variant.
+        file: The checkpoint, the ONNX, or the IR's xml.
+        settings: Settings of the network.
     """
 
-    model: str
-    hint: Hint
+    variant: Variant
     file: Path
     settings: ExportSettings
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files that the model is made of."""
+        """All files that the model consists of."""
         if self.file.suffix == ".xml":
             return self.file, self.file.with_suffix(".bin")
         return (self.file,)
@@ -42,22 +41,31 @@ class Way:
         return self.settings.width, self.settings.height
 
     def __str__(self) -> str:
-        return f"{self.model} at {self.hint}"
+        return str(self.variant)
 
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """Score each of `ways` on `dataset`.
+    """Score models on a dataset.
 
-    `target`: evaluation.json; the csv and md go beside it, and the record of what was scored to
-    `.evaluation/` there.  `skip_bad`: leave bad frames out instead of stopping.  `cluster`: the
-    address of a Dask scheduler, "local" for processes of this machine, None for this process.
-    `seed`: of the bootstrap.  `published`: figures of others to stand beside ours.
+    Attributes:
+        name: Name of the results.
+        dataset: Frames with ground truth.
+        models: The models.
+        target: evaluation.json; the csv and md are written beside it, and the scores of single
+            frames to `.evaluation/` there.
+        facts: Pairs that every file of the build records.
+        skip_bad: Leave bad frames out instead of stopping.
+        cluster: Address of a Dask scheduler, "local" for processes of this machine, None for this
+            process.
+        workers: Number of processes of a local cluster.
+        seed: Seed of the bootstrap.
+        published: Published figures, listed beside the measured ones.
     """
 
     name: str
     dataset: Dataset
-    ways: tuple[Way, ...]
+    models: tuple[EvaluatedModel, ...]
     target: Path
     facts: tuple[tuple[str, str], ...] = ()
     skip_bad: bool = False
@@ -69,7 +77,13 @@ class EvaluateRequest:
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """`content`: of evaluation.json.  `scored`: frames that had to be scored now, of all ways."""
+    """Result of the stage.
+
+    Attributes:
+        content: Content of evaluation.json.
+        target: evaluation.json.
+        scored: Number of frames that had to be scored now, over all models.
+    """
 
     content: Mapping[str, Any]
     target: Path

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from toolchain.metrics.scoring import LABELS, METRICS
+from toolchain.definitions.metrics import METRIC_KEYS, METRICS
 
 CLIPS_SHOWN = 60  # in Markdown; the CSV has all
 Json = Mapping[str, Any]
@@ -16,16 +16,16 @@ Json = Mapping[str, Any]
 def as_csv(content: Json) -> str:
     """One row for each model and clip, and one for the total, whose clip is empty."""
     stream = io.StringIO()
-    bounds = [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
+    bounds = [f"{metric}{end}" for metric in METRIC_KEYS for end in ("", "_low", "_high")]
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["model", "hint", "executed", "clip", "frames", *bounds])
+    writer.writerow(["form", "hint", "executed", "clip", "frames", *bounds])
     for entry in content["models"]:
-        who = [entry["model"], entry["hint"], entry["executed"]]
+        who = [entry["form"], entry["hint"], entry["executed"]]
         total = entry["total"]
-        figures = [total[metric][end] for metric in METRICS for end in ("mean", "low", "high")]
+        figures = [total[metric][end] for metric in METRIC_KEYS for end in ("mean", "low", "high")]
         writer.writerow([*who, "", entry["frames"], *figures])
         for clip, row in entry["clips"].items():
-            cells = [cell for metric in METRICS for cell in (row[metric], "", "")]
+            cells = [cell for metric in METRIC_KEYS for cell in (row[metric], "", "")]
             writer.writerow([*who, clip, row["frames"], *cells])
     return stream.getvalue()
 
@@ -44,7 +44,7 @@ def as_markdown(content: Json) -> str:
     if any("against_original" in entry for entry in content["models"]):
         lines += ["Against the original, frame by frame (over 0: worse):", ""]
         lines += [*_table(["model", "hint", *_labels()], _differences(content)), ""]
-    lines += [f"- {LABELS[metric]}: {scale}" for metric, scale in content["scales"].items()]
+    lines += [f"- {metric.label}: {metric.definition}" for metric in METRICS]
     lines += [f"- {content['interval']}"]
     if content["published"]:
         lines += [f"- published: {content['published']['about']}"]
@@ -63,29 +63,29 @@ def number(value: float) -> str:
 
 
 def _labels() -> list[str]:
-    return [LABELS[metric] for metric in METRICS]
+    return [metric.label for metric in METRICS]
 
 
 def _totals(content: Json) -> Iterator[list[str]]:
     for entry in content["models"]:
-        cells = (entry["total"][metric] for metric in METRICS)
+        cells = (entry["total"][metric] for metric in METRIC_KEYS)
         yield [
-            entry["model"],
+            entry["form"],
             entry["hint"],
             entry["executed"],
             *(_bounded(cell) for cell in cells),
         ]
     published = content["published"] or {"rows": {}}
     for name, row in published["rows"].items():
-        figures = [f"{row[metric]:g}" if metric in row else "" for metric in METRICS]
+        figures = [f"{row[metric]:g}" if metric in row else "" for metric in METRIC_KEYS]
         yield [f"*published: {name}*", "", "", *figures]
 
 
 def _differences(content: Json) -> Iterator[list[str]]:
     for entry in content["models"]:
         if "against_original" in entry:
-            cells = (entry["against_original"][metric] for metric in METRICS)
-            yield [entry["model"], entry["hint"], *(_bounded(cell) for cell in cells)]
+            cells = (entry["against_original"][metric] for metric in METRIC_KEYS)
+            yield [entry["form"], entry["hint"], *(_bounded(cell) for cell in cells)]
 
 
 def _clips(content: Json) -> Iterator[list[str]]:
@@ -93,7 +93,7 @@ def _clips(content: Json) -> Iterator[list[str]]:
         for entry in content["models"]:
             row = entry["clips"][clip]
             who = f"{entry['model']} {entry['hint']}"
-            yield [clip, str(row["frames"]), who, *(number(row[metric]) for metric in METRICS)]
+            yield [clip, str(row["frames"]), who, *(number(row[metric]) for metric in METRIC_KEYS)]
 
 
 def _bounded(cell: Json) -> str:

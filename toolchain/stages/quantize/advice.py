@@ -1,4 +1,4 @@
-"""Which layers to spare: one group at a time, then the best together, each measured."""
+"""Which layers to leave in float: one group at a time, then the best together, each measured."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from toolchain.stages.quantize.calibrated import Calibrated
 from toolchain.stages.quantize.judge import Gate
 from toolchain.stages.quantize.layers import within
 
-SHOWN = 5  # groups that are told
+MAX_LISTED = 5  # groups that are told
 
 
 def advice(
-    work: Calibrated, gate: Gate, spared: tuple[str, ...], trial: Path, listener: Listener
+    work: Calibrated, gate: Gate, ignored: tuple[str, ...], trial: Path, listener: Listener
 ) -> str:
-    """What to spare beside `spared` so that every limit is kept, or what comes nearest.
+    """What to leave in float beside `ignored` so that every limit is kept, or what comes nearest.
 
     `trial`: where the attempts are written.
     """
-    groups = [group for group in work.groups if not all(within(name, spared) for name in group)]
+    groups = [group for group in work.groups if not all(within(name, ignored) for name in group)]
 
     def strain(more: tuple[str, ...]) -> float:
-        work.write(trial, (*spared, *more))
+        work.write(trial, (*ignored, *more))
         return gate.strain(gate.figures(trial, lambda _: None))
 
-    with listener.task("Sparing one group at a time", len(groups), "groups") as task:
+    with listener.task("Ignoring one group at a time", len(groups), "groups") as task:
         tried = []
         for number, group in enumerate(groups):
             if len(groups) > 1:  # the only group: nothing would be left to quantise
                 tried.append((strain(group), group))
             task.reach(number + 1)
     tried.sort()
-    lines = ["Sparing these would bring the worst figure to so much of its limit:"]
-    lines += [f"  {share:.0%}: {' '.join(group)}" for share, group in tried[:SHOWN]]
+    lines = ["Leaving these in float would bring the worst figure to this share of its limit:"]
+    lines += [f"  {share:.0%}: {' '.join(group)}" for share, group in tried[:MAX_LISTED]]
     enough: tuple[str, ...] = ()
     for count in range(1, len(tried)):  # of all together nothing would be left
         chosen = tuple(name for _, group in tried[:count] for name in group)
@@ -42,7 +42,7 @@ def advice(
             enough = chosen
             break
     if enough:
-        lines.append("Enough: " + " ".join(f"--spare {name}" for name in enough))
+        lines.append("Enough: " + " ".join(f"--ignore-layer {name}" for name in enough))
     else:
         lines.append("No choice of these is enough: keep to FP16, or calibrate on your own frames.")
     return "\n".join(lines)

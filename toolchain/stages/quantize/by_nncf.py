@@ -5,29 +5,17 @@ That it reports to nobody and leaves nothing in the home folder is seen to in `t
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from toolchain.definitions.arrays import Pixels
 from toolchain.errors import QuantizationError
+from toolchain.runtimes.openvino_runtime import fed
 from toolchain.stages.quantize.layers import CONVOLUTIONS, all_convolutions, kinds
 from toolchain.stages.quantize.request import Device
 from toolchain.workspace.third_party import suppress_output, without_telemetry
 
-if TYPE_CHECKING:
-    from toolchain.definitions.arrays import Pixels
-
-    Pair = tuple[Pixels, Pixels]
-
-
-def require_nncf() -> None:
-    """Raise QuantizationError, which says how to get it, unless NNCF is installed."""
-    if importlib.util.find_spec("nncf") is None:
-        raise QuantizationError(
-            "quantisation needs NNCF, which is not installed",
-            kept="Nothing was changed.",
-            hint="Install the extra `quantize`: pip install '.[quantize]'.",
-        )
+Pair = tuple[Pixels, Pixels]
 
 
 def quantized(
@@ -42,8 +30,6 @@ def quantized(
     `frames`: src and bgr, H x W x 3 uint8 RGB, of the model's size.  `reach`: told how many
     frames were fed, all of them more than once.  Raises QuantizationError if NNCF fails.
     """
-    from toolchain.runtimes.openvino_runtime import fed
-
     ports, count = model.inputs, 0
 
     def feed(pair: Pair) -> dict[str, Any]:

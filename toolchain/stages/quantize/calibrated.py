@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from toolchain.definitions.ports import RT_INFO
 from toolchain.errors import QuantizationError
 from toolchain.progress import Listener
-from toolchain.stages.quantize.by_nncf import quantized
+from toolchain.runtimes.openvino_api import openvino
+from toolchain.stages.quantize.by_nncf import Pair, quantized
 from toolchain.stages.quantize.frames import loaders
 from toolchain.stages.quantize.layers import convolutions, groups, within
 from toolchain.stages.quantize.request import QuantizeRequest
 
-if TYPE_CHECKING:
-    from toolchain.stages.quantize.by_nncf import Pair
-
 
 class Calibrated:
-    """`layers`: all that can be quantised; `groups`: these, as they are spared together.
+    """`layers`: all that can be quantised; `groups`: these, as they are ignored together.
 
     `size`: width and height of the frames.  `names`: of the frames, once they are loaded.
     Raises QuantizationError for an IR that can't be read, or that lacks a layer to spare.
     """
 
     def __init__(self, request: QuantizeRequest, listener: Listener) -> None:
-        from toolchain.runtimes.openvino_api import openvino
-
         self._request, self._listener = request, listener
         self._core = openvino.Core()
         self._core.set_property({"ENABLE_MMAP": False})
@@ -36,7 +32,7 @@ class Calibrated:
         self.groups = groups(model)
         absent = [
             name
-            for name in request.spared
+            for name in request.ignored
             if not any(within(layer, (name,)) for layer in self.layers)
         ]
         if absent:
@@ -53,16 +49,14 @@ class Calibrated:
         self._frames: list[Pair] = []
         self.names: list[str] = []
 
-    def write(self, target: Path, spared: Sequence[str]) -> tuple[str, ...]:
-        """Quantise all layers but the spared ones into `target`; gives those that were."""
-        from toolchain.runtimes.openvino_api import openvino
-
+    def write(self, target: Path, ignored: Sequence[str]) -> tuple[str, ...]:
+        """Quantise all layers but the ignored ones into `target`; gives those that were."""
         model = self._read()
         given = {node.get_friendly_name() for node in model.get_ordered_ops()}
         chosen = {
             node: layer
             for node, layer in convolutions(model).items()
-            if not within(layer, tuple(spared))
+            if not within(layer, tuple(ignored))
         }
         if not chosen:
             raise QuantizationError(
@@ -75,7 +69,7 @@ class Calibrated:
             made = quantized(model, frames, set(chosen), self._request.device, task.reach)
         _name_new_nodes(made, given)
         made.set_rt_info("int8", [RT_INFO, "convolutions"])
-        made.set_rt_info(" ".join(spared), [RT_INFO, "float_layers"])
+        made.set_rt_info(" ".join(ignored), [RT_INFO, "float_layers"])
         openvino.save_model(made, target, compress_to_fp16=False)
         return tuple(dict.fromkeys(chosen.values()))
 

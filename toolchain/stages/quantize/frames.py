@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from toolchain.frames.frame import Frame
+from toolchain.frames.generated import composite
+from toolchain.frames.pairs import load_pair, read_pairs
 from toolchain.stages.quantize.request import CALIBRATION_SEED
-
-if TYPE_CHECKING:
-    from toolchain.frames.frame import Frame
 
 
 def loaders(dataset: Path | None, count: int, size: tuple[int, int]) -> list[Callable[[], Frame]]:
@@ -18,9 +17,6 @@ def loaders(dataset: Path | None, count: int, size: tuple[int, int]) -> list[Cal
 
     Raises FrameError for a folder without pairs of frame and plate.
     """
-    from toolchain.frames.generated import composite
-    from toolchain.frames.pairs import load_pair, read_pairs
-
     if dataset is None:
         return [partial(composite, CALIBRATION_SEED + index, *size) for index in range(count)]
     pairs = read_pairs(dataset)

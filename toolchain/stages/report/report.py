@@ -4,64 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from toolchain.catalog.arguments import ExportSettings
 from toolchain.catalog.builtin import read_published_accuracy
+from toolchain.catalog.export_arguments import ExportSettings
+from toolchain.definitions.metrics import max_error_of
 from toolchain.definitions.ports import OUTPUTS
+from toolchain.definitions.variants import ONNX
 from toolchain.errors import ReportError
+from toolchain.frames.frame import Frame
+from toolchain.frames.generated import composite
+from toolchain.frames.pairs import load_pair, read_pairs
+from toolchain.pictures.encode import WIDEST
+from toolchain.pictures.heat import gradient, ticks
 from toolchain.progress import Listener, SilentListener
+from toolchain.report.gallery import Gallery, ShownVariant
+from toolchain.report.html import html
+from toolchain.report.markdown import markdown
+from toolchain.report.page import FramePictures, Pictures, page
+from toolchain.report.runs import run_label, variant_of
+from toolchain.report.words import Fact
+from toolchain.runtimes.background_worker import background_worker
+from toolchain.runtimes.base import Inference, Runtime
+from toolchain.runtimes.onnx_runtime import OnnxRuntime
+from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
+from toolchain.runtimes.pytorch import PyTorchRuntime
+from toolchain.stages.report.request import ReportRequest, ReportResult
 from toolchain.workspace.atomic import os_errors, write_bytes
 from toolchain.workspace.digests import file_digest
 
-if TYPE_CHECKING:
-    from toolchain.frames.frame import Frame
-    from toolchain.report.gallery import Gallery, Way
-    from toolchain.report.page import FramePictures, Pictures
-    from toolchain.runtimes.base import Inference, Runtime
-
-SCHEMA = 1
+SCHEMAS = {"validation": 2, "evaluation": 2, "latency": 1}
 MANY = 8  # frames; of more the pictures are half as large, so that the file can be mailed
 GENERATED = "generated, its truth is known"
 CAPTURE = "a capture, its truth is not known"
-
-
-@dataclass(frozen=True)
-class ReportRequest:
-    """What to tell of, on which frames, and where the pages go.
-
-    `irs`: pairs of precision and xml, of every precision that `validation` speaks of.
-    `evaluation`, `latency`: records that need not be there.  `composites`: how many generated
-    frames are shown.  `captures`: folders of real frames, of which `at_most` pairs are shown.
-    `provenance`: pairs of name and text.
-    """
-
-    checkpoint: Path
-    onnx: Path
-    irs: tuple[tuple[str, Path], ...]
-    validation: Path
-    html: Path
-    markdown: Path
-    evaluation: Path | None = None
-    latency: Path | None = None
-    composites: int = 3
-    seed: int = 2026
-    captures: tuple[Path, ...] = ()
-    at_most: int = 3
-    provenance: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class ReportResult:
-    """`verdict`: "pass" or "fail", as the validation found.  `frames`: names of those shown."""
-
-    verdict: str
-    html: Path
-    markdown: Path
-    frames: tuple[str, ...]
 
 
 def report(request: ReportRequest, listener: Listener | None = None) -> ReportResult:
@@ -71,12 +48,6 @@ def report(request: ReportRequest, listener: Listener | None = None) -> ReportRe
     or files other than those validated, FrameError for bad captures, ValidationError for a model
     that can't be run, WorkspaceError if a page can't be written.
     """
-    from toolchain.pictures.heat import gradient, ticks
-    from toolchain.report.html import html
-    from toolchain.report.markdown import markdown
-    from toolchain.report.page import page
-    from toolchain.report.words import Fact
-
     validation = _record(request.validation)
     _hold_against(validation, request)
     notes: list[str] = []
@@ -111,9 +82,9 @@ def _record(path: Path) -> Mapping[str, Any]:
             kept="No report was written.",
             hint="Run the stage that makes it again, or remove it.",
         ) from error
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+    if not isinstance(found, dict) or found.get("schema") != SCHEMAS.get(path.stem):
         raise ReportError(
-            f"{path}: expected a record of schema {SCHEMA}",
+            f"{path}: expected a record of schema {SCHEMAS.get(path.stem)}",
             kept="No report was written.",
             hint="Make it again with this version of the toolchain.",
         )
@@ -159,32 +130,26 @@ def _of_same_weights(
 def _pictures(
     request: ReportRequest, validation: Mapping[str, Any], notes: list[str], listener: Listener
 ) -> Pictures:
-    from toolchain.pictures.encode import WIDEST
-    from toolchain.report.gallery import Gallery
-    from toolchain.report.page import Pictures
-    from toolchain.runtimes.background_worker import aside
-    from toolchain.runtimes.pytorch import PyTorchRuntime
-
     settings = ExportSettings(**validation["settings"])
     loaders = _frames(request, settings, notes)
     original = PyTorchRuntime(request.checkpoint, settings)
-    ways = [(_way(run), _runtime(request, run)) for run in validation["runs"]]
+    variants = [(_shown_variant(run), _runtime(request, run)) for run in validation["runs"]]
     shown: list[FramePictures] = []
     widest = WIDEST if len(loaders) <= MANY else WIDEST // 2
-    runs = len(loaders) * (1 + len(ways))
-    with listener.task("Reporting", runs, "runs") as task, aside() as do:
+    runs = len(loaders) * (1 + len(variants))
+    with listener.task("Reporting", runs, "runs") as task, background_worker() as submit:
         done = 0
         for kind, load in loaders:
             frame = load()
             reference = original.infer(frame.src, frame.bgr)
             gallery = Gallery(frame, kind, reference, widest)
             task.reach(done := done + 1)
-            for way, runtime in ways:
-                found = _same_shape(runtime.infer(frame.src, frame.bgr), reference, way)
-                do(partial(gallery.add, way, found))
+            for variant, runtime in variants:
+                found = _same_shape(runtime.infer(frame.src, frame.bgr), reference, variant)
+                submit(partial(gallery.add, variant, found))
                 task.reach(done := done + 1)
-            do(partial(_finish, gallery, shown))
-    return Pictures(tuple(shown), tuple(way.spread() for way, _ in ways))
+            submit(partial(_finish, gallery, shown))
+    return Pictures(tuple(shown), tuple(variant.spread() for variant, _ in variants))
 
 
 def _finish(gallery: Gallery, shown: list[FramePictures]) -> None:
@@ -195,9 +160,6 @@ def _frames(
     request: ReportRequest, settings: ExportSettings, notes: list[str]
 ) -> list[tuple[str, Callable[[], Frame]]]:
     """Kind and loader of each frame, so that only one is in memory at a time."""
-    from toolchain.frames.generated import composite
-    from toolchain.frames.pairs import load_pair, read_pairs
-
     size = settings.width, settings.height
     loaders: list[tuple[str, Callable[[], Frame]]] = [
         (GENERATED, partial(composite, request.seed + index, *size))
@@ -211,29 +173,23 @@ def _frames(
     return loaders
 
 
-def _way(run: Mapping[str, Any]) -> Way:
-    from toolchain.report.gallery import Way
-    from toolchain.report.runs import run_id, run_label
-
-    limits = run["limits"] or {}
-    alpha, foreground = (limits.get(f"{name}_max_abs") for name in OUTPUTS)
-    return Way(run_id(run), run_label(run), (alpha, foreground))
+def _shown_variant(run: Mapping[str, Any]) -> ShownVariant:
+    bounds = (run.get("limits") or {}).get("bounds") or {}
+    alpha, foreground = (bounds.get(max_error_of(name)) for name in OUTPUTS)
+    return ShownVariant(variant_of(run).id, run_label(run), (alpha, foreground))
 
 
 def _runtime(request: ReportRequest, run: Mapping[str, Any]) -> Runtime:
-    from toolchain.report.runs import device_of
-    from toolchain.runtimes.onnx_runtime import OnnxRuntime
-    from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
-
-    if run["form"] == "ONNX":
+    variant = variant_of(run)
+    if variant.form == ONNX:
         return OnnxRuntime(request.onnx)
-    return OpenVinoRuntime(dict(request.irs)[run["form"]], run["hint"], device_of(run))
+    return OpenVinoRuntime(dict(request.irs)[variant.form], variant.hint, variant.device)
 
 
-def _same_shape(found: Inference, expected: Inference, way: Way) -> Inference:
+def _same_shape(found: Inference, expected: Inference, variant: ShownVariant) -> Inference:
     if found.fgr.shape != expected.fgr.shape or found.pha.shape != expected.pha.shape:
         raise ReportError(
-            f"{way.label}: its outputs have the shape {found.fgr.shape}, the original's "
+            f"{variant.label}: its outputs have the shape {found.fgr.shape}, the original's "
             f"{expected.fgr.shape}",
             kept="No report was written.",
             hint="Export and convert again for this size.",

@@ -1,0 +1,204 @@
+"""Evaluate: the published metrics, SAD and Conn of every form of the model against known truth.
+
+Each model takes all frames in turn; reading, inference and scoring overlap.  What was scored is
+kept frame by frame, so an interrupted run goes on, and a changed model or frame starts over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+
+from toolchain.errors import EvaluationError, FrameError
+from toolchain.frames.dataset import Dataset, Fault, Item, fault_of
+from toolchain.progress import Listener, SilentListener
+from toolchain.stages.evaluate.cluster import Cluster, connected
+from toolchain.stages.evaluate.records import Records
+from toolchain.stages.evaluate.request import EvaluatedModel, EvaluateRequest, EvaluateResult
+from toolchain.stages.evaluate.shard import Bad, Scored, Scorer, Task, current_scorer, score_here
+from toolchain.stages.evaluate.summary import content
+from toolchain.stages.evaluate.tables import as_csv, as_markdown
+from toolchain.workspace.atomic import write_bytes, write_json
+
+MAX_LISTED = 20  # bad frames named in an error
+READERS = 8  # threads that look at files before the work begins
+
+
+def evaluate(request: EvaluateRequest, listener: Listener | None = None) -> EvaluateResult:
+    """Score every model on every frame; write evaluation.json, .csv and .md.
+
+    Raises EvaluationError for bad frames unless they are to be skipped, for outputs that are no
+    numbers, for a dataset without a good frame, and for a cluster that fails; ValidationError or
+    CheckpointError for a model that can't be run; WorkspaceError if results can't be written.
+    Earlier results are replaced only by whole new ones.
+    """
+    evaluation = _Evaluation(request, listener or SilentListener())
+    evaluation.inspect()
+    records = [Records(request, model) for model in request.models]
+    evaluation.compare(records)
+    with contextlib.ExitStack() as stack:
+        cluster = None
+        if request.cluster is not None and any(map(evaluation.tasks, records)):
+            cluster = stack.enter_context(connected(request.cluster, request.workers))
+        for model, record in zip(request.models, records, strict=True):
+            evaluation.score(model, record, cluster)
+    pairs = list(zip(request.models, records, strict=True))
+    result = content(request, evaluation.good(), evaluation.faults(), pairs)
+    write_json(request.target, result)
+    write_bytes(request.target.with_suffix(".csv"), as_csv(result).encode())
+    write_bytes(request.target.with_suffix(".md"), as_markdown(result).encode())
+    return EvaluateResult(result, request.target, evaluation.scored)
+
+
+def inspect_frames(dataset: Dataset, listener: Listener | None = None) -> dict[int, Fault]:
+    """Frames that can be seen to be bad without decoding them, by their index."""
+
+    def look(item: Item) -> Fault | None:
+        try:
+            item.inspect()
+        except FrameError as error:
+            return fault_of(error, item.name, dataset.root)
+        return None
+
+    found = {}
+    listener = listener or SilentListener()
+    with (
+        ThreadPoolExecutor(READERS, "looking") as pool,
+        listener.task("Looking at the frames", len(dataset.items), "frames") as task,
+    ):
+        for index, fault in enumerate(pool.map(look, dataset.items)):
+            if fault is not None:
+                found[index] = fault
+            task.reach(index + 1)
+    return found
+
+
+class _Evaluation:
+    """The frames and what became of them."""
+
+    def __init__(self, request: EvaluateRequest, listener: Listener) -> None:
+        self._request = request
+        self._listener = listener
+        self._bad: dict[int, Fault] = {}
+        self._keys: dict[int, str] = {}
+        self.scored = 0
+
+    def inspect(self) -> None:
+        self._bad = inspect_frames(self._request.dataset, self._listener)
+        self._check()
+
+    def compare(self, records: list[Records]) -> None:
+        """Find out which frames are still those that were scored before."""
+        items = self._request.dataset.items
+        known = [n for n in self.good() if any(record.key(items[n].name) for record in records)]
+        if not known:
+            return
+        label = "Comparing with what was scored"
+        with (
+            ThreadPoolExecutor(READERS, "comparing") as pool,
+            self._listener.task(label, len(known), "frames") as task,
+        ):
+            found = pool.map(self._key, (items[n] for n in known))
+            for done, (index, key) in enumerate(zip(known, found, strict=True), 1):
+                if isinstance(key, str):
+                    self._keys[index] = key
+                else:
+                    self._bad[index] = key
+                task.reach(done)
+        self._check()
+
+    def score(self, model: EvaluatedModel, records: Records, cluster: Cluster | None) -> None:
+        tasks = self.tasks(records)
+        items = self._request.dataset.items
+        label = f"Evaluating {model}"
+        if len(tasks) < len(self.good()):
+            self._listener.note(
+                f"{label}: {len(self.good()) - len(tasks)} frames were scored already"
+            )
+        if tasks:
+            with (
+                records.journal,
+                self._listener.task(label, len(tasks), "frames") as task,
+                # Closed at once when something fails, not when it happens to be collected.
+                contextlib.closing(self._outcomes(model, tasks, cluster)) as outcomes,
+            ):
+                for done, (scorer, outcome) in enumerate(outcomes, 1):
+                    if isinstance(outcome, Bad):
+                        self._bad[outcome.index] = outcome.fault
+                        self._check()
+                    else:
+                        self._enter(outcome, scorer, records, items[outcome.index].name)
+                    task.reach(done)
+        if not self.good():
+            raise self._error("no frame of the dataset can be used")
+
+    def tasks(self, records: Records) -> list[Task]:
+        """Good frames that `records` lacks, or has of another content."""
+        items = self._request.dataset.items
+        return [
+            Task(n, items[n])
+            for n in self.good()
+            if n not in self._keys or records.key(items[n].name) != self._keys[n]
+        ]
+
+    def good(self) -> list[int]:
+        """The frames that can be used, in order."""
+        return [n for n in range(len(self._request.dataset.items)) if n not in self._bad]
+
+    def faults(self) -> list[Fault]:
+        """The others."""
+        return [*self._request.dataset.faults, *(self._bad[index] for index in sorted(self._bad))]
+
+    def _key(self, item: Item) -> str | Fault:
+        try:
+            return item.read().key
+        except FrameError as error:
+            return fault_of(error, item.name, self._request.dataset.root)
+
+    def _outcomes(
+        self, model: EvaluatedModel, tasks: list[Task], cluster: Cluster | None
+    ) -> Generator[tuple[Scorer, Scored | Bad], None, None]:
+        root = self._request.dataset.root
+        if cluster is not None:
+            yield from cluster.outcomes(model, tasks, root)
+            return
+        scorer, outcomes = score_here(model, tasks, root)
+        with contextlib.closing(outcomes):
+            for outcome in outcomes:
+                yield scorer, outcome
+
+    def _enter(self, outcome: Scored, scorer: Scorer, records: Records, name: str) -> None:
+        own = current_scorer(scorer.executed)
+        if (scorer.code, scorer.tools) != (own.code, own.tools):
+            raise EvaluationError(
+                "a worker of the cluster runs another version of the toolchain or of its libraries",
+                kept="Nothing of it was used.",
+                hint="Install the same versions there: see constraints.txt.",
+            )
+        if self._keys.setdefault(outcome.index, outcome.key) != outcome.key:
+            raise EvaluationError(
+                f"{name}: was changed while the models were evaluated",
+                kept="No results were written.",
+                hint="Run the same command again.",
+            )
+        records.enter(name, outcome, scorer)
+        self.scored += 1
+
+    def _check(self) -> None:
+        """Stop at bad frames unless they are to be skipped."""
+        if self._request.skip_bad or not self.faults():
+            return
+        total = len(self._request.dataset.items) + len(self._request.dataset.faults)
+        raise self._error(f"{len(self.faults())} of {total} frames can't be used")
+
+    def _error(self, what: str) -> EvaluationError:
+        faults = self.faults()
+        lines = [f"{what}:", *(f"  {fault}" for fault in faults[:MAX_LISTED])]
+        if len(faults) > MAX_LISTED:
+            lines.append(f"  and {len(faults) - MAX_LISTED} more")
+        return EvaluationError(
+            "\n".join(lines),
+            kept="What was scored is kept; no results were written.",
+            hint="Fix or remove them, or leave them out with --skip-bad.",
+        )

@@ -1,0 +1,1 @@
+"""Layers: where in the graph the converted model departs from the original."""

@@ -1,0 +1,82 @@
+"""Quantise: an IR whose convolutions compute in 8-bit integers, held against its float form.
+
+Post-training quantisation by NNCF, calibrated on frames.  Only convolutions are quantised: index
+arithmetic, gathers, the selection and the resizes by fixed weights stay as they are, and so do
+the layers that 8 bits hurt too much.  The result must do nearly as well as the float form on
+frames with known truth; else it is not published, and the layers that would help are measured.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from toolchain.errors import QuantizationError
+from toolchain.metrics.verdict import bounds_of
+from toolchain.progress import Listener, SilentListener
+from toolchain.stages.quantize.advice import advice
+from toolchain.stages.quantize.calibrated import Calibrated
+from toolchain.stages.quantize.judge import Gate
+from toolchain.stages.quantize.request import RECORD, QuantizeRequest, QuantizeResult, require_nncf
+from toolchain.workspace.atomic import os_errors, publish_pair, write_json
+
+
+def quantize(request: QuantizeRequest, listener: Listener | None = None) -> QuantizeResult:
+    """Write `request.xml`, its bin and a record of how good it is; the same IR each time.
+
+    Raises QuantizationError if NNCF is missing or fails, if a spared layer does not exist, or if
+    a limit is not kept; FrameError for a bad `dataset`; ValidationError for an IR without the
+    promised ports; WorkspaceError if it can't be written.  What was there stays until then.
+    """
+    require_nncf()
+    listener = listener or SilentListener()
+    work = Calibrated(request, listener)
+    gate = Gate(request, work.size)
+    folder = request.xml.parent
+    with os_errors(folder, "write"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{request.xml.stem}.", suffix=".part-write", dir=folder
+        ) as scratch:
+            written = Path(scratch, request.xml.name)
+            quantized = work.write(written, request.ignored)
+            with listener.task("Judging", gate.runs, "runs") as task:
+                figures = gate.figures(written, task.reach)
+            if failures := gate.failures(figures):
+                hint = advice(work, gate, request.ignored, Path(scratch, "trial.xml"), listener)
+                raise QuantizationError(
+                    f"{request.xml}: worse than the float model by more than the limits:\n  "
+                    + "\n  ".join(failures),
+                    kept="Nothing was published; an IR that was there is unchanged.",
+                    hint=hint,
+                )
+            sizes = written.stat().st_size, written.with_suffix(".bin").stat().st_size
+            kept = tuple(layer for layer in work.layers if layer not in quantized)
+            result = QuantizeResult(request.xml, *sizes, quantized, kept, figures)
+            (folder / RECORD).unlink(missing_ok=True)
+            publish_pair(written.with_suffix(".bin"), written, folder)
+            write_json(folder / RECORD, _record(request, result, work, gate))
+    return result
+
+
+def _record(
+    request: QuantizeRequest, result: QuantizeResult, work: Calibrated, gate: Gate
+) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "calibrated_on": work.names,
+        "quantized": list(result.quantized),
+        "kept": list(result.kept),
+        "judged_on": gate.names,
+        "against": f"{request.reference.parent.name} at f32",
+        "runs": [
+            {
+                "hint": hint,
+                "figures": result.figures[hint],
+                "limits": bounds_of(limits, gate.bases),
+                "reason": limits.reason,
+            }
+            for hint, limits in gate.limits.items()
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Report: the records of a build and a few frames through its models, as pages for people."""

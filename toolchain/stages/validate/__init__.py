@@ -1,0 +1,1 @@
+"""Validate: every variant of the converted model against the network in float64."""
