@@ -106,7 +106,7 @@ def test_failures_are_one_line_and_exit_code_1(
         (["--list", str(missing)], f"{missing}:1:1: cannot be read"),
         (["--list", str(quote)], f"{quote}:2:1: No closing quotation"),
         (["--list", str(binary)], f"{binary}:1:1: not UTF-8"),
-        (["--all", "--config", str(missing)], f"{missing}:1:1: "),
+        (["--all", "--config", str(missing)], f"{missing}:1:1: cannot be read"),
         (["--all", "--config", str(binary)], f"{binary}:1:1: byte 0xFF is not UTF-8"),
         (["--all", "--models_root", str(missing)], f"{missing}:1:1: no model.yml found"),
     ):

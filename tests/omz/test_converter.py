@@ -169,8 +169,7 @@ def test_an_argument_that_cannot_be_translated_ends_the_command(
     """The error shows it, and the exit code is that of invalid arguments."""
     assert convert(root, "--name", "first", "-j", jobs, "--add_mo_arg=--transform=Pruning") == 2
     err = capsys.readouterr().err
-    assert "--transform" in err
-    assert "be translated" in err
+    assert 'unknown argument "--transform"' in err
     assert not list(root.glob("out/**/*.xml"))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,6 +17,8 @@ from toolchain.errors import ToolchainError
 from toolchain.omz.collection import read_collection, read_patterns, select_models
 
 if TYPE_CHECKING:
+    import threading
+
     from toolchain.pipeline.job import Outcome
 
 NEW_OPTIONS = ("config", "models_root", "accept")  # that Open Model Zoo does not have
