@@ -21,6 +21,7 @@ from toolchain.catalog.records import Model
 from toolchain.cli.main import main
 from toolchain.errors import CheckpointError, DownloadError, IntegrityError, UsageError
 from toolchain.pipeline.build import build
+from toolchain.pipeline.obtain import plan_obtaining
 from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import choose
 from toolchain.progress import SilentListener
@@ -318,6 +319,27 @@ def test_a_changed_checkpoint_is_an_error_until_it_is_accepted(
     with pytest.raises(IntegrityError):
         fetch(changed, out)
     assert path.read_bytes() == checkpoint.read_bytes()
+
+
+def test_planning_with_a_changed_checkpoint_changes_nothing(
+    config: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """The error says so: no file or lock is created, none is touched."""
+    model = from_sources(config, checkpoint.as_uri())
+    path = fetch(model, tmp_path / "out")
+    save_checkpoint(path, seed=3)
+    request = BuildRequest(
+        model, choose(model, "upstream", tmp_path / "out"), tmp_path / "out", stages=("download",)
+    )
+
+    def snapshot() -> dict[Path, int]:
+        return {item: item.stat().st_mtime_ns for item in (tmp_path / "out").rglob("*")}
+
+    before = snapshot()
+    with pytest.raises(IntegrityError, match="expected sha384") as error:
+        plan_obtaining(request)
+    assert error.value.kept == "Nothing was changed."
+    assert snapshot() == before
 
 
 def test_a_given_checkpoint_is_copied(model: Model, checkpoint: Path, tmp_path: Path) -> None:
