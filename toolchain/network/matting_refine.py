@@ -106,21 +106,26 @@ class MattingNetwork(nn.Module):
         y = self.decoder(self.aspp(features.x16), features)
         return split_base_outputs(y[:, :VISIBLE_CHANNELS], y[:, VISIBLE_CHANNELS:])
 
-    def forward(self, src: Tensor, bgr: Tensor, err: Tensor | None = None) -> Outputs:
+    def downsample(self, src: Tensor, bgr: Tensor) -> Tensor:
+        """Return frame and clean plate at the base network's size, B x 6 x h x w."""
+        height, width = src.shape[2:]
+        small = (int(height * self.backbone_scale), int(width * self.backbone_scale))
+        return bilinear(torch.cat([src, bgr], dim=1), small)
+
+    def forward(self, src: Tensor, bgr: Tensor) -> Outputs:
         """Run the network.
 
         Args:
             src: Frame, B x 3 x H x W, float32, RGB 0..1, H and W divisible by 4.
             bgr: Clean plate, the same shape.
-            err: Expected error to select patches by, B x 1 x h x w, instead of the network's own.
         """
+        src_bgr_sm = self.downsample(src, bgr)
+        return self.refine(src, bgr, src_bgr_sm, self.base(src_bgr_sm))
+
+    def refine(self, src: Tensor, bgr: Tensor, src_bgr_sm: Tensor, base: BaseOutputs) -> Outputs:
+        """Select patches and refine them.  Arguments as in `downsample` and `base`."""
         height, width = src.shape[2:]
-        small = (int(height * self.backbone_scale), int(width * self.backbone_scale))
         src_bgr = torch.cat([src, bgr], dim=1)
-        src_bgr_sm = bilinear(src_bgr, small)
-        base = self.base(src_bgr_sm)
-        if err is not None:
-            base = base._replace(err=err)
         coarse = torch.cat([base.pha, base.fgr], dim=1)
         cells = bilinear(base.err, (height // CELL, width // CELL))
         ref = self.selection.choose(cells, static=self.static)

@@ -24,7 +24,6 @@ from toolchain.progress import Listener
 from toolchain.stages.convert.request import (
     ConvertRequest,
     Float32Constants,
-    FloatPrecision,
     InputFormat,
 )
 from toolchain.stages.export.request import ExportRequest
@@ -77,7 +76,7 @@ def _export(work: ExportRequest) -> None:
     export(work)
 
 
-def _convert_job(request: BuildRequest, precision: FloatPrecision, facts: Facts) -> Job:
+def _convert_job(request: BuildRequest, precision: str, facts: Facts) -> Job:
     layout = request.layout
     xml = layout.ir(precision)
     settings = _with_fixed_inputs(request)

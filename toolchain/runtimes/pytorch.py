@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from toolchain.catalog.arguments import ExportSettings
 from toolchain.definitions.arrays import AnyFloats, Floats, Pixels
 from toolchain.definitions.ports import CELL, PROBES
 from toolchain.network.checkpoint import load_network
+from toolchain.network.matting_refine import Outputs
 from toolchain.network.refiner import FULL_HALO, HALF_HALO, Refiner, Selection, Shift
 from toolchain.network.resize import bilinear
 from toolchain.runtimes.base import Inference, planes, unpack
@@ -38,6 +39,8 @@ class PyTorchRuntime:
         )
         self._dtype = torch.float64 if double else torch.float32
         self._network = network.to(self._dtype)
+        if not double:  # oneDNN computes float32 twice as fast in this layout
+            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def executed(self) -> str:
@@ -56,19 +59,33 @@ class PyTorchRuntime:
             "threads": torch.get_num_threads(),
         }
 
-    def infer(self, src: Pixels, bgr: Pixels, err: AnyFloats | None = None) -> Inference:
-        """See `Runtime.infer`.
+    def infer(self, src: Pixels, bgr: Pixels) -> Inference:
+        """See `Runtime.infer`."""
+        with torch.inference_mode():
+            return _unpack(self._network(self._tensor(src), self._tensor(bgr)))
+
+    def infer_with_errors(
+        self, src: Pixels, bgr: Pixels, errors: Iterable[AnyFloats]
+    ) -> Iterator[Inference]:
+        """Run the network with given expected errors instead of its own.
 
         Args:
             src: The frame.
             bgr: The clean plate.
-            err: Expected error to select patches by, 1 x 1 x h x w, instead of the network's own.
+            errors: Expected errors to select patches by, 1 x 1 x h x w each.
+
+        Yields:
+            The outputs for each of them.
         """
+        network, frames = self._network, (self._tensor(src), self._tensor(bgr))
         with torch.inference_mode():
-            given = None if err is None else torch.from_numpy(err).to(self._dtype)
-            outputs = self._network(self._tensor(src), self._tensor(bgr), given)
-        inner = {name: getattr(outputs, name).numpy() for name in PROBES}
-        return unpack(outputs.pha.numpy(), outputs.fgr.numpy(), inner)
+            src_bgr_sm = network.downsample(*frames)
+            base = network.base(src_bgr_sm)
+        for err in errors:
+            with torch.inference_mode():
+                given = base._replace(err=torch.from_numpy(err).to(self._dtype))
+                outputs = network.refine(*frames, src_bgr_sm, given)
+            yield _unpack(outputs)
 
     def infer_without_onednn(self, src: Pixels, bgr: Pixels) -> Inference:
         """Run `infer` with other kernels, which sum up in another order: other rounding."""
@@ -110,6 +127,11 @@ class PyTorchRuntime:
 
     def _tensor(self, frame: Pixels) -> torch.Tensor:
         return torch.from_numpy(planes(frame)).to(self._dtype) / 255
+
+
+def _unpack(outputs: Outputs) -> Inference:
+    inner = {name: getattr(outputs, name).numpy() for name in PROBES}
+    return unpack(outputs.pha.numpy(), outputs.fgr.numpy(), inner)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from toolchain.runtimes.weights_audit import (
 from toolchain.stages.validate.request import Run, ValidateRequest
 
 MAX_FAULTS = 5  # of the audit that are listed for one file
+FULL = "full"  # the refine mode that selects nothing
 FEW_CELLS = 1000  # patches that the network in float64 refines quickly
 
 
@@ -183,25 +184,25 @@ class Measurement:
     def check_selection(self, listener: Listener) -> None:
         """Check the selection on expected errors that real frames rarely give."""
         exact = [candidate for candidate in self.candidates if candidate.is_exact]
-        frame = self.frames[0]()
-        cases = list(synthetic_errors(self._request.settings, self._request.seed))
+        frame, settings = self.frames[0](), self._request.settings
+        cases = list(synthetic_errors(settings, self._request.seed))
+        chosen = {name: published_choice(err, settings) for name, err in cases}
+        few = {name: err for name, err in cases if chosen[name][0].sum() <= FEW_CELLS}
         with listener.task("Checking the selection", len(exact), "variants") as task:
-            expected: dict[str, Inference] = {}
+            outputs = self.exact.infer_with_errors(frame.src, frame.bgr, few.values())
+            expected = dict(zip(few, outputs, strict=True)) if settings.mode != FULL else {}
             for done, candidate in enumerate(exact, 1):
                 run = _selection_run(candidate)
                 for name, err in cases if run is not None else ():
                     assert run is not None
-                    chosen, undecided = published_choice(err, self._request.settings)
                     found = run(frame.src, frame.bgr, err)
-                    wrong = int(((found.ref != chosen) & ~undecided).sum())
-                    if wrong:
+                    cells, undecided = chosen[name]
+                    if wrong := int(((found.ref != cells) & ~undecided).sum()):
                         candidate.faults.append(
                             f"selection: {wrong:,} patches are wrong for an expected error that "
                             f"is {name}"
                         )
-                    elif chosen.sum() <= FEW_CELLS and not _rounds_weights(candidate):
-                        if name not in expected:
-                            expected[name] = self.exact.infer(frame.src, frame.bgr, err)
+                    elif name in expected and not _rounds_weights(candidate):
                         self._check_refined(candidate, name, found, expected[name])
                 task.reach(done)
 
