@@ -12,7 +12,7 @@ import pytest
 from toolchain.catalog.reader import read_model
 from toolchain.cli.main import main
 from toolchain.errors import FrameError, QuantizationError
-from toolchain.pipeline.build import BuildResult, build, foresee
+from toolchain.pipeline.build import BuildResult, build, plan_build
 from toolchain.pipeline.request import BuildRequest, Quantization
 from toolchain.pipeline.weights import choose
 
@@ -41,7 +41,7 @@ def config(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def built(config: Path, tmp_path_factory: pytest.TempPathFactory) -> BuildResult:
-    """A build of all three precisions; not to be changed."""
+    """A build of all three precisions; do not change it."""
     model, output = read_model(config), tmp_path_factory.mktemp("built") / "out"
     request = BuildRequest(
         model,
@@ -56,7 +56,7 @@ def built(config: Path, tmp_path_factory: pytest.TempPathFactory) -> BuildResult
 
 @pytest.fixture
 def copy(built: BuildResult, tmp_path: Path) -> BuildRequest:
-    """The same build in a folder of this test's own."""
+    """A copy of the build for one test."""
     shutil.copytree(built.request.output, tmp_path / "out")
     return replace(built.request, output=tmp_path / "out")
 
@@ -65,8 +65,8 @@ def ran(result: BuildResult) -> list[str]:
     return [outcome.entry for outcome in result.outcomes if outcome.ran]
 
 
-def test_a_build_makes_it_and_the_verdict_has_its_rows(built: BuildResult) -> None:
-    """After the conversions, before the validation; measured at both hints like the others."""
+def test_a_build_makes_and_validates_it(built: BuildResult) -> None:
+    """After the conversions and before the validation, which measures it at both hints."""
     assert ran(built) == [
         "download",
         "export",
@@ -86,23 +86,23 @@ def test_a_build_makes_it_and_the_verdict_has_its_rows(built: BuildResult) -> No
     rows = [(run["form"], run["hint"]) for run in verdict["runs"]][-2:]
     assert rows == [("FP16-INT8", "f32"), ("FP16-INT8", "default")]
     assert INT8 in verdict["files"]
-    assert "alpha_grad_worse_share" in verdict["runs"][-1]["figures"]
+    assert "alpha_grad_worse" in verdict["runs"][-1]["figures"]
 
 
-def test_it_is_skipped_while_nothing_changed_and_made_when_something_did(
-    built: BuildResult, copy: BuildRequest
-) -> None:
-    """A lost file comes back with the same bytes; other layers to spare make another IR."""
-    assert not any(item.action == "run" for item in foresee(copy))
+def test_it_is_made_again_only_after_a_change(built: BuildResult, copy: BuildRequest) -> None:
+    """A deleted file is made again with the same bytes; other ignored layers make another IR."""
+    assert not any(item.action == "run" for item in plan_build(copy))
     assert not build(copy).anything_ran
     lost = copy.layout.ir("FP16-INT8").with_suffix(".bin")
     lost.unlink()
     assert ran(build(copy)) == ["quantize-FP16-INT8", "validate", "report"]
     same = built.request.layout.ir("FP16-INT8").with_suffix(".bin")
     assert lost.read_bytes() == same.read_bytes()
-    spare = replace(copy.quantization, spared=("refiner",))
+    changed = replace(copy.quantization, ignored=("refiner",))
     assert [
-        item.entry for item in foresee(replace(copy, quantization=spare)) if item.action == "run"
+        item.entry
+        for item in plan_build(replace(copy, quantization=changed))
+        if item.action == "run"
     ] == [
         "quantize-FP16-INT8",
         "validate",
@@ -110,10 +110,10 @@ def test_it_is_skipped_while_nothing_changed_and_made_when_something_did(
     ]
 
 
-def test_the_command_finds_it_made_and_says_so_in_json(
+def test_the_command_reports_in_json_that_it_is_up_to_date(
     built: BuildResult, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """stdout is JSON and nothing else, for a run and for a dry run."""
+    """stdout is only JSON, for a run and for a dry run."""
     arguments = ["quantize", "--config", str(config), "-o", str(built.request.output)]
     arguments += ["--calibration", "2", "--frames", "1", "--json"]
     assert main(arguments) == 0
@@ -124,12 +124,12 @@ def test_the_command_finds_it_made_and_says_so_in_json(
     assert seen["action"] == "keep"
 
 
-def test_asked_for_alone_it_has_what_it_is_made_from(
+def test_alone_it_includes_its_sources(
     copy: BuildRequest, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """FP16 and FP32 are made for it; without them `matting quantize` says what it lacks."""
+    """FP16 and FP32 are made for it; without them `matting quantize` fails."""
     alone = replace(copy, precisions=("FP16-INT8",), stages=("convert", "quantize"))
-    assert [item.entry for item in foresee(alone)] == [
+    assert [item.entry for item in plan_build(alone)] == [
         "convert-FP32",
         "convert-FP16",
         "quantize-FP16-INT8",
@@ -137,13 +137,13 @@ def test_asked_for_alone_it_has_what_it_is_made_from(
     shutil.rmtree(copy.layout.folder / "FP16")
     arguments = ["quantize", "--config", str(config), "-o", str(copy.output), "-q"]
     assert main(arguments) == 1
-    assert "is not there" in capsys.readouterr().err
+    assert "not found" in capsys.readouterr().err
 
 
-def test_what_it_lacks_is_told_before_anything_is_fetched(
+def test_missing_requirements_are_reported_before_the_download(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No folder of frames, or no NNCF: known at once, and nothing is written."""
+    """Without the folder of frames, or without NNCF, nothing is written."""
     model, output = read_model(config), tmp_path / "out"
     weights = choose(model, "upstream", output)
     missing = Quantization(dataset=tmp_path / "none")

@@ -23,9 +23,9 @@ from toolchain.omz.command import (
     run_on_models,
 )
 from toolchain.progress import Listener
+from toolchain.stages.quantize.request import DEVICES
 
 PRECISIONS = tuple(QUANTIZED_FROM)
-DEVICES = ("ANY", "CPU", "GPU", "NPU")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
