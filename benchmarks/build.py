@@ -26,7 +26,7 @@ import sys, warnings, logging
 warnings.simplefilter("ignore"); logging.disable(logging.WARNING)
 import torch, openvino
 from pathlib import Path
-from toolchain.network.checkpoint import load_network
+from toolchain.checkpoints.load import load_network
 from toolchain.network.refiner import Selection
 network = load_network(Path(sys.argv[1]), selection=Selection(), static=True)
 class Two(torch.nn.Module):

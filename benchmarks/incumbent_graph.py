@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from toolchain.network.checkpoint import load_network
+from toolchain.checkpoints.load import load_network
 from toolchain.network.folding import fold
 from toolchain.network.matting_refine import MattingNetwork
 from toolchain.network.resize import bilinear

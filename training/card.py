@@ -22,11 +22,11 @@ import torch
 
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
+from toolchain.checkpoints.load import load_checkpoint, load_network
 from toolchain.cli.console import listener
 from toolchain.frames.frame import Frame
 from toolchain.metrics.keying import plain_key
 from toolchain.metrics.matte_errors import MattingScore, score
-from toolchain.network.checkpoint import load_network, safetensors_metadata
 from toolchain.network.resize import bilinear
 from toolchain.pipeline.build import build
 from toolchain.pipeline.request import BuildRequest
@@ -184,7 +184,7 @@ def _card(weights: Path, results: list[SetResult], history: dict) -> str:
     ]
     licences = [f"{p.what} ({p.package}, {p.licence})" for p in TRAINED_ON]
     return template.format(
-        about=safetensors_metadata(weights)["about"],
+        about=load_checkpoint(weights).metadata["about"],
         minutes=f"{history['seconds'] / 60:.0f}" if history else "?",
         size=weights.stat().st_size,
         digest=file_digest(weights, "sha384").value,

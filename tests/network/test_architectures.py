@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tests.support.weights import save_checkpoint
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
+from toolchain.checkpoints.load import load_network
 from toolchain.definitions.architecture import (
     ARCHITECTURES,
     MOBILENETV2,
@@ -25,7 +26,6 @@ from toolchain.definitions.refinement import REFINE_MODE_KEYS
 from toolchain.errors import ExportError
 from toolchain.network.backbones import BACKBONES
 from toolchain.network.backbones.features import Features
-from toolchain.network.checkpoint import load_network
 from toolchain.network.refiner import Selection
 from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest, Float32Constants

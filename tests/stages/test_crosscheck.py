@@ -11,8 +11,8 @@ import torch
 from onnx import helper, numpy_helper
 
 from tests.support.weights import plausible_state
+from toolchain.checkpoints.load import load_state_dict
 from toolchain.errors import IntegrityError
-from toolchain.network.checkpoint import load_state_dict
 from toolchain.stages.crosscheck.crosscheck import cross_check
 from toolchain.stages.crosscheck.request import CrossCheckRequest
 

@@ -14,9 +14,9 @@ import torch
 
 from tests.support.weights import make_frames
 from toolchain.catalog.arguments import ExportSettings
+from toolchain.checkpoints.load import load_network
 from toolchain.definitions.refinement import REFINE_MODE_KEYS, RefineMode
 from toolchain.errors import CheckpointError
-from toolchain.network.checkpoint import load_network
 from toolchain.network.refiner import Selection
 from toolchain.stages.export.export import export
 from toolchain.stages.export.request import ExportRequest

@@ -22,10 +22,10 @@ from toolchain.catalog.arguments import ConversionSettings, ExportSettings
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Limits, Tolerance
+from toolchain.checkpoints.load import load_network
 from toolchain.definitions.architecture import MOBILENETV2
 from toolchain.errors import FrameError, QuantizationError
 from toolchain.frames.generated import composite
-from toolchain.network.checkpoint import load_network
 from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest, Float32Constants
 from toolchain.stages.export.export import export

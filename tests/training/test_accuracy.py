@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests.conftest import SAMPLES
+from toolchain.checkpoints.load import load_network
 from toolchain.frames.frame import Frame
 from toolchain.metrics.matte_errors import MattingScore, score
-from toolchain.network.checkpoint import load_network
 from toolchain.network.matting_refine import MattingNetwork
 from toolchain.network.resize import bilinear
 from training.bundled import TARGET

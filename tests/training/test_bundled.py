@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from toolchain.network.checkpoint import load_state_dict
+from toolchain.checkpoints.load import load_state_dict
 from toolchain.progress import SilentListener
 from training import bundled
 from training.bundled import Plan, Training

@@ -16,6 +16,7 @@ from toolchain.checkpoints.sources import DamagedError, FileSource, Source
 from toolchain.checkpoints.torch_files import read_archive, read_pickle
 from toolchain.checkpoints.values import Table, Value
 from toolchain.checkpoints.zips import SIGNATURE, Archive, MemberData
+from toolchain.definitions.architecture import MOBILENETV2
 from toolchain.errors import CheckpointError
 from toolchain.workspace.plain_file import open_plain_file
 
@@ -74,7 +75,8 @@ def _raise_with_path(error: CheckpointError, path: Path) -> NoReturn:
 def _open(source: Source, path: Path) -> Contents:
     if source.size > limits.FILE_BYTES:
         raise CheckpointError(
-            f"{source.size:,} bytes; a checkpoint of this network has about 20 million",
+            f"{source.size:,} bytes; the published checkpoint has about "
+            f"{MOBILENETV2.checkpoint_bytes:,}",
             hint="Check that this is the right file.",
         )
     head = bytes(source.read(0, min(_HEAD, source.size)))

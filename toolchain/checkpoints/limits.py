@@ -9,7 +9,7 @@ from __future__ import annotations
 FILE_BYTES = 512 << 20  # of the file; the published one has 20 MB
 # Objects that a pickle may build, in bytes as `pickles` estimates them.  A training checkpoint
 # with optimizer state and a whole pickled model takes about 5 MiB.
-PICKLE_BYTES = 32 << 20
+PICKLE_BYTES = 24 << 20
 NAME_BYTES = 1_024  # of a key or class name; longer texts stay in the file
 MEMBERS = 20_000  # of a zip archive; a training checkpoint has about 2,000
 DIRECTORY_BYTES = 4 << 20  # of a zip archive's central directory
@@ -21,6 +21,6 @@ SMALL_SPREAD = 1 << 16  # bytes that are always permitted for the same
 DIMENSIONS = 16
 CANDIDATES = 256  # mappings that are compared with the network's keys
 PREFIXES = 16  # of one mapping
-NAMES = 2_000_000  # that are looked at; a training checkpoint has about 10,000
+NAMES = 500_000  # that are looked at; a training checkpoint has about 10,000
 LEAVES = 8_192  # of one mapping, nested ones included
 DEPTH = 16  # of one nested mapping

@@ -16,9 +16,10 @@ from torch import Tensor
 from toolchain.checkpoints.formats import Contents, open_checkpoint
 from toolchain.checkpoints.search import COUNTER, Findings, Mapped, Search
 from toolchain.checkpoints.sources import DamagedError, Source
-from toolchain.checkpoints.values import DenseTensor
+from toolchain.checkpoints.values import DenseTensor, Value
+from toolchain.definitions.architecture import ARCHITECTURES, Architecture
 from toolchain.errors import CheckpointError
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting_refine import MattingNetwork, get_state_shapes
 from toolchain.network.refiner import Selection
 from toolchain.printable import printable, printable_list
 
@@ -32,7 +33,9 @@ class Checkpoint:
     """The weights of this network, and where in the file they were.
 
     Attributes:
-        state: All 382 entries in the published order, float32 (`num_batches_tracked`: int64).
+        architecture: The network that it belongs to.
+        state: All entries in the published order (MobileNetV2: 382), float32
+            (`num_batches_tracked`: int64).
         format: Format of the file.
         container: Where in the file the mapping is, names joined by dots; "" for the top level.
         prefix: What its keys had before the network's own.
@@ -40,6 +43,7 @@ class Checkpoint:
         metadata: Texts that a safetensors file carries beside its tensors.
     """
 
+    architecture: Architecture
     state: dict[str, Tensor]
     format: str
     container: str
@@ -82,10 +86,12 @@ class Description:
 
 
 @cache
-def expected_shapes() -> Mapping[str, tuple[int, ...]]:
-    """Return the shape of every key of the network's state dict, in the published order (382)."""
-    with torch.device("meta"):
-        return {key: tuple(value.shape) for key, value in MattingNetwork().state_dict().items()}
+def _shapes(architecture: Architecture) -> Mapping[str, tuple[int, ...]]:
+    return get_state_shapes(architecture)
+
+
+def _search(root: Value) -> Findings:
+    return Search({key: _shapes(record) for key, record in ARCHITECTURES.items()}).run(root)
 
 
 def load_checkpoint(path: Path, key: str = "") -> Checkpoint:
@@ -102,19 +108,30 @@ def load_checkpoint(path: Path, key: str = "") -> Checkpoint:
         UnsafeCheckpointError: Its pickle asks to run code.
     """
     with open_checkpoint(path) as contents:
-        chosen = _choose(Search(expected_shapes()).run(contents.root), contents, key)
+        chosen = _choose(_search(contents.root), contents, key)
         form, metadata = contents.format, contents.metadata
         del contents  # of a pickle only the chosen tensors are needed any longer
         state = _read_state(chosen)
     return Checkpoint(
-        state, form, chosen.container, chosen.prefix, _describe_choice(chosen), metadata
+        ARCHITECTURES[chosen.network],
+        state,
+        form,
+        chosen.container,
+        chosen.prefix,
+        _describe_choice(chosen),
+        metadata,
     )
 
 
 def load_state_dict(path: Path, key: str = "") -> dict[str, Tensor]:
-    """Read all 382 entries in the published order, float32 (`num_batches_tracked`: int64).
+    """Return `Checkpoint.state` of `load_checkpoint`.
 
-    Args and exceptions are those of `load_checkpoint`.
+    Args:
+        path: As in `load_checkpoint`.
+        key: As in `load_checkpoint`.
+
+    Raises:
+        CheckpointError: As `load_checkpoint`.
     """
     return load_checkpoint(path, key).state
 
@@ -139,8 +156,11 @@ def load_network(
     Raises:
         CheckpointError: As `load_checkpoint`.
     """
-    network = MattingNetwork(backbone_scale, selection, static=static)
-    network.load_state_dict(load_state_dict(path, key))
+    checkpoint = load_checkpoint(path, key)
+    network = MattingNetwork(
+        backbone_scale, selection, architecture=checkpoint.architecture, static=static
+    )
+    network.load_state_dict(checkpoint.state)
     return network.eval()
 
 
@@ -155,7 +175,7 @@ def describe(path: Path, key: str = "") -> Description:
     try:
         with open_checkpoint(path) as contents:
             about["bytes"] = path.stat().st_size
-            findings = Search(expected_shapes()).run(contents.root)
+            findings = _search(contents.root)
             about |= {
                 "format": contents.format,
                 "tensors": findings.tensors,
@@ -263,8 +283,8 @@ def _fault_of_network(closest: Mapped) -> CheckpointError:
     if closest.resnet_block >= 0:
         depth = 101 if closest.resnet_block >= _RESNET101_BLOCK else 50
         return CheckpointError(
-            f"a checkpoint with the ResNet{depth} backbone; this toolchain converts the "
-            "MobileNetV2 one",
+            f"a checkpoint with the ResNet{depth} backbone; this toolchain converts networks with: "
+            + ", ".join(ARCHITECTURES),
             hint="Name pytorch_mobilenetv2.pth, or a checkpoint that was trained from it.",
         )
     is_base = all(key.startswith(_REFINER) for key in closest.missing)
@@ -273,9 +293,10 @@ def _fault_of_network(closest: Mapped) -> CheckpointError:
             f"weights of MattingBase ({closest.where}): the refiner is missing",
             hint="Name a checkpoint of the second stage of the training, MattingRefine.",
         )
-    if len(closest.tensors) < len(expected_shapes()) // 2:
+    count = len(_shapes(ARCHITECTURES[closest.network]))
+    if len(closest.tensors) < count // 2:
         return CheckpointError(
-            f"holds another network: {len(closest.tensors)} of {len(expected_shapes())} keys and "
+            f"holds another network: {len(closest.tensors)} of {count} keys and "
             f"shapes fit; {closest.faults}",
             hint=_RIGHT_FILE,
         )
@@ -294,28 +315,24 @@ def _read_state(mapping: Mapped) -> dict[str, Tensor]:
         try:
             value = _read_tensor(tensors[key])
         except DamagedError as error:
-            raise CheckpointError(
-                f"{printable(mapping.prefix + key)}: {error.message}",
-                hint="Download it again, or name another file.",
-            ) from error
-        is_counter = key.endswith(COUNTER)
-        negative = (is_counter or key.endswith("running_var")) and bool((value < 0).any())
-        if negative or not bool(torch.isfinite(value).all()):
+            raise DamagedError(f"{printable(mapping.prefix + key)}: {error.message}") from error
+        numbers, is_counter = value.numpy(), key.endswith(COUNTER)
+        is_negative = (is_counter or key.endswith("running_var")) and bool((numbers < 0).any())
+        if is_negative or not np.isfinite(numbers).all():
             broken.append(key)
         read[key] = value.to(torch.int64) if is_counter else value
+    expected = _shapes(ARCHITECTURES[mapping.network])
     if broken:
-        order = list(expected_shapes())
         raise CheckpointError(
             "NaN, infinite or (variances) negative values in "
-            + printable_list(sorted(broken, key=order.index)),
+            + printable_list([key for key in expected if key in broken]),
             hint="These weights cannot give a matte; use an earlier checkpoint of the training.",
         )
-    missing = torch.tensor(0, dtype=torch.int64)
-    return {key: read[key] if key in read else missing.clone() for key in expected_shapes()}
+    return {key: read[key] if key in read else torch.tensor(0) for key in expected}
 
 
 def _read_tensor(tensor: DenseTensor) -> Tensor:
-    """Read a tensor as float32 (a counter of whole numbers: float64), contiguous."""
+    """Read a tensor, contiguous: float32 if its type is a float, else float64."""
     storage = tensor.storage
     if storage.data is None:
         raise DamagedError("its data is missing")

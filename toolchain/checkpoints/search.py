@@ -1,7 +1,8 @@
-"""Find the one mapping of names to tensors in a file that has the network's keys and shapes."""
+"""Find the one mapping of names to tensors in a file that has a network's keys and shapes."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,7 @@ class Mapped:
     """A mapping of names to tensors, compared with the network.
 
     Attributes:
+        network: Name of the network that it has most keys of.
         container: Where in the file it is, names joined by dots; "" for the top level.
         prefix: What its keys have before the network's own.
         tensors: Those with the network's keys and shapes, by key.
@@ -56,6 +58,7 @@ class Mapped:
         resnet_block: Highest block of a ResNet backbone's third layer; -1 for another backbone.
     """
 
+    network: str
     container: str
     prefix: str
     tensors: Mapping[str, DenseTensor]
@@ -144,15 +147,16 @@ class _Place(NamedTuple):
 
 
 class Search:
-    """Compares every mapping in a file with the network.
+    """Compares every mapping in a file with the networks.
 
     Args:
-        expected: Shapes by key of the network's state dict.
+        networks: Shapes by key of each network's state dict, by its name.
     """
 
-    def __init__(self, expected: Shapes) -> None:
-        self._expected = expected
-        first_names = sorted({re.escape(key.partition(".")[0]) for key in expected})
+    def __init__(self, networks: Mapping[str, Shapes]) -> None:
+        self._networks = networks
+        keys = itertools.chain.from_iterable(networks.values())
+        first_names = sorted({re.escape(key.partition(".")[0]) for key in keys})
         self._first_name = re.compile(rf"(?:{'|'.join(first_names)})(?=\.|$)")
         self._views: dict[int, Mapping[str, Value] | None] = {}
         self._left = limits.NAMES
@@ -233,8 +237,7 @@ class Search:
         """The node as part of a larger mapping: a module, a dictionary, an object, or pairs."""
         if isinstance(node, list):
             if id(node) not in self._views:
-                self._count(len(node))
-                self._views[id(node)] = _pairs(node)
+                self._views[id(node)] = self._pairs(node)
             return self._views[id(node)]
         if not isinstance(node, Table):
             return None
@@ -243,6 +246,16 @@ class Search:
         if id(node) not in self._views:
             self._views[id(node)] = _module(node.attributes.items)
         return self._views[id(node)] or node.attributes.items
+
+    def _pairs(self, items: list[Value]) -> Mapping[str, Value] | None:
+        """A list of pairs of a name and a value as a mapping; None for any other list."""
+        found: dict[str, Value] = {}
+        for item in items:
+            if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):  # noqa: PLR2004
+                return None
+            self._count(1)
+            found[item[0]] = item[1]
+        return found or None
 
     def _prefixes(self, view: Mapping[str, Value]) -> list[str]:
         """What keys have before the network's first names, the most frequent first."""
@@ -257,9 +270,12 @@ class Search:
 
     def _compare(self, view: Mapping[str, Value], container: str, prefix: str) -> Mapped:
         leaves, others = self._leaves(view, prefix)
+        network, expected = max(
+            self._networks.items(), key=lambda item: sum(key in leaves for key in item[1])
+        )
         tensors: dict[str, DenseTensor] = {}
         missing, misshapen, uncounted = [], [], 0
-        for key, shape in self._expected.items():
+        for key, shape in expected.items():
             value = leaves.get(key)
             if key in leaves:
                 fault = _fault(value, shape, is_counter=key.endswith(COUNTER))
@@ -274,9 +290,10 @@ class Search:
         unexpected = [
             key
             for key, value in leaves.items()
-            if key not in self._expected and isinstance(value, (DenseTensor, Opaque))
+            if key not in expected and isinstance(value, (DenseTensor, Opaque))
         ]
         return Mapped(
+            network,
             container,
             prefix,
             tensors,
@@ -319,16 +336,6 @@ class Search:
 def tensor_in(value: Value) -> Value:
     """Return the tensor of a NumPy array; any other value as it is."""
     return value.tensor if isinstance(value, NumpyArray) else value
-
-
-def _pairs(items: list[Value]) -> Mapping[str, Value] | None:
-    """A list of pairs of a name and a value as a mapping; None for any other list."""
-    found: dict[str, Value] = {}
-    for item in items:
-        if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):  # noqa: PLR2004
-            return None
-        found[item[0]] = item[1]
-    return found or None
 
 
 class _Module(Mapping[str, Value]):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from toolchain.catalog.records import Digest, FileSource
 from toolchain.errors import CheckpointError, IntegrityError
 from toolchain.pipeline.request import BuildRequest
-from toolchain.progress import Listener
-from toolchain.stages.checkpoint import CheckpointRequest, check
+from toolchain.progress import Listener, SilentListener
+from toolchain.stages.checkpoint.request import CheckpointRequest
 from toolchain.stages.download.download import download, plan
 from toolchain.stages.download.request import DownloadRequest
 from toolchain.transfer.transport import display_name
@@ -73,7 +74,7 @@ def obtain(request: BuildRequest, listener: Listener) -> bool:
         checked = False
         listener.note(f"checkpoint: {fetched.path}")
         try:
-            check(CheckpointRequest(fetched.path))
+            _check(fetched.path, listener)
             break
         except CheckpointError as error:
             if fetched.path == final:
@@ -94,6 +95,13 @@ def obtain(request: BuildRequest, listener: Listener) -> bool:
     if not checked:
         ledger.enter("checkpoint", key, (final,), {})
     return not checked or fetched.status != "present"
+
+
+def _check(path: Path, listener: Listener) -> None:
+    from toolchain.stages.checkpoint.check import check  # loads PyTorch
+
+    result = check(CheckpointRequest(path))
+    listener.note(f"{path.name}: {result.format}, {result.found}")
 
 
 def _without(asked: DownloadRequest, source: str) -> DownloadRequest:
@@ -138,7 +146,7 @@ def _check_given_file(request: BuildRequest, asked: DownloadRequest) -> None:
         return
     (planned,) = plan(asked)
     if planned.action in ("fetch", "replace"):
-        check(CheckpointRequest(file.sources[0].path))
+        _check(file.sources[0].path, SilentListener())
 
 
 def _download_request(request: BuildRequest) -> DownloadRequest:

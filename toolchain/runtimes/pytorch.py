@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from toolchain.catalog.arguments import ExportSettings
+from toolchain.checkpoints.load import load_network
 from toolchain.definitions.arrays import AnyFloats, Floats, Pixels
 from toolchain.definitions.ports import CELL, PROBES
-from toolchain.network.checkpoint import load_network
 from toolchain.network.matting_refine import Outputs
 from toolchain.network.refiner import FULL_HALO, HALF_HALO, Refiner, Selection, Shift
 from toolchain.network.resize import bilinear

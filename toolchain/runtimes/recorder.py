@@ -17,9 +17,9 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from toolchain.catalog.arguments import ExportSettings
+from toolchain.checkpoints.load import load_network
 from toolchain.definitions.arrays import Array, Pixels
 from toolchain.metrics.matching import Step
-from toolchain.network.checkpoint import load_network
 from toolchain.network.decoder import SplitDecoder
 from toolchain.network.folding import fold
 from toolchain.network.matting_refine import VISIBLE_CHANNELS, MattingNetwork

@@ -18,8 +18,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from toolchain.checkpoints.load import load_state_dict
 from toolchain.definitions.arrays import Array, Doubles
-from toolchain.network.checkpoint import load_state_dict
 from toolchain.runtimes.openvino_api import openvino, operators
 
 EPSILON = 1e-5  # of BatchNorm: PyTorch's default

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from toolchain.checkpoints.load import load_state_dict
 from toolchain.definitions.arrays import Array
 from toolchain.definitions.variants import INT8
-from toolchain.network.checkpoint import load_state_dict
 from toolchain.network.folding import fold_state_dict
 from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime

@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from toolchain.checkpoints.load import load_state_dict
 from toolchain.definitions.arrays import Array
 from toolchain.errors import IntegrityError
-from toolchain.network.checkpoint import load_state_dict
 from toolchain.network.folding import fold_state_dict
 from toolchain.stages.crosscheck.request import CrossCheckRequest, CrossCheckResult
 

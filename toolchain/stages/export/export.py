@@ -19,10 +19,10 @@ import onnx
 import onnxruntime
 import torch
 
+from toolchain.checkpoints.load import load_network
 from toolchain.definitions.architecture import Architecture
 from toolchain.definitions.ports import INPUT_PORTS, INPUTS, OUTPUT_PORTS, OUTPUTS, PROBES
 from toolchain.errors import ExportError
-from toolchain.network.checkpoint import load_network
 from toolchain.network.folding import fold
 from toolchain.network.matting_refine import MattingNetwork
 from toolchain.network.mosaic import MosaicMatting, is_mosaic_suitable
