@@ -1,4 +1,4 @@
-"""`python -m toolchain` is `matting`."""
+"""`python -m toolchain` runs `matting`."""
 
 import sys
 

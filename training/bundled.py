@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from toolchain.cli.console import listener
+from toolchain.cli.console import make_listener
 from toolchain.network.matting_refine import MattingNetwork
 from toolchain.progress import Listener
 from toolchain.workspace.atomic import atomic_write
@@ -310,7 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     recipe = BUNDLED.scaled(options.scale) if options.scale != 1 else BUNDLED
     plan = Plan(options.seed, recipe, options.work, options.output, options.device)
-    write_weights(train(plan, listener()))
+    write_weights(train(plan, make_listener()))
     return 0
 
 

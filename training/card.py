@@ -23,7 +23,7 @@ import torch
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.checkpoints.load import load_checkpoint, load_network
-from toolchain.cli.console import listener
+from toolchain.cli.console import make_listener
 from toolchain.frames.frame import Frame
 from toolchain.metrics.keying import plain_key
 from toolchain.metrics.matte_errors import MattingScore, score
@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
     sets = [generated(options.frames)]
     if options.mattes:
         sets += [real(options.mattes, options.plates, fault) for fault in FAULTS]
-    talk = listener()
+    talk = make_listener()
     with tempfile.TemporaryDirectory() as folder:
         matter = Matter(options.weights, Path(folder))
         results = [measure(matter, held_out, talk) for held_out in sets]

@@ -81,7 +81,7 @@ def test_help_shows_an_example_that_parses(capsys: Capture) -> None:
     assert err == ""
     example = out.rpartition("example:")[2].split()
     assert example[:2] == ["matting", "evaluate"]
-    assert matting._parser().parse_args(example[1:]).backgrounds == Path("DIR")
+    assert matting.create_parser().parse_args(example[1:]).backgrounds == Path("DIR")
 
 
 def test_both_hints_are_two_rows(built: list[str], capsys: Capture) -> None:

@@ -96,8 +96,7 @@ def test_every_help_has_examples_that_parse(capsys: Capture) -> None:
         if program == "omz_info_dumper":  # quick enough to be run
             assert omz_info_dumper.main(arguments) == 0
         else:
-            create = getattr(mains[program], "create_parser", None) or mains[program]._parser
-            assert create().parse_args(arguments), line
+            assert mains[program].create_parser().parse_args(arguments), line
 
 
 @pytest.mark.parametrize(

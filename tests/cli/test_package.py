@@ -152,7 +152,7 @@ def test_help_shows_an_example_that_parses(name: str, capsys: Capture) -> None:
     assert err == ""
     example = out.rpartition("example:")[2].split()
     assert example[:2] == ["matting", name]
-    assert matting._parser().parse_args(example[1:]).command == name
+    assert matting.create_parser().parse_args(example[1:]).command == name
 
 
 def test_without_the_extra_only_signing_is_refused(

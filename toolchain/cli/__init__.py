@@ -1,1 +1,1 @@
-"""The commands: arguments in, tables and JSON out; all work is done further down."""
+"""The command line `matting`: options, tables and JSON. The work is done by the other packages."""

@@ -1,11 +1,11 @@
-"""Listeners for people: progress bars on a terminal, plain lines elsewhere.  All on stderr."""
+"""Output of the commands: progress on stderr, results for scripts on stdout."""
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from toolchain.progress import Listener, SilentListener, Task
@@ -13,29 +13,38 @@ from toolchain.progress import Listener, SilentListener, Task
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-QUIET_SECONDS = 10.0  # between two plain lines of one task
+LINE_SECONDS = 10.0  # between two plain lines of one task
 
 
-def listener(*, quiet: bool = False) -> Listener:
-    """The one that fits: silence if asked for, bars on a terminal, else plain lines."""
+def print_json(value: object) -> None:
+    """Print a result as JSON to stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def make_listener(*, quiet: bool = False) -> Listener:
+    """Return a listener that shows progress bars on a terminal and plain lines elsewhere.
+
+    Args:
+        quiet: Show nothing.
+    """
     if quiet:
         return SilentListener()
     return Bars() if sys.stderr.isatty() else PlainLines()
 
 
 class PlainLines:
-    """A line at the end, and every ten seconds until then; fit for CI logs."""
+    """Listener for logs: one line at the end of a task, and one every ten seconds before."""
 
     def __init__(self) -> None:
-        self._stream = sys.stderr  # this one, whatever others make of sys.stderr meanwhile
+        self._stream = sys.stderr  # libraries may replace sys.stderr for a while
 
     def task(self, label: str, total: float | None = None, unit: str = "") -> Task:
-        """See `Listener.task`."""
+        """Begin a piece of work, see `Listener.task`."""
         return _PlainTask(self, label, total, unit)
 
     def note(self, text: str) -> None:
-        """See `Listener.note`."""
-        self._stream.write(f"{text}\n")  # in one piece: others may be writing too
+        """Show one line, see `Listener.note`."""
+        self._stream.write(f"{text}\n")  # one call, as other threads may write too
         self._stream.flush()
 
 
@@ -44,33 +53,28 @@ class _PlainTask:
         self._lines = lines
         self._label, self._total, self._unit = label, total, unit
         self._done = 0.0
-        self._began = self._said = time.monotonic()
+        self._began = self._shown = time.monotonic()
 
     def reach(self, done: float) -> None:
         self._done = done
         now = time.monotonic()
-        if now - self._said >= QUIET_SECONDS:
-            self._said = now
-            self._say()
+        if now - self._shown >= LINE_SECONDS:
+            self._shown = now
+            self._show()
 
     def expect(self, total: float | None) -> None:
         self._total = total
 
-    def _say(self) -> None:
+    def _show(self) -> None:
         done = _amount(self._done, "" if self._total and self._unit != "B" else self._unit)
         of = f" of {_amount(self._total, self._unit)}" if self._total else ""
-        rate = _rate(self._done, self._said - self._began, self._unit, self._total)
+        rate = _rate(self._done, self._shown - self._began, self._unit, self._total)
         self._lines.note(f"{self._label}: {done}{of}{rate}")
 
     def __enter__(self) -> _PlainTask:  # noqa: PYI034 - Self needs Python 3.11
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         ended = "failed" if kind else "done"
         seconds = time.monotonic() - self._began
         amount = _amount(self._done, self._unit) + _rate(self._done, seconds, self._unit)
@@ -78,28 +82,28 @@ class _PlainTask:
 
 
 class Bars:
-    """One progress bar a task, with rate and time left; tasks may run side by side."""
+    """Listener for terminals: one progress bar per task; tasks may run at the same time."""
 
     def __init__(self) -> None:
-        self._stream = sys.stderr  # see PlainLines
+        self._stream = sys.stderr  # as in PlainLines
         self._display: Progress | None = None
         self._running = 0
         self._lock = threading.Lock()
 
     def task(self, label: str, total: float | None = None, unit: str = "") -> Task:
-        """See `Listener.task`."""
+        """Begin a piece of work, see `Listener.task`."""
         return _Bar(self, label, total, unit)
 
     def note(self, text: str) -> None:
-        """See `Listener.note`."""
+        """Show one line, see `Listener.note`."""
         display = self._display
         if display is not None:
             display.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
         else:
             print(text, file=self._stream, flush=True)
 
-    def opened(self) -> Progress:
-        """The display, live from the first running task to the end of the last."""
+    def open(self) -> Progress:
+        """Return the display for one more task; the first task starts it."""
         with self._lock:
             if self._display is None:
                 self._display = _display(self._stream)
@@ -107,8 +111,8 @@ class Bars:
             self._running += 1
             return self._display
 
-    def closed(self) -> None:
-        """A task ended."""
+    def close(self) -> None:
+        """End one task; the last one stops the display."""
         with self._lock:
             self._running -= 1
             if not self._running and self._display is not None:
@@ -134,17 +138,12 @@ class _Bar:
             self._display.update(self._task, total=total)
 
     def __enter__(self) -> _Bar:  # noqa: PYI034 - Self needs Python 3.11
-        self._display = self._bars.opened()
+        self._display = self._bars.open()
         self._task = self._display.add_task(self._label, total=self._total, amount="")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bars.closed()
+    def __exit__(self, *_: object) -> None:
+        self._bars.close()
 
 
 def _display(stream: TextIO) -> Progress:
@@ -158,12 +157,12 @@ def _display(stream: TextIO) -> Progress:
         progress.TextColumn("{task.fields[amount]}"),
         progress.TimeRemainingColumn(),
         console=Console(file=stream),
-        redirect_stdout=sys.stdout.isatty(),  # what goes to a file or a pipe stays there
+        redirect_stdout=sys.stdout.isatty(),  # a file or a pipe gets stdout unchanged
     )
 
 
 def _rate(done: float, seconds: float, unit: str, total: float | None = None) -> str:
-    """Frames a second, and with a `total` the time left; nothing for other units."""
+    """Frames per second, and with a total the time left; empty for other units."""
     if unit != "frames" or not done or seconds <= 0:
         return ""
     left = f", {(total - done) * seconds / done:.0f} s left" if total else ""

@@ -1,81 +1,108 @@
-"""`matting evaluate`: arguments in, the table of metrics or its JSON out."""
+"""The command `evaluate`: metrics of every form of the model, as a table or JSON."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolchain.cli.numbers import positive
-from toolchain.cli.output import print_json
-from toolchain.definitions.variants import Hint
+from toolchain.cli.console import make_listener, print_json
+from toolchain.cli.options import (
+    Commands,
+    add_build,
+    add_command,
+    add_frames,
+    add_network,
+    read_build,
+    read_settings,
+    weights_line,
+)
+from toolchain.cli.values import list_of, parse_positive
+from toolchain.definitions.metrics import METRIC_KEYS, METRICS
+from toolchain.definitions.variants import FORMS, HINTS, Hint
+from toolchain.errors import UsageError
+from toolchain.stages.evaluate.tables import number
 
 if TYPE_CHECKING:
     from toolchain.pipeline.evaluate import EvaluationRequest
-    from toolchain.pipeline.request import BuildRequest
 
-TEXT = "score every form of the model on frames with known truth"
-EXAMPLE = "matting evaluate --weights bundled --dataset DIR --backgrounds DIR --models FP32,FP16"
-HINTS: dict[str, tuple[Hint, ...]] = {
-    "f32": ("f32",),
-    "default": ("default",),
-    "both": ("f32", "default"),
-}
+HINT_CHOICES: dict[str, tuple[Hint, ...]] = {**{hint: (hint,) for hint in HINTS}, "both": HINTS}
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `evaluate` has beyond the options of every command."""
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "evaluate",
+        "compute metrics of every form of the model on frames with known ground truth",
+        example="matting evaluate --weights bundled --dataset DIR --backgrounds DIR "
+        "--models FP32,FP16",
+        run=_run,
+    )
+    add_build(parser)
+    add_network(parser)
     parser.add_argument(
         "--dataset",
         type=Path,
         metavar="DIR",
-        help="frames with truth: com/ bgr/ fgr/, or RGBA cutouts, or fgr/ pha/, or fgr_* beside "
-        "pha_* (without: generated ones)",
+        help="frames with ground truth: com/ bgr/ fgr/, or RGBA cutouts, or fgr/ pha/, or fgr_* "
+        "beside pha_* (default: generated ones)",
     )
     parser.add_argument(
-        "--backgrounds", type=Path, metavar="DIR", help="pictures to put behind the foregrounds"
+        "--backgrounds",
+        type=Path,
+        metavar="DIR",
+        help="background images for a dataset of foregrounds",
     )
-    parser.add_argument(
-        "--frames", type=positive, metavar="N", help="generated frames, without --dataset (24)"
-    )
+    add_frames(parser, "number of generated frames, without --dataset (24)")
     parser.add_argument(
         "--models",
+        type=list_of(FORMS),
         metavar="M[,M]",
-        help="original, onnx, FP32, FP16, FP16-INT8 (all that were built)",
+        help=f"of {', '.join(FORMS)} (all that were built)",
     )
     parser.add_argument(
         "--precision-hint",
-        choices=tuple(HINTS),
+        choices=tuple(HINT_CHOICES),
         default="f32",
-        help="what the IRs compute in: f32 (default), the device's default, or both in turn",
+        help="precision the IRs compute in: f32 (default), the default of the device, or both",
     )
     parser.add_argument(
-        "--seed", type=_seed, default=2026, metavar="S", help="of backgrounds and intervals (2026)"
+        "--seed",
+        type=_parse_seed,
+        default=2026,
+        metavar="S",
+        help="seed of backgrounds and intervals (%(default)s)",
     )
-    parser.add_argument(
-        "--skip-bad", action="store_true", help="leave bad frames out instead of stopping"
-    )
+    parser.add_argument("--skip-bad", action="store_true", help="skip frames that cannot be used")
     parser.add_argument(
         "--cluster", metavar="WHERE", help="address of a Dask scheduler, or local (processes here)"
     )
     parser.add_argument(
-        "--workers", type=positive, metavar="N", help="processes of --cluster local (one a core)"
+        "--workers",
+        type=parse_positive,
+        metavar="N",
+        help="processes for --cluster local (one per core)",
     )
 
 
-def run(options: argparse.Namespace, request: BuildRequest) -> int:
-    """Evaluate, print, return the exit code."""
-    from toolchain.cli.console import listener
-    from toolchain.cli.summary import weights_line
+def _parse_seed(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be an integer of at least 0 (got {text!r})")
+
+
+def _run(options: argparse.Namespace) -> int:
     from toolchain.pipeline.evaluate import evaluate_build, plan_evaluation
 
-    asked = _asked(options, request)
-    talk = listener(quiet=options.quiet)
-    talk.note(weights_line(request.weights))
+    request = _read_request(options)
+    listener = make_listener(quiet=options.quiet)
+    listener.note(weights_line(request.build.weights))
     if options.dry_run:
-        plan = plan_evaluation(asked)
-        seen = {
+        plan = plan_evaluation(request)
+        planned = {
             "dataset": plan.dataset.name,
             "kind": plan.dataset.kind,
             "clips": len({item.clip for item in plan.dataset.items}),
@@ -85,24 +112,44 @@ def run(options: argparse.Namespace, request: BuildRequest) -> int:
             "target": str(plan.target),
         }
         if options.json:
-            print_json(seen)
+            print_json(planned)
         else:
-            print(*_foreseen(seen), sep="\n")
+            print(*_format_plan(planned), sep="\n")
         return 0
-    result = evaluate_build(asked, talk)
+    result = evaluate_build(request, listener)
     if options.json:
         print_json(result.content)
     else:
         print(*table(result.content), "", f"{result.target} (.csv, .md)", sep="\n")
-        print(weights_line(request.weights))
+        print(weights_line(request.build.weights))
     return 0
 
 
-def table(content: Mapping[str, Any]) -> list[str]:
-    """A row a model with the bounds of its means below, then the published rows, marked."""
-    from toolchain.definitions.metrics import METRIC_KEYS, METRICS
-    from toolchain.stages.evaluate.tables import number
+def _read_request(options: argparse.Namespace) -> EvaluationRequest:
+    from toolchain.pipeline.evaluate import EvaluationRequest
 
+    build = read_build(options)
+    build = replace(build, settings=read_settings(options, build.model))
+    if options.frames and options.dataset:
+        raise UsageError("--frames is for generated frames; --dataset has its own")
+    if options.workers and options.cluster != "local":
+        raise UsageError("--workers is for --cluster local; a scheduler has its own workers")
+    return EvaluationRequest(
+        build=build,
+        forms=options.models or (),
+        hints=HINT_CHOICES[options.precision_hint],
+        dataset=options.dataset,
+        backgrounds=options.backgrounds,
+        frames=options.frames or EvaluationRequest.frames,
+        seed=options.seed,
+        skip_bad=options.skip_bad,
+        cluster=options.cluster,
+        workers=options.workers,
+    )
+
+
+def table(content: Mapping[str, Any]) -> list[str]:
+    """Format evaluation.json: one row per model with the interval of each mean below it."""
     lines = [_row(["model", "hint", "ran in", *(metric.label for metric in METRICS)])]
     for entry in content["models"]:
         total = [entry["total"][metric] for metric in METRIC_KEYS]
@@ -115,7 +162,7 @@ def table(content: Mapping[str, Any]) -> list[str]:
         lines.append(_row(["published", "", "", *figures]) + f"  {name}")
     lines += [
         "",
-        _described(content["dataset"]),
+        _describe(content["dataset"]),
         *(f"{metric.label}: {metric.definition}." for metric in METRICS),
         f"{content['interval']}.",
         f"published: {content['published']['about']}.",
@@ -123,53 +170,17 @@ def table(content: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _seed(text: str) -> int:
-    if text.isdecimal():
-        return int(text)
-    raise argparse.ArgumentTypeError(f"must be a whole number from 0 on (got {text!r})")
-
-
-def _asked(options: argparse.Namespace, request: BuildRequest) -> EvaluationRequest:
-    from toolchain.definitions.variants import FORMS
-    from toolchain.errors import UsageError
-    from toolchain.pipeline.evaluate import EvaluationRequest
-
-    known = {form.lower(): form for form in FORMS}
-    asked = options.models.split(",") if options.models else []
-    models = tuple(known.get(name.lower(), name) for name in asked)
-    unknown = [name for name in models if name not in FORMS]
-    if unknown:
-        raise UsageError(
-            f"--models: unknown {', '.join(unknown)}", hint=f"Known: {', '.join(FORMS)}."
-        )
-    if options.frames and options.dataset:
-        raise UsageError("--frames is for generated frames; --dataset has its own")
-    if options.workers and options.cluster != "local":
-        raise UsageError("--workers is for --cluster local; a scheduler has its own workers")
-    return EvaluationRequest(
-        build=request,
-        forms=models,
-        hints=HINTS[options.precision_hint],
-        dataset=options.dataset,
-        backgrounds=options.backgrounds,
-        frames=options.frames or EvaluationRequest.frames,
-        seed=options.seed,
-        skip_bad=options.skip_bad,
-        cluster=options.cluster,
-        workers=options.workers,
-    )
-
-
-def _foreseen(seen: Mapping[str, Any]) -> list[str]:
+def _format_plan(planned: Mapping[str, Any]) -> list[str]:
+    count = f"{planned['frames']} frames, {planned['clips']} clips"
     return [
-        f"{seen['frames']} frames, {seen['clips']} clips of {seen['dataset']} ({seen['kind']})",
-        *(f"bad: {fault['file']}: {fault['reason']}" for fault in seen["bad"]),
-        *(f"would score {model}" for model in seen["models"]),
-        f"would write {seen['target']} (.csv, .md)",
+        f"{count} of {planned['dataset']} ({planned['kind']})",
+        *(f"bad: {fault['file']}: {fault['reason']}" for fault in planned["bad"]),
+        *(f"would score {model}" for model in planned["models"]),
+        f"would write {planned['target']} (.csv, .md)",
     ]
 
 
-def _described(dataset: Mapping[str, Any]) -> str:
+def _describe(dataset: Mapping[str, Any]) -> str:
     left = f", {len(dataset['skipped'])} bad frames left out" if dataset["skipped"] else ""
     what = f"{dataset['frames']} frames, {dataset['clips']} clips of {dataset['name']}"
     return f"{what} ({dataset['kind']}){left}."

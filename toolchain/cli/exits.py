@@ -1,4 +1,4 @@
-"""How every command ends: an exit code, sentences on stderr, and never a traceback for a user."""
+"""How every command ends: an exit code and messages on stderr, without a traceback."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ FAILED, INTERRUPTED = 1, 130
 
 
 def run(main: Callable[[], int]) -> int:
-    """Call `main` and give the exit code that fits how it ended.
+    """Call `main` and turn errors into messages on stderr and an exit code.
 
-    A ToolchainError prints its sentences to stderr and gives its own code; Ctrl-C gives 130; a
-    reader of stdout that went away gives 1 in silence; an error of the operating system, such as
-    a full disk behind stdout, gives 1 and one line.  `SystemExit`, as argparse raises, becomes
-    its code.  Characters that the console can't show are printed as escapes.
+    A closed stdout ends the command without a message. Characters that the console cannot show
+    are printed as escapes.
+
+    Args:
+        main: The command.
+
+    Returns:
+        What `main` returns. For a ToolchainError, its own code; for an interrupt, 130; for an
+        error of the operating system, such as a full disk behind stdout, 1; for a SystemExit, as
+        argparse raises it, its code.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -31,38 +37,37 @@ def run(main: Callable[[], int]) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except (ToolchainError, KeyboardInterrupt, OSError, SystemExit) as ending:
-        return _ended(ending)
+        return _report(ending)
 
 
-def _ended(ending: ToolchainError | KeyboardInterrupt | OSError | SystemExit) -> int:
+def _report(ending: ToolchainError | KeyboardInterrupt | OSError | SystemExit) -> int:
     if isinstance(ending, ToolchainError):
-        _say(*ending.lines())
+        _print(*ending.lines())
         return ending.exit_code
     if isinstance(ending, KeyboardInterrupt):
-        _say("Interrupted.")
+        _print("Interrupted.")
         return INTERRUPTED
     if isinstance(ending, SystemExit):
         if isinstance(ending.code, str):
-            _say(ending.code)
+            _print(ending.code)
             return FAILED
         return int(ending.code or 0)
     _drop_stdout()
     if not isinstance(ending, BrokenPipeError):
         where = f"{ending.filename}: " if ending.filename else ""
-        _say(f"{where}{ending.strerror or ending}")
+        _print(f"{where}{ending.strerror or ending}")
     return FAILED
 
 
-def _say(*lines: str) -> None:
-    # Where stderr is gone as well there is nobody left to tell.
-    with contextlib.suppress(OSError, AttributeError):
+def _print(*lines: str) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # stderr may be closed too
         sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
 
 
 def _drop_stdout() -> None:
-    """Let the interpreter's own flush at the end go nowhere instead of failing once more."""
+    """Send stdout to the null device, so that the flush at exit does not fail again."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

@@ -1,20 +1,41 @@
-"""`matting info`: facts of the model, counted and read, not quoted."""
+"""The command `info`: facts of the model, counted from the network and read from model.yml."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import argparse
+from typing import Any
 
-if TYPE_CHECKING:
-    from toolchain.definitions.ports import Port
+from toolchain import __version__
+from toolchain.cli.console import print_json
+from toolchain.cli.options import (
+    Commands,
+    add_command,
+    add_config,
+    add_network,
+    read_config,
+    read_settings,
+)
+from toolchain.definitions.ports import INPUT_PORTS, INPUTS, OUTPUT_PORTS, Port
 
 
-def show(config: Path | None, *, as_json: bool) -> int:
-    """Print the facts to stdout; returns the exit code."""
-    facts = _facts(config)
-    if as_json:
-        print(json.dumps(facts, indent=2, ensure_ascii=False))
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "info",
+        "show facts of the model: inputs, parameters, FLOPs",
+        example="matting info",
+        run=_run,
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON to stdout")
+    add_config(parser)
+    add_network(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    facts = _collect_facts(options)
+    if options.json:
+        print_json(facts)
         return 0
     for key, value in facts.items():
         shown = value
@@ -26,19 +47,19 @@ def show(config: Path | None, *, as_json: bool) -> int:
     return 0
 
 
-def _facts(config: Path | None) -> dict[str, Any]:
-    from toolchain import __version__
+def _collect_facts(options: argparse.Namespace) -> dict[str, Any]:
     from toolchain.catalog.arguments import export_settings
-    from toolchain.catalog.builtin import builtin_config
-    from toolchain.catalog.reader import read_model
-    from toolchain.definitions.ports import INPUT_PORTS, OUTPUT_PORTS
-    from toolchain.network.profile import profile
+    from toolchain.network.profile import profile  # imports torch
     from toolchain.workspace.environment import version
 
-    model = read_model(config or builtin_config())
-    settings = export_settings(model)
+    model = read_config(options)
+    settings = read_settings(options, model) or export_settings(model)
     counted = profile(
-        settings.width, settings.height, settings.backbone_scale, settings.sample_pixels
+        settings.width,
+        settings.height,
+        settings.backbone_scale,
+        settings.mode,
+        settings.sample_pixels,
     )
     size = f"{settings.height} x {settings.width}"
     return {
@@ -48,9 +69,9 @@ def _facts(config: Path | None) -> dict[str, Any]:
         "config": str(model.config_path),
         "checkpoint": model.files[0].name if model.files else None,
         "sources": [str(source) for file in model.files[:1] for source in file.sources],
-        "original inputs": [_told(port, size) for port in INPUT_PORTS],
-        "converted inputs": [f"{name}: f32 1 x 3 x {size}, BGR 0..255" for name in ("src", "bgr")],
-        "outputs": [_told(port, size) for port in OUTPUT_PORTS],
+        "original inputs": [_format_port(port, size) for port in INPUT_PORTS],
+        "converted inputs": [f"{name}: f32 1 x 3 x {size}, BGR 0..255" for name in INPUTS],
+        "outputs": [_format_port(port, size) for port in OUTPUT_PORTS],
         "state dict entries": counted.entries,
         "parameters": counted.parameters,
         "GFLOPs": {
@@ -68,6 +89,6 @@ def _facts(config: Path | None) -> dict[str, Any]:
     }
 
 
-def _told(port: Port, size: str) -> str:
+def _format_port(port: Port, size: str) -> str:
     colours = f"{port.colours} " if port.colours else ""
     return f"{port.name}: f32 1 x {port.channels} x {size}, {colours}{port.range}"

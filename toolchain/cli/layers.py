@@ -1,8 +1,7 @@
-"""`matting validate --layers`: where in the graph the converted model leaves the original."""
+"""Table of `matting validate --layers`: where inner tensors differ from the original's."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,35 +19,23 @@ HEAD = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags, on the parser of `validate`."""
-    parser.add_argument(
-        "--layers",
-        nargs="?",
-        const="all",
-        choices=("all", "bisect"),
-        help="also compare inner tensors and name the first over its limit; "
-        "bisect reads a few, one at a time",
-    )
-
-
 def table(layers: Mapping[str, Any]) -> list[str]:
-    """One row a form, then one sentence for each that diverges."""
+    """Format layers.json: one row per variant, then one sentence for each that diverges."""
     lines = [_row([name for name, _ in HEAD])]
-    for form in layers["variants"]:
-        rows = [row for row in form["tensors"] if not row["chosen"]]
-        far = max(rows, key=lambda row: _order(row["relative"]), default=None)
+    for variant in layers["variants"]:
+        rows = [row for row in variant["tensors"] if not row["chosen"]]
+        largest = max(rows, key=lambda row: _order(row["relative"]), default=None)
         lines.append(
             _row(
                 [
-                    form["form"],
-                    form["hint"],
-                    form["executed"],
-                    str(len(form["tensors"])),
-                    "-" if form["limit"] is None else f"{form['limit']:.1e}",
-                    "-" if far is None else _shown(far["relative"]),
-                    "-" if far is None else far["node"],
-                    form["verdict"],
+                    variant["form"],
+                    variant["hint"],
+                    variant["executed"],
+                    str(len(variant["tensors"])),
+                    "-" if variant["limit"] is None else f"{variant['limit']:.1e}",
+                    "-" if largest is None else _format(largest["relative"]),
+                    "-" if largest is None else largest["node"],
+                    variant["verdict"],
                 ]
             )
         )
@@ -60,18 +47,23 @@ def table(layers: Mapping[str, Any]) -> list[str]:
 
 
 def sentences(layers: Mapping[str, Any]) -> list[str]:
-    """The first diverging tensor of each form that has one."""
-    return [form["first"]["sentence"] + "." for form in layers["variants"] if form["first"]]
+    """Describe the first diverging tensor of each variant that has one."""
+    firsts = (variant["first"] for variant in layers["variants"])
+    return [f"{first['sentence']}." for first in firsts if first]
 
 
 def require_pass(layers: Mapping[str, Any]) -> None:
-    """Raise ValidationError if an inner tensor is over its limit though the outputs are not."""
+    """Check that no inner tensor is over its limit.
+
+    Raises:
+        ValidationError: One is, although the outputs are within their limits.
+    """
     if layers["verdict"] != "pass":
         raise ValidationError(
             "inner tensors differ from the original's by more than layers_max_rel:\n  "
             + "\n  ".join(sentences(layers)),
-            kept="layers.json has every figure; no model was changed.",
-            hint="The outputs keep their limits: look at that operator before they no longer do.",
+            kept="layers.json has all figures; no model was changed.",
+            hint="The outputs are within their limits. Check that operator before they are not.",
         )
 
 
@@ -79,7 +71,7 @@ def _order(value: float | None) -> float:
     return float("inf") if value is None else value
 
 
-def _shown(value: float | None) -> str:
+def _format(value: float | None) -> str:
     return "no value" if value is None else f"{value:.1e}"
 
 

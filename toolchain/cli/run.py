@@ -1,4 +1,4 @@
-"""`matting run`: arguments in, what was made and how fast out."""
+"""The command `run`: images, videos or a camera through a built model."""
 
 from __future__ import annotations
 
@@ -9,46 +9,42 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from toolchain.cli.console import make_listener, print_json
 from toolchain.cli.exits import INTERRUPTED
-from toolchain.cli.numbers import positive
-
-if TYPE_CHECKING:
-    from toolchain.run.request import RunRequest, RunResult
-
-TEXT = "matte pictures, videos or a camera with a model that was built"
-EXAMPLE = "matting run --src clip.mp4 --bgr plate.png --background blur --output out.mp4"
+from toolchain.cli.options import Commands, add_command, add_frames, add_model, add_output
+from toolchain.run.request import RunRequest, RunResult
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The command `run`."""
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "run",
-        help=TEXT,
-        description=TEXT[0].upper() + TEXT[1:] + ".",
-        epilog=f"example:\n  {EXAMPLE}\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "matte images, videos or a camera with a built model",
+        example="matting run --src clip.mp4 --bgr plate.png --background blur --output out.mp4",
+        run=_run,
     )
     add_model(parser)
     parser.add_argument(
         "--src",
         required=True,
         metavar="WHAT",
-        help="frames: a picture, a folder of pictures, a video, or a camera's number",
+        help="frames: an image, a folder of images, a video, or the number of a camera",
     )
     parser.add_argument(
         "--bgr",
         required=True,
         metavar="WHAT",
-        help="the clean plate: one picture for all frames; a folder or video, one for each; or a "
-        "camera's number: taken after a countdown",
+        help="clean plate: one image for all frames; a folder or video with one for each frame; "
+        "or the number of a camera (taken after a countdown)",
     )
     parser.add_argument(
         "--background",
         metavar="B",
-        help="a colour (green, #204060), a picture, a video, blur, or transparent "
-        "(default where the output can be, else green)",
+        help="a colour (green, #204060), an image, a video, blur, or transparent (default: "
+        "transparent if the output supports it, else green)",
     )
     parser.add_argument(
         "-o",
@@ -56,11 +52,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=Path,
         required=True,
         metavar="PATH",
-        help="a folder of PNG; a picture (.png .webp .jpg); or a video: .mp4 .mkv (H.264), .webm "
-        "(VP9, may be transparent), .mov (H.264, or transparent ProRes 4444)",
+        help="a folder for PNG files; an image (.png .webp .jpg); or a video: .mp4 .mkv (H.264), "
+        ".webm (VP9, supports transparency), .mov (H.264, or ProRes 4444 if transparent)",
     )
     parser.add_argument(
-        "--split", action="store_true", help="foreground and alpha apart, in OUTPUT/fgr and /pha"
+        "--split",
+        action="store_true",
+        help="write foreground and alpha separately, to OUTPUT/fgr and OUTPUT/pha",
     )
     parser.add_argument(
         "--align",
@@ -68,70 +66,60 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         choices=("translation", "homography"),
         const="translation",
         default="off",
-        help="move the plate to where the frame shows it (translation, or homography)",
+        help="align the plate to the frame, by a translation unless homography is given",
     )
     parser.add_argument(
-        "--match-exposure", action="store_true", help="light the plate as the frame is"
+        "--match-exposure",
+        action="store_true",
+        help="match the exposure of the plate to the frame",
     )
-    parser.add_argument("--frames", type=positive, metavar="N", help="stop after so many frames")
-    parser.add_argument(
-        "--skip-bad", action="store_true", help="leave unreadable frames out instead of stopping"
-    )
-    parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
+    add_frames(parser, "stop after N frames")
+    parser.add_argument("--skip-bad", action="store_true", help="skip frames that cannot be read")
+    add_output(parser)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Which model, and how it is run."""
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=Path("build"),
-        metavar="PATH",
-        help="the folder of a build (build), of one of its models, a package, or an IR's .xml",
-    )
-    parser.add_argument(
-        "--precision", metavar="P", help="of several, FP32, FP16 or FP16-INT8 (FP16, else FP32)"
-    )
-    parser.add_argument("--device", default="CPU", metavar="D", help="CPU (default), GPU")
-    parser.add_argument(
-        "--precision-hint",
-        choices=("f32", "default"),
-        default="default",
-        help="what to compute in: f32, or the device's default (default)",
-    )
+def _run(options: argparse.Namespace) -> int:
+    from toolchain.run.runner import run_matting  # imports numpy and OpenVINO
 
-
-def run(options: argparse.Namespace) -> int:
-    """Run, print, return the exit code."""
-    from toolchain.cli.console import listener
-    from toolchain.cli.output import print_json
-    from toolchain.run.runner import run_matting
-
+    request = RunRequest(
+        model=options.model,
+        src=options.src,
+        bgr=options.bgr,
+        output=options.output,
+        background=options.background,
+        split=options.split,
+        align=options.align,
+        exposure=options.match_exposure,
+        skip_bad=options.skip_bad,
+        frames=options.frames,
+        precision=options.precision,
+        device=options.device,
+        hint=options.precision_hint,
+    )
     with stopping() as stop:
-        result = run_matting(_asked(options), listener(quiet=options.quiet), stop)
+        result = run_matting(request, make_listener(quiet=options.quiet), stop)
     if options.json:
         print_json(as_json(result))
     elif result.written is not None:
         print(result.written)
     print(summary(result), file=sys.stderr)
-    if result.stopped and options.src.isdecimal():
-        return 0  # it is how a camera is stopped
+    if result.stopped and request.src.isdecimal():
+        return 0  # the normal end of a camera
     return INTERRUPTED if result.stopped else 0
 
 
 def summary(result: RunResult) -> str:
-    """One line: how many frames, how fast."""
+    """Summarize in one line: how many frames, how fast."""
     times = ", ".join(f"{name} {value:.0f} ms" for name, value in result.latency.items())
     line = (
         f"{result.frames} frames in {result.seconds:.1f} s, {result.rate:.1f} frames/s"
-        f"{', the model ' + times if times else ''} ({result.executed})"
+        f"{', inference ' + times if times else ''} ({result.executed})"
     )
     return f"Stopped early: {line}" if result.stopped else line
 
 
 def as_json(result: RunResult) -> dict[str, Any]:
-    """The result for scripts."""
+    """Return the result for scripts."""
     return {
         "output": None if result.written is None else str(result.written),
         "frames": result.frames,
@@ -148,41 +136,24 @@ def as_json(result: RunResult) -> dict[str, Any]:
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C (or a termination) sets; the second one interrupts at once."""
+    """Turn the first Ctrl-C or SIGTERM into an event; a second one interrupts.
+
+    Yields:
+        The event.
+    """
     stop = threading.Event()
 
-    def asked(number: int, _: object) -> None:
+    def handle(number: int, _: object) -> None:
         stop.set()
         signal.signal(number, before[signal.Signals(number)])
-        print("Stopping; once more to stop at once.", file=sys.stderr, flush=True)
+        print("Stopping. Press Ctrl-C again to stop immediately.", file=sys.stderr, flush=True)
 
-    wanted = (signal.SIGINT, signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, asked) for number in wanted}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _asked(options: argparse.Namespace) -> RunRequest:
-    from toolchain.run.request import RunRequest
-
-    return RunRequest(
-        model=options.model,
-        src=options.src,
-        bgr=options.bgr,
-        output=options.output,
-        background=options.background,
-        split=options.split,
-        align=options.align,
-        exposure=options.match_exposure,
-        skip_bad=options.skip_bad,
-        frames=options.frames,
-        precision=options.precision,
-        device=options.device,
-        hint=options.precision_hint,
-    )

@@ -1,4 +1,4 @@
-"""`matting serve`: arguments in, the page's address out."""
+"""The command `serve`: a local web page that shows models at work."""
 
 from __future__ import annotations
 
@@ -6,60 +6,65 @@ import argparse
 import sys
 from pathlib import Path
 
-TEXT = "show models at work on a local web page, with a camera or files"
-EXAMPLE = "matting serve --model build"
+from toolchain.cli.options import Commands, add_command, add_device
+
 PORTS = 65_536
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The command `serve`."""
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "serve",
-        help=TEXT,
-        description=TEXT[0].upper() + TEXT[1:] + ".",
-        epilog=f"example:\n  {EXAMPLE}\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "serve a local web page that runs models on a camera or on files",
+        example="matting serve --model build",
+        run=_run,
     )
     parser.add_argument(
         "--model",
         type=Path,
         action="append",
         metavar="PATH",
-        help="a build (build), one of its models, a package, or an IR's .xml (repeatable)",
+        help="folder of a build or of one of its models, a package, or the .xml of an IR (build; "
+        "repeatable)",
     )
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="where to listen (127.0.0.1: this machine only); any other address is open to all "
-        "who can reach it",
+        help="address to listen on (%(default)s: this machine only); any other one is open to "
+        "everyone who can reach it",
     )
     parser.add_argument(
-        "--port", type=_port, default=8765, metavar="N", help="8765; 0: any that is free"
+        "--port",
+        type=_parse_port,
+        default=8765,
+        metavar="N",
+        help="port to listen on, 0 for any free one (%(default)s)",
     )
-    parser.add_argument("--device", default="CPU", metavar="D", help="CPU (default), GPU")
+    add_device(parser)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Serve until Ctrl-C."""
+def _parse_port(text: str) -> int:
+    if text.isdecimal() and int(text) < PORTS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a port, 0 to {PORTS - 1} (got {text!r})")
+
+
+def _run(options: argparse.Namespace) -> int:
     from toolchain.serve.request import ServeRequest, is_local
-    from toolchain.serve.server import serve
+    from toolchain.serve.server import serve  # imports starlette and OpenVINO
 
-    def ready(address: str) -> None:
+    def announce(address: str) -> None:
         print(address, flush=True)
         print("Open it in a browser; Ctrl-C stops.  Nothing is stored.", file=sys.stderr)
         if not is_local(options.host):
             print(
-                f"{options.host} is OPEN: whoever can reach this machine can use the page, without "
-                "a password and unencrypted. Browsers give cameras to localhost and https only.",
+                f"{options.host} is OPEN: everyone who can reach this machine can use the page, "
+                "without a password and unencrypted. Browsers allow cameras only on localhost and "
+                "https.",
                 file=sys.stderr,
             )
 
     models = tuple(options.model or [Path("build")])
-    serve(ServeRequest(models, options.host, options.port, options.device), ready)
+    serve(ServeRequest(models, options.host, options.port, options.device), announce)
     return 0
-
-
-def _port(text: str) -> int:
-    if text.isdecimal() and int(text) < PORTS:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"must be a port, 0 to {PORTS - 1} (got {text!r})")

@@ -1,4 +1,4 @@
-"""What a build ends with: the table of differences, the paths, and whose weights these are."""
+"""Summary of a build: the table of the validation, the files and the weights."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolchain.cli import layers
+from toolchain.cli.options import weights_line
 from toolchain.definitions.metrics import max_error_of
 from toolchain.definitions.ports import OUTPUTS
 from toolchain.definitions.variants import DEFAULT_DEVICE, Variant
 from toolchain.pipeline.build import BuildResult
 from toolchain.pipeline.request import BuildRequest
-from toolchain.pipeline.weights import Weights
 from toolchain.report.runs import own_error, ratio_of
 
 HEAD = (
@@ -32,13 +32,8 @@ HEAD = (
 )
 
 
-def weights_line(weights: Weights) -> str:
-    """One line on which weights a run uses and why; said first and last."""
-    return f"Weights: {weights.kind} ({weights.why}): {weights.description}."
-
-
 def as_text(result: BuildResult) -> str:
-    """The summary for people."""
+    """Format the summary for people."""
     request = result.request
     lines = []
     if result.verdict is not None:
@@ -53,7 +48,7 @@ def as_text(result: BuildResult) -> str:
 
 
 def as_json(result: BuildResult) -> dict[str, Any]:
-    """The summary for scripts."""
+    """Return the summary for scripts."""
     request = result.request
     verdict = result.verdict
     return {
@@ -80,14 +75,20 @@ def as_json(result: BuildResult) -> dict[str, Any]:
     }
 
 
-def failed(request: BuildRequest, verdict: Mapping[str, Any], *, as_json: bool) -> str:
-    """What was measured though the run fails, as text or JSON."""
+def format_failure(request: BuildRequest, verdict: Mapping[str, Any], *, as_json: bool) -> str:
+    """Format the measurements of a build whose validation failed.
+
+    Args:
+        request: The build.
+        verdict: Content of validation.json.
+        as_json: Format as JSON, not as text.
+    """
     found = None
     if "layers" in request.stages:
         found = json.loads(request.layout.layers.read_text(encoding="utf-8"))
     if as_json:
-        told = verdict if found is None else {**verdict, "layers": found}
-        return json.dumps(told, indent=2, ensure_ascii=False)
+        content = verdict if found is None else {**verdict, "layers": found}
+        return json.dumps(content, indent=2, ensure_ascii=False)
     lines = [*table(verdict), ""]
     if found is not None:
         lines += [*layers.table(found), ""]
@@ -150,7 +151,7 @@ def _largest(values: list[float | None]) -> float | None:
 
 
 def _where(run: Mapping[str, Any]) -> str:
-    """The form, and the device unless it is the usual one."""
+    """The form, and the device unless it is the default one."""
     variant = Variant.from_json(run)
     usual = variant.device == DEFAULT_DEVICE
     return variant.form if usual else f"{variant.form} {variant.device}"

@@ -1,4 +1,4 @@
-"""Counted, not quoted: parameters and convolution FLOPs of the network."""
+"""Count the parameters and the FLOPs of the network."""
 
 from __future__ import annotations
 
@@ -11,15 +11,27 @@ import torch
 from torch import Tensor, nn
 
 from toolchain.definitions.ports import CELL
+from toolchain.definitions.refinement import RefineMode
 from toolchain.network.matting_refine import MattingNetwork
 from toolchain.network.refiner import FULL_HALO, HALF_HALO
 
 
 @dataclass(frozen=True)
 class Profile:
-    """State-dict `entries`, `parameters`, `elements` (of all entries), FLOPs of one frame.
+    """Counts of the network for one frame.
 
-    FLOPs: two per multiply-add, convolutions only; `patches` patches of 4x4 pixels refined.
+    FLOPs are those of the convolutions, two per multiply-add.
+
+    Attributes:
+        entries: Number of entries of the state dict.
+        parameters: Number of trained values.
+        elements: Number of values in all entries.
+        backbone_flops: FLOPs of the backbone.
+        aspp_flops: FLOPs of the ASPP.
+        decoder_flops: FLOPs of the decoder.
+        refiner_flops: FLOPs of the refiner for `patches` patches.
+        patches: Number of refined 4 x 4 pixel patches.
+        mode: Refine mode.
     """
 
     entries: int
@@ -30,27 +42,44 @@ class Profile:
     decoder_flops: int
     refiner_flops: int
     patches: int
+    mode: RefineMode
 
     @property
     def base_flops(self) -> int:
-        """Backbone, ASPP and decoder."""
+        """FLOPs of backbone, ASPP and decoder."""
         return self.backbone_flops + self.aspp_flops + self.decoder_flops
 
     @property
     def flops(self) -> int:
-        """The whole network."""
+        """FLOPs of the whole network."""
         return self.base_flops + self.refiner_flops
 
     @property
     def counted(self) -> str:
         """How the FLOPs were counted."""
-        return f"convolutions, 2 per multiply-add, {self.patches} refined patches"
+        patches = f"{self.patches} refined patches of {CELL}x{CELL} pixels"
+        if self.mode == "thresholding":
+            patches = f"at most {patches}: how many are refined depends on the frame"
+        return f"convolutions, 2 per multiply-add, {patches}"
 
 
 def profile(
-    width: int = 1280, height: int = 720, backbone_scale: float = 0.25, sample_pixels: int = 80_000
+    width: int = 1280,
+    height: int = 720,
+    backbone_scale: float = 0.25,
+    mode: RefineMode = "sampling",
+    sample_pixels: int = 80_000,
 ) -> Profile:
-    """Count for one frame of `width` x `height` pixels.  Nothing is computed: meta tensors."""
+    """Count for one frame, on meta tensors: nothing is computed.
+
+    Args:
+        width: Width of the frame in pixels.
+        height: Height of the frame in pixels.
+        backbone_scale: See `ExportSettings`.
+        mode: Refine mode. In "full" every patch is refined. In "thresholding" the number of
+            patches is not known in advance; every patch is counted, as an upper bound.
+        sample_pixels: See `ExportSettings`; used in mode "sampling".
+    """
     with torch.device("meta"):
         network = MattingNetwork(backbone_scale).eval()
         small = torch.empty(1, 6, int(height * backbone_scale), int(width * backbone_scale))
@@ -62,7 +91,7 @@ def profile(
         ]
         base = network.base(small)
         cells = (height // CELL) * (width // CELL)
-        patches = min(sample_pixels // CELL**2, cells)
+        patches = min(sample_pixels // CELL**2, cells) if mode == "sampling" else cells
         side = CELL // 2 + 2 * HALF_HALO
         full_side = CELL + 2 * FULL_HALO
         channels = base.hid.shape[1] + 4 + 6
@@ -86,6 +115,7 @@ def profile(
         decoder_flops=total("decoder"),
         refiner_flops=total("refiner"),
         patches=patches,
+        mode=mode,
     )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from toolchain.catalog.records import CatalogEntry, Model
-from toolchain.cli.console import listener as console_listener
+from toolchain.cli.console import make_listener
 from toolchain.omz.command import (
     Parser,
     Write,
@@ -78,7 +78,7 @@ def _parse_jobs(text: str) -> int:
 
 def _run(models: Sequence[CatalogEntry], options: argparse.Namespace) -> int:
     precisions = parse_precisions(options.precisions)
-    write, listener = line_writer(sys.stdout), console_listener()
+    write, listener = line_writer(sys.stdout), make_listener()
     if options.mo is not None or options.python is not None:
         listener.note("--mo and --python have no effect: no Model Optimizer is run.")
     return run_on_models(

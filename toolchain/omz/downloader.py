@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from toolchain.catalog.records import CatalogEntry, Model
-from toolchain.cli.numbers import positive
+from toolchain.cli.values import parse_positive
 from toolchain.omz.command import (
     Parser,
     line_writer,
@@ -47,7 +47,7 @@ def create_parser() -> Parser:
     parser.add_folder("--cache_dir", help="cache of files, addressed by their content")
     parser.add_argument(
         "--num_attempts",
-        type=positive,
+        type=parse_positive,
         metavar="N",
         default=1,
         help="attempts per source of a file (1)",
@@ -61,7 +61,7 @@ def create_parser() -> Parser:
     parser.add_argument(
         "-j",
         "--jobs",
-        type=positive,
+        type=parse_positive,
         metavar="N",
         default=1,
         help="number of downloads at the same time (1)",

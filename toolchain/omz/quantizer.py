@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from toolchain.catalog.records import CatalogEntry, Model
-from toolchain.cli.console import listener as console_listener
+from toolchain.cli.console import make_listener
 from toolchain.definitions.variants import QUANTIZED_FROM
 from toolchain.errors import ToolchainError
 from toolchain.omz.command import (
@@ -73,7 +73,7 @@ def _run(models: Sequence[CatalogEntry], options: argparse.Namespace) -> int:
             f"Unknown target device specified: {options.target_device}.",
             hint=f"Known: {', '.join(DEVICES)}.",
         )
-    write, listener = line_writer(sys.stdout), console_listener()
+    write, listener = line_writer(sys.stdout), make_listener()
     if options.pot is not None or options.python is not None:
         listener.note("--pot and --python have no effect: NNCF quantizes in this process.")
     return run_on_models(

@@ -45,9 +45,8 @@ def render_card(request: PackageRequest, build: AcceptedBuild) -> str:
 def count_operations(build: AcceptedBuild) -> Profile:
     """Count parameters and FLOPs of the network at the exported size."""
     settings = build.validation["settings"]
-    width, height = settings["width"], settings["height"]
-    pixels = settings["sample_pixels"] if settings["mode"] == "sampling" else width * height
-    return profile(width, height, settings["backbone_scale"], pixels)
+    names = ("width", "height", "backbone_scale", "mode", "sample_pixels")
+    return profile(**{name: settings[name] for name in names})
 
 
 def list_accuracy(build: AcceptedBuild) -> list[dict[str, Any]]:
@@ -183,8 +182,8 @@ def _complexity(build: AcceptedBuild) -> Iterator[str]:
     yield f"| MParams | {found.parameters / 1e6:.3f} |"
     yield ""
     yield (
-        f"GFlops: {found.counted} of 4x4 pixels. MParams: every trained value of the network "
-        "once; statistics of normalisation are not counted."
+        f"GFlops: {found.counted}. MParams: every trained value of the network once; "
+        "statistics of normalisation are not counted."
     )
 
 
