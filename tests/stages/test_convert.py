@@ -150,6 +150,22 @@ def test_a_graph_with_dynamic_inner_shapes_is_converted(tmp_path: Path) -> None:
     assert [port.get_any_name() for port in model.outputs] == ["pha", "fgr"]
 
 
+def test_topk_chooses_the_first_of_equal_values(tmp_path: Path) -> None:
+    """Ties go to the lowest index, as ONNX defines."""
+    values = onnx.helper.make_tensor_value_info("values", onnx.TensorProto.FLOAT, [1, 4000])
+    best = onnx.helper.make_tensor_value_info("best", onnx.TensorProto.FLOAT, [1, 300])
+    places = onnx.helper.make_tensor_value_info("places", onnx.TensorProto.INT64, [1, 300])
+    count = onnx.helper.make_tensor("count", onnx.TensorProto.INT64, [1], [300])
+    node = onnx.helper.make_node("TopK", ["values", "count"], ["best", "places"])
+    graph = onnx.helper.make_graph([node], "ties", [values], [best, places], [count])
+    opset = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset), tmp_path / "ties.onnx")
+    xml = converted(tmp_path / "ties.onnx", tmp_path / "ir", settings=ConversionSettings())
+    levels = np.random.default_rng(1).integers(0, 4, (1, 4000)).astype(np.float32)
+    found = openvino.Core().compile_model(xml, "CPU")({"values": levels})["places"]
+    assert found.tolist() == np.argsort(-levels, axis=1, kind="stable")[:, :300].tolist()
+
+
 def test_rt_info_has_the_facts(onnx_file: Path, tmp_path: Path) -> None:
     """Facts and model_info of model.yml can be read from the xml."""
     xml = converted(onnx_file, tmp_path, model_info=(("model_type", "matting"), ("labels", "a b")))

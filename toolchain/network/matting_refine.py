@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from toolchain.definitions.architecture import ARCHITECTURES, MOBILENETV2, Architecture
+from toolchain.definitions.architecture import MOBILENETV2, Architecture
 from toolchain.definitions.ports import CELL
 from toolchain.network.aspp import ASPP
 from toolchain.network.backbones import BACKBONES
@@ -143,14 +142,6 @@ def get_state_shapes(architecture: Architecture = MOBILENETV2) -> dict[str, tupl
     with torch.device("meta"):
         state = MattingNetwork(architecture=architecture).state_dict()
     return {key: tuple(value.shape) for key, value in state.items()}
-
-
-def detect_architecture(keys: Collection[str]) -> Architecture:
-    """Return the architecture whose state dict has most of these keys."""
-    return max(
-        ARCHITECTURES.values(),
-        key=lambda architecture: sum(key in keys for key in get_state_shapes(architecture)),
-    )
 
 
 def split_base_outputs(visible: Tensor, hidden: Tensor) -> BaseOutputs:
