@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 
 from toolchain.checkpoints.pickles import ENTRY, Budget
-from toolchain.checkpoints.sources import Source
+from toolchain.checkpoints.sources import Memory
 from toolchain.checkpoints.values import (
     MALFORMED,
     META,
@@ -25,7 +25,6 @@ from toolchain.checkpoints.values import (
     Data,
     DenseTensor,
     Global,
-    Held,
     Opaque,
     Storage,
     StorageView,
@@ -125,7 +124,7 @@ class Builder:
         self,
         budget: Budget,
         find_storage: Callable[[Value], Value],
-        read_nested: Callable[[Source], Value] | None = None,
+        read_nested: Callable[[Data], Value] | None = None,
     ) -> None:
         self.budget, self.load_persistent, self.read_nested = budget, find_storage, read_nested
 
@@ -192,9 +191,9 @@ def _parts_of_state(state: Value) -> list[Value]:
 
 def _data_of(value: Value) -> Data | None:
     if isinstance(value, bytes):
-        return Held(value)
+        return Memory(value)
     if isinstance(value, str):  # written by Python 2
-        return Held(value.encode("latin-1"))
+        return Memory(value.encode("latin-1"))
     return value if isinstance(value, Blob) and not value.is_text else None
 
 
@@ -322,8 +321,8 @@ def _load_from_bytes(builder: Builder, arguments: list[Value]) -> Value:
     if data is None or builder.read_nested is None:
         return MALFORMED
     if isinstance(data, Blob) and data.is_latin:
-        builder.budget.charge(data.size)  # it is kept in memory
-    return builder.read_nested(data.open())
+        builder.budget.charge_decoding(data.size)
+    return builder.read_nested(data)
 
 
 def _opaque(value: Opaque) -> Callable[[Builder, list[Value]], Value]:

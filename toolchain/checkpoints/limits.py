@@ -11,6 +11,8 @@ FILE_BYTES = 512 << 20  # of the file; the published one has 20 MB
 # with optimizer state and a whole pickled model takes about 5 MiB.
 PICKLE_BYTES = 24 << 20
 NAME_BYTES = 1_024  # of a key or class name; longer texts stay in the file
+DECODED_BYTES = 16 << 20  # of one text that stands for bytes, as Python 2 could read it
+DECODED_TOTAL = 96 << 20  # of all of them that hold a file of torch.save
 MEMBERS = 20_000  # of a zip archive; a training checkpoint has about 2,000
 DIRECTORY_BYTES = 4 << 20  # of a zip archive's central directory
 INFLATED_BYTES = 40 << 20  # of one compressed member; stored members are read in place

@@ -16,7 +16,7 @@ from torch import Tensor
 from toolchain.checkpoints.formats import Contents, open_checkpoint
 from toolchain.checkpoints.search import COUNTER, Findings, Mapped, Search
 from toolchain.checkpoints.sources import DamagedError, Source
-from toolchain.checkpoints.values import DenseTensor, Value
+from toolchain.checkpoints.values import DenseTensor, Storage, Value
 from toolchain.definitions.architecture import ARCHITECTURES, Architecture
 from toolchain.errors import CheckpointError
 from toolchain.network.matting_refine import MattingNetwork, get_state_shapes
@@ -171,10 +171,12 @@ def describe(path: Path, key: str = "") -> Description:
         path: Any file.
         key: As in `load_checkpoint`.
     """
-    about: dict[str, Any] = {"path": str(path), "bytes": None}
+    about: dict[str, Any] = {
+        "path": str(path),
+        "bytes": path.stat().st_size if path.is_file() else None,
+    }
     try:
         with open_checkpoint(path) as contents:
-            about["bytes"] = path.stat().st_size
             findings = _search(contents.root)
             about |= {
                 "format": contents.format,
@@ -311,9 +313,14 @@ def _read_state(mapping: Mapped) -> dict[str, Tensor]:
     read: dict[str, Tensor] = {}
     broken = []
     tensors = mapping.tensors
+    opened: tuple[Storage, Source] | None = None
     for key in sorted(tensors, key=lambda key: (id(tensors[key].storage), tensors[key].start)):
+        storage = tensors[key].storage
         try:
-            value = _read_tensor(tensors[key])
+            if opened is None or opened[0] is not storage:
+                opened = None  # so that only one is in memory
+                opened = storage, _open_storage(storage)
+            value = _read_tensor(tensors[key], opened[1])
         except DamagedError as error:
             raise DamagedError(f"{printable(mapping.prefix + key)}: {error.message}") from error
         numbers, is_counter = value.numpy(), key.endswith(COUNTER)
@@ -331,17 +338,20 @@ def _read_state(mapping: Mapped) -> dict[str, Tensor]:
     return {key: read[key] if key in read else torch.tensor(0) for key in expected}
 
 
-def _read_tensor(tensor: DenseTensor) -> Tensor:
-    """Read a tensor, contiguous: float32 if its type is a float, else float64."""
-    storage = tensor.storage
+def _open_storage(storage: Storage) -> Source:
     if storage.data is None:
         raise DamagedError("its data is missing")
-    source: Source = storage.data.open()
+    source = storage.data.open()
     if source.size != storage.size:
         raise DamagedError("its data has another size than its shape")
+    return source
+
+
+def _read_tensor(tensor: DenseTensor, source: Source) -> Tensor:
+    """Read a tensor, contiguous: float32 if its type is a float, else float64."""
     data = source.read(tensor.start, tensor.spread)
     item = tensor.dtype.itemsize
-    if storage.is_swapped and item > 1:
+    if tensor.storage.is_swapped and item > 1:
         np.frombuffer(data, f"u{item}").byteswap(inplace=True)
     values = torch.frombuffer(data, dtype=tensor.dtype).as_strided(tensor.shape, tensor.strides)
     kind = torch.float32 if tensor.dtype.is_floating_point else torch.float64

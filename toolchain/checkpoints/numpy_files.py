@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 
 from toolchain.checkpoints.constructors import NUMPY_TYPES
-from toolchain.checkpoints.sources import DamagedError, Slice, Source
+from toolchain.checkpoints.sources import DamagedError
 from toolchain.checkpoints.values import (
     OTHER_ARRAY,
     Data,
     DenseTensor,
     Opaque,
+    Part,
     Storage,
     contiguous_strides,
     read_sizes,
@@ -27,18 +27,6 @@ _HEADER = re.compile(
     r"\{'descr': '([<>|=])(\w\w?)', 'fortran_order': (False|True), "
     r"'shape': \(([\d, ]{0,200})\),? *\}"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """What follows the header."""
-
-    file: Data
-    start: int
-    size: int
-
-    def open(self) -> Source:
-        return Slice(self.file.open(), self.start, self.size)
 
 
 def read_array(file: Data) -> DenseTensor | Opaque:
@@ -64,7 +52,7 @@ def read_array(file: Data) -> DenseTensor | Opaque:
     strides = contiguous_strides(shape)
     if found[3] == "True":
         strides = contiguous_strides(shape[::-1])[::-1]
-    content = _Content(file, start + size, source.size - start - size)
+    content = Part(file, start + size, source.size - start - size)
     storage = Storage(content.size, content, is_swapped=found[1] == ">")
     tensor = DenseTensor(storage, 0, shape, strides, dtype)
     if tensor.bytes != content.size:

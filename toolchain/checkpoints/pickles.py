@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Protocol
 
-from toolchain.checkpoints.limits import NAME_BYTES, PICKLE_BYTES
+from toolchain.checkpoints.limits import DECODED_BYTES, DECODED_TOTAL, NAME_BYTES, PICKLE_BYTES
 from toolchain.checkpoints.sources import DamagedError, Source
 from toolchain.checkpoints.values import Blob, Global, Opaque, Table, Value
 from toolchain.errors import CheckpointError
@@ -33,6 +33,7 @@ class Budget:
 
     def __init__(self, size: int = PICKLE_BYTES) -> None:
         self.left = size
+        self._left_to_decode = DECODED_TOTAL
 
     def charge(self, size: int) -> None:
         """Take `size` bytes.
@@ -42,10 +43,24 @@ class Budget:
         """
         self.left -= size
         if self.left < 0:
-            raise CheckpointError(
-                "its pickle describes more objects than any checkpoint of this network has",
-                hint="Save only `model.state_dict()`, or name another file.",
-            )
+            raise self._exceeded()
+
+    def charge_decoding(self, size: int) -> None:
+        """Decode a text of `size` bytes that stands for bytes.
+
+        Raises:
+            CheckpointError: It is longer than any tensor, or all of them together are.
+        """
+        self._left_to_decode -= size
+        if size > DECODED_BYTES or self._left_to_decode < 0:
+            raise self._exceeded()
+
+    @staticmethod
+    def _exceeded() -> CheckpointError:
+        return CheckpointError(
+            "its pickle describes more objects than any checkpoint of this network has",
+            hint="Save only `model.state_dict()`, or name another file.",
+        )
 
 
 class Builder(Protocol):

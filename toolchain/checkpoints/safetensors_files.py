@@ -14,7 +14,6 @@ from toolchain.checkpoints.sources import DamagedError, Slice, Source
 from toolchain.checkpoints.values import (
     OTHER_TYPE,
     DenseTensor,
-    Part,
     Storage,
     Table,
     contiguous_strides,
@@ -72,7 +71,7 @@ def read_safetensors(source: Source) -> tuple[Table, dict[str, str]]:
             continue
         if end - start != math.prod(shape) * dtype.itemsize:
             raise _damaged("a size differs from its shape")
-        storage = Storage(end - start, Part(Slice(source, first + start, end - start)))
+        storage = Storage(end - start, Slice(source, first + start, end - start))
         table.items[key] = DenseTensor(storage, 0, shape, contiguous_strides(shape), dtype)
     if first + place != source.size:
         raise _damaged("data follows its tensors")

@@ -68,6 +68,10 @@ class Slice:
         _check_range(source, start, size)
         self._source, self._start, self.size = source, start, size
 
+    def open(self) -> Slice:
+        """Return itself: it is always open."""
+        return self
+
     def read(self, start: int, size: int) -> bytearray:
         """See `Source`."""
         _check_range(self, start, size)
@@ -83,6 +87,10 @@ class Memory:
 
     def __init__(self, data: bytes | bytearray) -> None:
         self._data, self.size = data, len(data)
+
+    def open(self) -> Memory:
+        """Return itself: it is always open."""
+        return self
 
     def read(self, start: int, size: int) -> bytearray:
         """See `Source`."""

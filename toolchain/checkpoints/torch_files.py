@@ -15,6 +15,7 @@ from toolchain.checkpoints.values import (
     META,
     OTHER_TYPE,
     QUANTIZED,
+    Data,
     Global,
     Opaque,
     Part,
@@ -148,14 +149,15 @@ def read_pickle(source: Source) -> tuple[bool, Value]:
             hint="Name a file of torch.save, a TorchScript archive or a safetensors file.",
         ) from error
     if value == _MAGIC:
-        return True, _read_legacy(source, budget)
+        return True, _read_legacy(Slice(source, 0, source.size), budget)
     if first.end != source.size:
         raise DamagedError("not a checkpoint: data follows its pickle")
     return False, value
 
 
-def _read_legacy(source: Source, budget: Budget) -> Value:
+def _read_legacy(data: Data, budget: Budget) -> Value:
     """Read what torch.save wrote before PyTorch 1.6: five pickles, then the storages."""
+    source = data.open()
     storages = _Following()
     builder = Builder(budget, storages.find)
     place = 0
@@ -173,7 +175,7 @@ def _read_legacy(source: Source, budget: Budget) -> Value:
     if isinstance(machine, Table):
         storages.is_swapped = machine.items.get("little_endian") is False
     value = read()
-    storages.locate(read(), source, place)
+    storages.locate(read(), data, place)
     return value
 
 
@@ -206,8 +208,9 @@ class _Following:
             return MALFORMED
         return StorageView(storage, parts.dtype, view[0] * item, view[1] * item)
 
-    def locate(self, keys: Value, source: Source, place: int) -> None:
+    def locate(self, keys: Value, data: Data, place: int) -> None:
         """Find the data of all storages, which follow one another from `place`."""
+        source = data.open()
         for key in keys if isinstance(keys, list) else ():
             storage, item = self._found.get(key, (None, 1)) if isinstance(key, str) else (None, 1)
             if storage is None or storage.data is not None:
@@ -215,5 +218,5 @@ class _Following:
             (count,) = struct.unpack("<q", source.read(place, 8))
             if count * item != storage.size:
                 raise DamagedError("it is damaged: a storage has another size than its tensors say")
-            storage.data = Part(Slice(source, place + 8, storage.size))
+            storage.data = Part(data, place + 8, storage.size)
             place += 8 + storage.size

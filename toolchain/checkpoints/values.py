@@ -19,6 +19,13 @@ from toolchain.checkpoints.sources import DamagedError, Memory, Slice, Source
 Value = object
 
 
+class Data(Protocol):
+    """The bytes of a storage, opened when they are needed."""
+
+    def open(self) -> Source:
+        """Return the bytes, verified as far as the format permits."""
+
+
 class Table:
     """A dictionary, or an object of any class.
 
@@ -102,33 +109,23 @@ class Blob:
             raise DamagedError("a text that stands for bytes is damaged") from error
 
 
-class Data(Protocol):
-    """The bytes of a storage, opened when they are needed."""
-
-    def open(self) -> Source:
-        """Return the bytes, verified as far as the format permits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Bytes in memory, as the data of a storage."""
-
-    data: bytes
-
-    def open(self) -> Source:
-        """Return the bytes."""
-        return Memory(self.data)
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes of a file, as the data of a storage."""
+    """A part of other data, for example without its header.
 
-    source: Source
+    Attributes:
+        data: The whole.
+        start: First byte of the part.
+        size: Number of bytes.
+    """
+
+    data: Data
+    start: int
+    size: int
 
     def open(self) -> Source:
         """Return the bytes."""
-        return self.source
+        return Slice(self.data.open(), self.start, self.size)
 
 
 class Storage:
