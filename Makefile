@@ -17,7 +17,7 @@ endif
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup convert package verify test lint bench bench-model parity train wheel clean
+.PHONY: help setup convert package verify test lint bench bench-model parity fidelity train wheel clean
 
 help:  ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -59,6 +59,9 @@ bench-model: $(READY)  ## speed of the converted model against the incumbent's g
 
 parity: $(READY)  ## the real Open Model Zoo tools, made in .venv-omz, beside ours; fails on what docs don't list
 	$(BIN)/python -m parity --omz "$(OMZ)" $(ARGS)
+
+fidelity: $(READY)  ## checkpoints and faults through export, conversion and validation; writes docs/fidelity.md
+	$(BIN)/python -m fidelity $(ARGS)
 
 train: $(READY)  ## repeat the training of the bundled weights (then: python -m training.card)
 	$(BIN)/python -m training.bundled $(ARGS)

@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx
 import onnxruntime
+from google.protobuf.message import DecodeError
 
 from toolchain.definitions.arrays import Pixels
 from toolchain.definitions.ports import OUTPUTS, PROBES
@@ -43,12 +44,17 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         providers = ["CPUExecutionProvider"]
-        model = onnx.load(path)
+        try:
+            model = onnx.load(path)
+        except (OSError, ValueError, DecodeError) as error:
+            raise ValidationError(
+                f"{path}: not a readable ONNX file: {error}", hint="Export it again."
+            ) from error
         source: str | bytes = os.fspath(path)
         if edit is not None:
             edit(model)
             source = model.SerializeToString()
-        self._plain = onnxruntime.InferenceSession(source, options, providers=providers)
+        self._plain = _load(path, source, options, providers)
         inputs = [(item.name, item.type) for item in self._plain.get_inputs()]
         outputs = [(item.name, item.type) for item in self._plain.get_outputs()]
         if inputs != [(name, "tensor(float)") for name in ("src", "bgr")] or outputs != [
@@ -70,9 +76,7 @@ class OnnxRuntime:
         self._names = [*OUTPUTS, *(name for name in PROBES if name in made)]
         for name in self._names[len(OUTPUTS) :]:
             model.graph.output.append(onnx.ValueInfoProto(name=name))
-        self._probe = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=providers
-        )
+        self._probe = _load(path, model.SerializeToString(), options, providers)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -109,6 +113,16 @@ class OnnxRuntime:
             self._proven = same_bits(pha, probe["pha"]) and same_bits(fgr, probe["fgr"])
         inner = {name: probe[name] for name in self._names[len(OUTPUTS) :]}
         return unpack(pha, fgr, inner, exact=self._proven)
+
+
+def _load(path: Path, source: str | bytes, options: Any, providers: list[str]) -> Any:
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=providers)
+    except Exception as error:  # ONNX Runtime has no public base class of its errors
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValidationError(
+            f"{path}: ONNX Runtime cannot load it: {first[0]}", hint="Export it again."
+        ) from error
 
 
 def layer_precisions(model: onnx.ModelProto) -> dict[str, int]:

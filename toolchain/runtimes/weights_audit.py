@@ -140,10 +140,18 @@ def audit_onnx(path: Path, expected: ExpectedWeights) -> list[str]:
     values = {item.name: item for item in graph.initializer}
     faults: list[str] = []
     scopes: set[str] = set()
+    readers = {name: node for node in graph.node for name in node.input}
     for node in graph.node:
         if node.op_type == "Conv":
             scope = node.name.partition(CONV)[0]
             scopes.add(scope)
+            if _has_relu6(scope):
+                clip = readers.get(node.output[0])
+                bounds = [
+                    float(numpy_helper.to_array(values[name])) if name in values else None
+                    for name in (clip.input[1:] if clip is not None else ())
+                ]
+                faults += _audit_relu6(scope, bounds)
             arrays = [
                 numpy_helper.to_array(values[name]) if name in values else None
                 for name in node.input[1:]
@@ -189,16 +197,11 @@ def audit_ir(xml: Path, expected: ExpectedWeights, scale: tuple[float, ...] = (2
         if kind in CONVOLUTIONS:
             scope, bias = _scope_and_bias(node)
             scopes.add(scope)
+            if _has_relu6(scope):
+                faults += _audit_relu6(scope, _clamp_bounds(node))
             faults += _audit_ir_convolution(expected, scope, node, bias, scale, before)
         elif kind == "MatMul":
-            for value in node.input_values():
-                constant = _constant(value)
-                if constant is not None and "." in constant.get_friendly_name():
-                    name, array = constant.get_friendly_name(), np.asarray(constant.data)
-                    found = expected.table(name, array.shape)
-                    if array.dtype == np.float16 and found is not None:
-                        before[name] = found.values.astype(np.float32)
-                    faults += _audit_table(expected, name, array)
+            faults += _audit_ir_matmul(expected, node, before)
         elif kind == "Convert":
             constant = _constant(node.input_value(0))
             if constant is not None and constant.get_element_type().get_type_name() == "f16":
@@ -223,6 +226,29 @@ def restore_float32(values: Mapping[str, Array]) -> Callable[[Any], None]:
                     target.replace_source_output(constant.output(0))
 
     return edit
+
+
+def _has_relu6(scope: str) -> bool:
+    """Whether a ReLU6 follows: in MobileNetV2 every convolution of a block but the last."""
+    return scope.startswith("backbone.features.") and scope.endswith((".0.0", ".1.0"))
+
+
+def _audit_relu6(scope: str, bounds: list[float | None]) -> Iterator[str]:
+    if bounds != [0.0, 6.0]:
+        yield f"{scope}: expected a clamp to 0..6 after it, found bounds {bounds}"
+
+
+def _clamp_bounds(node: Any) -> list[float | None]:
+    """Bounds of the clamp behind a convolution and its bias; empty without one."""
+    for _ in range(2):
+        readers = [target.get_node() for target in node.output(0).get_target_inputs()]
+        if len(readers) != 1:
+            return []
+        (node,) = readers
+        if node.get_type_name() == "Clamp":
+            attributes = node.get_attributes()
+            return [float(attributes["min"]), float(attributes["max"])]
+    return []
 
 
 def _audit_missing(expected: ExpectedWeights, scopes: set[str]) -> Iterator[str]:
@@ -286,6 +312,20 @@ def _audit_ir_convolution(
         before[constant.get_friendly_name()] = _nearest(array, forms)
     yield from _difference(f"{scope}.weight", array, forms, demanded.rounded)
     yield from _audit_bias(expected, scope, bias)
+
+
+def _audit_ir_matmul(
+    expected: ExpectedWeights, node: Any, before: dict[str, Array]
+) -> Iterator[str]:
+    for value in node.input_values():
+        constant = _constant(value)
+        if constant is None or "." not in constant.get_friendly_name():
+            continue
+        name, array = constant.get_friendly_name(), np.asarray(constant.data)
+        found = expected.table(name, array.shape)
+        if array.dtype == np.float16 and found is not None:
+            before[name] = found.values.astype(np.float32)
+        yield from _audit_table(expected, name, array)
 
 
 def _scope_and_bias(node: Any) -> tuple[str, Array | None]:
