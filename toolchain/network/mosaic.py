@@ -37,7 +37,7 @@ from toolchain.network.matting_refine import (
     assemble_outputs,
     split_base_outputs,
 )
-from toolchain.network.refiner import FULL_HALO, HALF_HALO, Refiner
+from toolchain.network.refiner import FULL_HALO, HALF_HALO, Refiner, select_highest
 from toolchain.network.resize import bilinear
 from toolchain.network.upsampling_convolution import UpsamplingConvolution
 
@@ -120,12 +120,11 @@ class MosaicMatting(nn.Module):
         """Select the cells of highest err; return them and the map of those that are refined."""
         rows, columns = self.size[0] // CELL, self.size[1] // CELL
         flat = bilinear(err, (rows, columns)).reshape(rows * columns)
-        best = flat.topk(self.patches)
-        positive = (best.values > 0).to(err.dtype)
+        cell = select_highest(flat, self.patches)
+        positive = (flat.index_select(0, cell) > 0).to(err.dtype)
         zeros = flat.clamp(max=0.0)  # computed: a constant of this size would enlarge the file
-        ref = zeros.scatter(0, best.indices, positive)
+        ref = zeros.scatter(0, cell.long(), positive)
         ref = ref.reshape(1, 1, rows, columns)
-        cell = best.indices.to(torch.int32)
         # Read back from the map, so that the map is a part of every graph and can be inspected.
         valid = ref.reshape(-1).index_select(0, cell)
         cell = torch.where(valid > 0, cell, cell[:1])

@@ -70,11 +70,37 @@ class Selection:
         cells = min(self.pixels // CELL**2, height * width)
         flat = err.reshape(batch, height * width)
         if static:
-            best = flat.topk(cells, dim=1).indices
+            chosen = torch.stack([_are_highest(row, cells) for row in flat]).to(err.dtype)
         else:
             best = flat.sort(dim=1, descending=True, stable=True).indices[:, :cells]
-        chosen = torch.zeros_like(flat).scatter(1, best, 1.0)
+            chosen = torch.zeros_like(flat).scatter(1, best, 1.0)
         return (chosen * (flat > 0).to(err.dtype)).reshape(batch, 1, height, width)
+
+
+def _are_highest(flat: Tensor, count: int) -> Tensor:
+    """Return which `count` values of a vector are the highest, of equal ones the first; bool.
+
+    Only the lowest of the highest values is taken from top-k.  Which of several equal values a
+    runtime's top-k returns differs between runtimes, and a stable one is twelve times as slow as
+    the whole network in OpenVINO.
+    """
+    lowest = flat.topk(count).values[-1:]
+    higher, equal = flat > lowest, flat == lowest
+    missing = count - higher.to(torch.int32).sum(dtype=torch.int32)
+    return higher | (equal & (equal.to(torch.int32).cumsum(0, dtype=torch.int32) <= missing))
+
+
+def select_highest(flat: Tensor, count: int) -> Tensor:
+    """Return the indices of the `count` highest values of a vector, ascending, int32.
+
+    Of equal values the first ones are taken.
+    """
+    chosen = _are_highest(flat, count)
+    place = chosen.to(torch.int32).cumsum(0, dtype=torch.int32) - 1
+    place = torch.where(chosen, place, count)  # all others go to a place behind the last
+    index = (chosen | ~chosen).to(torch.int32).cumsum(0, dtype=torch.int32) - 1
+    places = torch.zeros(count + 1, dtype=torch.int32)
+    return places.scatter(0, place.long(), index)[:count]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,24 +51,39 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The graph's top-k: the tensor that holds its places, and of how many each is chosen."""
+    """How the graph selects patches.
+
+    Attributes:
+        places: Tensor of the selected cells, and of one more place that is not used.
+        crowding: Number of cells for each that is selected.
+    """
 
     places: str
     crowding: float
 
 
 def read_ranking(path: Path) -> Ranking | None:
-    """The only top-k of the ONNX file; None without one."""
+    """Read how an ONNX file selects patches; None if it refines none or all."""
     graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
     typed = {item.name: item.type.tensor_type for item in (*graph.value_info, *graph.output)}
-    for node in graph.node:
-        if node.op_type == "TopK":
-            given, taken = (
-                np.prod([size.dim_value for size in typed[name].shape.dim])
-                for name in (node.input[0], node.output[0])
-            )
-            return Ranking(node.output[1], float(given / taken))
+    selecting = (node for node in graph.node if _selects_cells(node, typed))
+    for node in selecting:
+        given, taken = (
+            np.prod([size.dim_value for size in typed[name].shape.dim])
+            for name in (node.input[1], node.output[0])
+        )
+        return Ranking(node.output[0], float(given / (taken - 1)))
     return None
+
+
+def _selects_cells(node: Any, typed: Mapping[str, Any]) -> bool:
+    """Whether a node writes the indices of the selected cells, one behind the other."""
+    kind = typed.get(node.output[0])
+    return (
+        node.op_type.startswith("Scatter")
+        and kind is not None
+        and kind.elem_type in (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
+    )
 
 
 def read_graph(path: Path) -> tuple[Tensor, ...]:
@@ -91,7 +107,7 @@ def read_graph(path: Path) -> tuple[Tensor, ...]:
             chosen.update(node.output[1:] if node.op_type == "TopK" else node.output)
         if not undecided:
             chosen.update(node.output)
-        top = node.op_type == "TopK"
+        top = _selects_cells(node, typed)
         if top or after.intersection(node.input):
             after.update(node.output)
         if top or (ranked.intersection(node.input) and not node.op_type.startswith("Scatter")):

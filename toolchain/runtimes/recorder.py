@@ -47,6 +47,10 @@ OPERATORS = {
     "aten::topk": "TopK",
     "aten::scatter": "ScatterElements",
     "aten::gt": "Greater",
+    "aten::eq": "Equal",
+    "aten::le": "LessOrEqual",
+    "aten::bitwise_and": "And",
+    "aten::bitwise_or": "Or",
     "aten::_to_copy": "Cast",
     "aten::where": "Where",
     "aten::index_select": "Gather",
@@ -58,7 +62,7 @@ OPERATORS = {
     "aten::lt": "Less",
     "aten::_unsafe_view": "Reshape",
 }
-TOPK = "aten::topk"
+SCATTER = "aten::scatter"
 BATCHNORM = "aten::native_batch_norm"
 
 
@@ -81,7 +85,7 @@ class Recorder:
     ) -> Mapping[int, Array]:
         """The tensors of the `wanted` steps, by index; only these are kept in memory.
 
-        `places`: what top-k is to choose instead, in this order, so that what follows lies beside
+        `places`: the cells to refine instead, in this order, so that what follows lies beside
         that of another runtime, which may rank values that are all but equal otherwise.
         """
         return self._run(src, bgr, wanted, places).values
@@ -141,9 +145,8 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = [tuple(item.shape) for item in args if isinstance(item, torch.Tensor)]
         result = func(*args, **(kwargs or {}))
         name = func._schema.name  # noqa: SLF001 - the one way to learn an operator's name
-        if name == TOPK and self._places is not None:
-            places = self._places.reshape(result[1].shape)
-            result = (args[0].gather(-1, places), places)
+        if name == SCATTER and self._places is not None and not result.is_floating_point():
+            result = self._places.to(result.dtype)  # the cells that are refined
         out = result[0] if isinstance(result, tuple | list) else result  # the first one's name
         if name == BATCHNORM:
             self._keep(out)

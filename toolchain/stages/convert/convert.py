@@ -29,7 +29,6 @@ from toolchain.stages.convert.clamps import fuse_clamps
 from toolchain.stages.convert.graph import add_preprocessing, select_outputs
 from toolchain.stages.convert.preprocessing_placement import move_preprocessing
 from toolchain.stages.convert.request import ConvertRequest, ConvertResult, Float32Constants
-from toolchain.stages.convert.topk import make_topk_stable
 from toolchain.workspace.atomic import TEMPORARY_SUFFIX, os_errors, publish_pair
 
 FULL_DISK = 1 << 20  # bytes; with less free space, a failed write is reported as a full disk
@@ -94,7 +93,6 @@ def _transform(model: Any, request: ConvertRequest, node_outputs: Mapping[str, s
     if settings.reverse_input_channels and request.moves_preprocessing:
         move_preprocessing(model)
     fuse_clamps(model)
-    make_topk_stable(model)
     return model
 
 
