@@ -15,7 +15,8 @@ import pytest
 
 from tests.support.browser import PATIENCE, chromium, decoded, resize, screenshot
 from tests.support.records import evaluation, failed, latency
-from toolchain.stages.report import ReportRequest, report
+from toolchain.stages.report.report import report
+from toolchain.stages.report.request import ReportRequest
 
 NAME = "small-matting"
 WHITE, BLUE = (255, 255, 255), (16, 32, 240)

@@ -1,4 +1,4 @@
-"""Listeners for people: plain lines for logs, bars for terminals, stdout left alone."""
+"""Listeners: plain lines for logs, bars for terminals, nothing on stdout."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pathlib import Path
 import pytest
 
 from toolchain.cli import console
-from toolchain.cli.console import Bars, PlainLines, listener
+from toolchain.cli.console import Bars, PlainLines, make_listener
 from toolchain.progress import SilentListener
 
 ROOT = Path(__file__).parents[2]
 BRACKETS = "kept: /tmp/a[bold]b[/bold] [1/2] :smile: " + "x" * 150
 
 
-def test_plain_lines_when_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where stderr is no terminal there are lines, on stderr alone; quiet means silence."""
-    assert isinstance(listener(), PlainLines)
-    assert isinstance(listener(quiet=True), SilentListener)
-    talk = listener()
-    with talk.task("download x.pth", 2e6, "B") as task:
+def test_plain_lines_if_stderr_is_not_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines are on stderr only; quiet shows nothing."""
+    assert isinstance(make_listener(), PlainLines)
+    assert isinstance(make_listener(quiet=True), SilentListener)
+    listener = make_listener()
+    with listener.task("download x.pth", 2e6, "B") as task:
         task.reach(1e6)
         task.reach(2e6)
-    talk.note(BRACKETS)
+    listener.note(BRACKETS)
     out, err = capsys.readouterr()
     assert out == ""
     first, second = err.splitlines()
@@ -36,10 +36,10 @@ def test_plain_lines_when_nobody_watches(capsys: pytest.CaptureFixture[str]) -> 
     assert second == BRACKETS
 
 
-def test_plain_lines_speak_up_now_and_then(
+def test_plain_lines_appear_every_ten_seconds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between two lines of a task lies a pause; the amount is told with what there is in all."""
+    """Each line has the amount done and the total."""
     now = iter([0.0, 1.0, 11.0, 12.0, 22.0, 23.0])
     monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
     with PlainLines().task("Validating", 30, "runs") as task:
@@ -52,8 +52,8 @@ def test_plain_lines_speak_up_now_and_then(
     ]
 
 
-def test_a_task_that_fails_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    """An exception ends the line with `failed`, and goes on."""
+def test_a_failed_task_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    """An exception is reported as `failed` and propagates."""
 
     def fail() -> None:
         with PlainLines().task("export") as task:
@@ -68,23 +68,23 @@ def test_a_task_that_fails_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 def test_lines_go_where_stderr_was_when_the_command_began(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A library that replaces sys.stderr for a while does not swallow them."""
-    for talk in (PlainLines(), Bars()):
+    """A library that replaces sys.stderr for a while does not hide them."""
+    for listener in (PlainLines(), Bars()):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stderr", None)
-            talk.note("heard")
-        assert capsys.readouterr().err == "heard\n"
+            listener.note("shown")
+        assert capsys.readouterr().err == "shown\n"
 
 
 def test_lines_of_threads_stay_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    """Two that talk at once never share a line."""
-    talk = PlainLines()
+    """Notes of two threads never share a line."""
+    listener = PlainLines()
 
-    def chatter(word: str) -> None:
+    def write(word: str) -> None:
         for _ in range(300):
-            talk.note(word * 40)
+            listener.note(word * 40)
 
-    threads = [threading.Thread(target=chatter, args=(word,)) for word in "ab"]
+    threads = [threading.Thread(target=write, args=(word,)) for word in "ab"]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -95,26 +95,29 @@ def test_lines_of_threads_stay_whole(capsys: pytest.CaptureFixture[str]) -> None
 
 PROGRAM = """
 import sys, time
-from toolchain.cli.console import Bars, listener
-talk = listener()
-assert isinstance(talk, Bars), talk
-with talk.task("first [b]file[/b]", 2e6, "B") as one, talk.task("second", None, "runs") as two:
+from toolchain.cli.console import Bars, make_listener
+listener = make_listener()
+assert isinstance(listener, Bars), listener
+task = listener.task
+with task("first [b]file[/b]", 2e6, "B") as one, task("second", None, "runs") as two:
     one.reach(1e6)
     two.expect(5)
     two.reach(3)
-    talk.note(sys.argv[1])
+    listener.note(sys.argv[1])
     print("data")
     time.sleep(0.25)
     one.reach(2e6)
     two.reach(5)
-talk.note("after")
+listener.note("after")
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
 def test_bars_on_a_terminal() -> None:
-    """Two bars side by side with amounts; notes and names with brackets are unharmed, and what
-    the program prints to stdout stays there."""
+    """Bars of two tasks are shown at the same time; brackets are not taken for markup.
+
+    What the program prints to stdout stays there.
+    """
     import pty
 
     leader, follower = pty.openpty()
@@ -130,7 +133,7 @@ def test_bars_on_a_terminal() -> None:
         try:
             while piece := os.read(leader, 65536):
                 shown += piece
-        except OSError:  # how Linux tells that the other end was closed
+        except OSError:  # Linux: the other end was closed
             pass
         out, _ = process.communicate()
     os.close(leader)

@@ -1,4 +1,4 @@
-"""matting evaluate: the table, its JSON, what is refused, and what a dry run leaves alone."""
+"""`matting evaluate`: the table, the JSON, invalid options, the dry run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.datasets import cut_off, write_published
+from toolchain.cli import console
 from toolchain.cli import main as matting
 from toolchain.cli.console import PlainLines
 from toolchain.cli.main import main
@@ -22,7 +23,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def built(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Options that name a model with ONNX and FP32; its folder collects results of all tests."""
+    """Options for a model with ONNX and FP32. The tests share its folder."""
     output = tmp_path_factory.mktemp("built") / "out"
     options = ["--config", str(small_config), "-o", str(output)]
     for stage in (["download"], ["export"], ["convert", "--precisions", "FP32"]):
@@ -34,15 +35,15 @@ def folder(built: list[str]) -> Path:
     return Path(built[-1]) / "public" / NAME
 
 
-def test_the_table_has_every_model_the_published_rows_and_what_they_mean(
+def test_the_table_has_every_model_and_the_published_rows(
     built: list[str], capsys: Capture
 ) -> None:
-    """All that was built is scored; region and scale stand below; stderr tells the rate."""
+    """Below the table are the definitions of the metrics; the rate is on stderr."""
     assert main(["evaluate", *built, "--frames", "2"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0].split()[:4] == ["model", "hint", "ran", "in"]
-    assert [line.split()[0] for line in lines[1:7:2]] == ["original", "onnx", "FP32"]
+    assert [line.split()[0] for line in lines[1:7:2]] == ["original", "ONNX", "FP32"]
     content = json.loads((folder(built) / "evaluation.json").read_text())
     for line, entry in zip(lines[1:7:2], content["models"], strict=True):
         assert line.split()[3] == f"{entry['total']['alpha_mad']['mean']:.3f}"
@@ -60,11 +61,11 @@ def test_the_table_has_every_model_the_published_rows_and_what_they_mean(
     assert lines[-1].startswith("Weights: ")
 
 
-def test_json_is_all_of_stdout_and_a_second_run_scores_nothing(
+def test_json_is_all_of_stdout_and_a_second_run_reuses_the_scores(
     built: list[str], capsys: Capture
 ) -> None:
-    """The content of evaluation.json, from what was kept."""
-    arguments = ["evaluate", *built, "--frames", "2", "--models", "onnx,FP32", "--json"]
+    """stdout is the content of evaluation.json; names of models may be in any case."""
+    arguments = ["evaluate", *built, "--frames", "2", "--models", "onnx,fp32", "--json"]
     assert main(arguments) == 0
     capsys.readouterr()
     assert main(arguments) == 0
@@ -75,7 +76,7 @@ def test_json_is_all_of_stdout_and_a_second_run_scores_nothing(
 
 
 def test_help_shows_an_example_that_parses(capsys: Capture) -> None:
-    """--help exits 0 on stdout alone and names every option with a sentence."""
+    """--help exits with 0 and writes only to stdout."""
     assert main(["evaluate", "--help"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -84,8 +85,8 @@ def test_help_shows_an_example_that_parses(capsys: Capture) -> None:
     assert matting.create_parser().parse_args(example[1:]).backgrounds == Path("DIR")
 
 
-def test_both_hints_are_two_rows(built: list[str], capsys: Capture) -> None:
-    """What each was executed in is told."""
+def test_both_hints_give_two_rows(built: list[str], capsys: Capture) -> None:
+    """Each row has the precision that the device computed in."""
     options = ["--frames", "1", "--models", "FP32", "--precision-hint", "both", "--json", "-q"]
     assert main(["evaluate", *built, *options]) == 0
     found = [(e["hint"], e["executed"]) for e in json.loads(capsys.readouterr().out)["models"]]
@@ -94,10 +95,10 @@ def test_both_hints_are_two_rows(built: list[str], capsys: Capture) -> None:
     assert found[1][1] in ("f32", "bf16", "f16")
 
 
-def test_bad_frames_end_with_1_and_skipping_them_with_0(
+def test_bad_frames_give_1_and_skipping_them_gives_0(
     built: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
-    """Files and reasons on stderr; with --skip-bad they are counted in the result."""
+    """Files and reasons are on stderr; with --skip-bad the result has their number."""
     root = write_published(tmp_path / "set", {"a": 2, "b": 1})
     cut_off(root / "com" / "a" / "0001.png")
     arguments = ["evaluate", *built, "--dataset", str(root), "--models", "FP32"]
@@ -110,10 +111,10 @@ def test_bad_frames_end_with_1_and_skipping_them_with_0(
     assert "2 frames, 2 clips of set (published), 1 bad frames left out." in capsys.readouterr().out
 
 
-def test_a_dry_run_tells_all_and_touches_nothing(
+def test_a_dry_run_lists_the_work_and_changes_nothing(
     built: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
-    """Frames, bad frames and models; no file appears."""
+    """It lists frames, bad frames and models, and creates no file."""
     root = write_published(tmp_path / "set", {"a": 2})
     (root / "fgr" / "a" / "0000.png").unlink()
     before = sorted(folder(built).rglob("*"))
@@ -125,37 +126,37 @@ def test_a_dry_run_tells_all_and_touches_nothing(
     assert main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["models"] == [
         "original at f32",
-        "onnx at f32",
+        "ONNX at f32",
         "FP32 at f32",
     ]
     assert sorted(folder(built).rglob("*")) == before
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "said"),
+    ("options", "code", "message"),
     [
         (["--models", "FP32,INT4"], 2, "--models: unknown INT4"),
         (["--backgrounds", "."], 2, "--backgrounds without --dataset"),
         (["--dataset", ".", "--frames", "3"], 2, "--frames is for generated frames"),
-        (["--seed", "-1"], 2, "must be a whole number from 0 on"),
+        (["--seed", "-1"], 2, "must be an integer of at least 0"),
         (["--workers", "2"], 2, "--workers is for --cluster local"),
         (["--dataset", "nowhere"], 1, "nowhere: is not a folder"),
-        (["--models", "FP16-INT8"], 1, "is not there, and evaluating FP16-INT8 needs it"),
+        (["--models", "FP16-INT8"], 1, "not found; evaluating FP16-INT8 needs it"),
     ],
 )
-def test_what_can_not_be_done_is_said(
-    options: list[str], code: int, said: str, built: list[str], capsys: Capture
+def test_invalid_requests_give_a_message(
+    options: list[str], code: int, message: str, built: list[str], capsys: Capture
 ) -> None:
-    """One sentence and a way out, with the exit code that fits."""
+    """The message is on stderr, stdout is empty."""
     assert main(["evaluate", *built, *options]) == code
     out, err = capsys.readouterr()
     assert out == ""
-    assert said in err
+    assert message in err
     assert "Traceback" not in err
 
 
-def test_converting_again_voids_the_evaluation(tmp_path: Path, small_config: Path) -> None:
-    """Figures of an earlier model never lie beside a new one."""
+def test_converting_again_invalidates_the_evaluation(tmp_path: Path, small_config: Path) -> None:
+    """The evaluation of an earlier model is removed."""
     options = ["--config", str(small_config), "-o", str(tmp_path / "out")]
     for stage in (["download"], ["export"], ["convert", "--precisions", "FP32"]):
         assert main([*stage, *options, "-q"]) == 0
@@ -169,7 +170,7 @@ def test_converting_again_voids_the_evaluation(tmp_path: Path, small_config: Pat
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_ctrl_c_keeps_what_was_scored(built: list[str], tmp_path: Path, capsys: Capture) -> None:
-    """Exit code 130, one line, no traceback; the next run tells how much it found."""
+    """The exit code is 130; the next run reuses the scores and reports how many."""
     root = write_published(tmp_path / "set", {"a": 60})
     arguments = ["evaluate", *built, "--dataset", str(root), "--models", "FP32"]
     command = [sys.executable, "-m", "toolchain", *arguments]
@@ -189,10 +190,8 @@ def test_ctrl_c_keeps_what_was_scored(built: list[str], tmp_path: Path, capsys: 
     assert "frames were scored already" in capsys.readouterr().err
 
 
-def test_lines_tell_rate_and_time_left(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    """Where there is no terminal a line every ten seconds says frames/s and what is left."""
-    from toolchain.cli import console
-
+def test_lines_show_rate_and_time_left(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """Without a terminal there is a line every ten seconds with frames/s and the time left."""
     now = [0.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
     lines = PlainLines()

@@ -1,4 +1,4 @@
-"""How every command ends: exit code, messages, and no traceback."""
+"""How commands end: exit codes and messages, without a traceback."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def _run(code: str, **options: object) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-def test_a_reader_that_went_away_ends_the_command_quietly() -> None:
-    """With stdout closed at the other end there is no traceback and no late complaint."""
+def test_a_closed_stdout_ends_the_command_without_a_message() -> None:
+    """There is no traceback, and no error when the interpreter exits."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = _run("sys.exit(run(lambda: print('x' * 100000) or 0))", stdout=write_end)
@@ -32,24 +32,24 @@ def test_a_reader_that_went_away_ends_the_command_quietly() -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_behind_stdout_is_one_line() -> None:
-    """Output that can't be written is a failure in one line."""
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout_gives_one_line() -> None:
+    """Output that cannot be written is a failure with one line on stderr."""
     with Path("/dev/full").open("wb") as full:
         done = _run("sys.exit(run(lambda: print('x') or 0))", stdout=full)
     assert done.returncode == 1
     assert done.stderr.count(b"\n") == 1
 
 
-def test_a_narrow_console_gets_escapes() -> None:
-    """Characters that the console's encoding lacks do not stop the command."""
+def test_unsupported_characters_are_escaped() -> None:
+    """Characters outside the encoding of the console do not stop the command."""
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = _run("sys.exit(run(lambda: print('\\u03b1') or 0))", env=env)
     assert (done.returncode, done.stdout.strip()) == (0, b"\\u03b1")
 
 
 def test_exits_map_endings_to_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    """Errors give their code and sentences, Ctrl-C 130, SystemExit its own code."""
+    """Errors give their code and message, Ctrl-C 130, SystemExit its own code."""
 
     def raising(error: BaseException) -> int:
         def main() -> int:

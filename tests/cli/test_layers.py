@@ -1,4 +1,4 @@
-"""`matting validate --layers`: says where, in words, as a table and as JSON."""
+"""`matting validate --layers`: the table, the sentences and the JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def config(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def built(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output folder of a whole build; not to be changed."""
+    """The output folder of a complete build. Read only."""
     output = tmp_path_factory.mktemp("built") / "out"
     assert main(["build", "--config", str(config), "-o", str(output), *PART, "-q"]) == 0
     return output
@@ -51,10 +51,8 @@ def validate(config: Path, output: Path, *more: str) -> int:
     return main(["validate", "--config", str(config), "-o", str(output), *PART, "-q", *more])
 
 
-def test_a_good_build_is_said_to_agree_in_every_layer(
-    config: Path, copy: Path, capsys: Capture
-) -> None:
-    """Each form has its row; the findings are kept until a file that they are on changes."""
+def test_a_good_build_passes_in_every_layer(config: Path, copy: Path, capsys: Capture) -> None:
+    """Each variant has its row; the record is valid until a compared file changes."""
     folder = copy / "public" / NAME
     assert validate(config, copy, "--layers") == 0
     out = capsys.readouterr().out
@@ -62,16 +60,16 @@ def test_a_good_build_is_said_to_agree_in_every_layer(
     written = (folder / "layers.json").read_bytes()
     found = json.loads(written)
     assert found["verdict"] == "pass"
-    counts = [len(form["tensors"]) for form in found["forms"]]
+    counts = [len(form["tensors"]) for form in found["variants"]]
     assert counts[0] == found["matched"]
-    assert min(counts) > 0.8 * found["matched"]  # an IR's frames are BGR 0..255 for a while
+    assert min(counts) > 0.8 * found["matched"]  # in an IR some tensors are still BGR 0..255
     expected = [(*form, str(count)) for form, count in zip(FORMS, counts, strict=True)]
     assert [(*row[:2], row[3]) for row in rows if row[3].isdigit()] == expected
     assert validate(config, copy, "--layers", "--json") == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["layers"] == str(folder / "layers.json")
+    result = json.loads(capsys.readouterr().out)
+    assert result["layers"] == str(folder / "layers.json")
     assert {"stage": "layers", "ran": False} in [
-        {key: stage[key] for key in ("stage", "ran")} for stage in said["stages"]
+        {key: stage[key] for key in ("stage", "ran")} for stage in result["stages"]
     ]
     assert (folder / "layers.json").read_bytes() == written
     (folder / f"{NAME}.onnx").unlink()
@@ -79,40 +77,40 @@ def test_a_good_build_is_said_to_agree_in_every_layer(
     assert not (folder / "layers.json").exists()
 
 
-def test_a_spoilt_layer_is_named_beside_the_failed_verdict(
+def test_a_changed_layer_is_named_with_the_failed_verdict(
     config: Path, copy: Path, capsys: Capture
 ) -> None:
-    """Exit 1; the operator stands in the table's sentence and in the JSON, found by bisection."""
+    """The exit code is 1; bisection names the operator in the table and in the JSON."""
     onnx = copy / "public" / NAME / f"{NAME}.onnx"
     broken_onnx(onnx, onnx, perturb("decoder.conv1.weight", 1.5))
     assert validate(config, copy, "--layers", "bisect") == 1
-    said = capsys.readouterr()
-    assert "ONNX at f32: the first tensor over its limit is" in said.out
-    assert "decoder.conv1/Conv (Conv)" in said.out
-    assert "pha_mean_abs is" in said.err
+    out, err = capsys.readouterr()
+    assert "ONNX at f32: the first tensor over its limit is" in out
+    assert "decoder.conv1/Conv (Conv)" in out
+    assert "pha_mean_abs is" in err
     assert validate(config, copy, "--layers", "bisect", "--json") == 1
     verdict = json.loads(capsys.readouterr().out)
-    firsts = {form["form"]: form["first"] for form in verdict["layers"]["forms"]}
+    firsts = {form["form"]: form["first"] for form in verdict["layers"]["variants"]}
     assert firsts["ONNX"]["node"] == "decoder.conv1/Conv"
     assert firsts["FP32"] is None
 
 
-def test_inner_tensors_over_their_limit_fail_though_the_outputs_hold(
+def test_inner_tensors_over_their_limit_fail_the_command(
     small_config: Path, copy: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    """Whoever asks for the layers is not told that all is well."""
+    """The exit code is 1 although the outputs are within their limits."""
     inner = {"f32": "1.0e-9", "default": "1.0e-9"}
     strict = limited(small_config, tmp_path / "model.yml", inner)
     assert validate(strict, copy, "--layers") == 1
-    said = capsys.readouterr()
-    assert "inner tensors differ from the original's" in said.err
-    assert "verdict" in said.out
+    out, err = capsys.readouterr()
+    assert "inner tensors differ from the original's" in err
+    assert "verdict" in out
 
 
-def test_a_dry_run_says_that_layers_would_be_compared(
+def test_a_dry_run_lists_the_comparison_of_layers(
     config: Path, built: Path, capsys: Capture
 ) -> None:
-    """And only if they were asked for."""
+    """Only with --layers."""
     assert validate(config, built, "--dry-run", "--layers") == 0
     assert "would run  layers" in capsys.readouterr().out
     assert validate(config, built, "--dry-run") == 0

@@ -1,4 +1,4 @@
-"""matting: help, exit codes, what goes to stdout, and that no traceback reaches anybody."""
+"""The program `matting`: help, exit codes, output, error messages."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from toolchain.omz import converter as omz_converter
 from toolchain.omz import downloader as omz_downloader
 from toolchain.omz import info_dumper as omz_info_dumper
 from toolchain.omz import quantizer as omz_quantizer
+from toolchain.workspace.locking import lock
 
 ROOT = Path(__file__).parents[2]
 NAME = "small-matting"
-COMMANDS = ("build", "download", "export", "convert", "quantize", "validate", "report", "info")
-BY_WEIGHTS = ("build", "download", "export", "convert", "quantize", "validate", "report")
+STAGES = ("build", "download", "export", "convert", "quantize", "validate", "report")
+COMMANDS = (*STAGES, "info")
 LIMITS = "tolerances:\n" + "".join(
     f"  - {{form: {form}, hint: {hint}, pha_max_abs: 0.5, reason: for tests}}\n"
     for form, hint in (("ONNX", "f32"), ("FP32", "f32"), ("FP32", "default"))
@@ -47,7 +48,7 @@ def config(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def built(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output folder of a whole build; not to be changed."""
+    """The output folder of a complete build. Read only."""
     output = tmp_path_factory.mktemp("built") / "out"
     assert main(["build", *common(config, output), *PART, "-q"]) == 0
     return output
@@ -61,7 +62,7 @@ def common(config: Path, output: Path) -> list[str]:
 
 
 def examples(text: str) -> list[str]:
-    """The command lines that a help text shows, without what stands beside them."""
+    """The command lines in the examples of a help text, without their explanations."""
     lines = text.partition("example")[2].splitlines()[1:]
     return [re.split(r"\s{2,}", line.strip())[0] for line in lines if line.startswith("  ")]
 
@@ -74,7 +75,7 @@ def help_of(run: Callable[[list[str]], int], arguments: list[str], capsys: Captu
 
 
 def test_every_help_has_examples_that_parse(capsys: Capture) -> None:
-    """--help exits 0 on stdout alone, and each example it shows is a valid command line."""
+    """--help exits with 0, writes only to stdout, and each example is a valid command line."""
     mains: dict[str, Any] = {
         "matting": matting,
         "omz_downloader": omz_downloader,
@@ -93,7 +94,7 @@ def test_every_help_has_examples_that_parse(capsys: Capture) -> None:
     assert len(shown) >= 10
     for line in shown:
         program, *arguments = shlex.split(line)
-        if program == "omz_info_dumper":  # quick enough to be run
+        if program == "omz_info_dumper":  # fast enough to run
             assert omz_info_dumper.main(arguments) == 0
         else:
             assert mains[program].create_parser().parse_args(arguments), line
@@ -105,16 +106,16 @@ def test_every_help_has_examples_that_parse(capsys: Capture) -> None:
 def test_examples_that_need_no_network_run(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They end with 0 in an empty folder, and leave it empty."""
+    """They exit with 0 in an empty folder and leave it empty."""
     monkeypatch.chdir(tmp_path)
     assert main(line.split()[1:]) == 0
     assert not list(tmp_path.iterdir())
 
 
 def test_python_m_toolchain_is_matting(tmp_path: Path) -> None:
-    """The module is the command, with its name and its exit codes."""
+    """The module runs the command, with its name and its exit codes."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for arguments, code, said in (
+    for arguments, code, output in (
         (["--version"], 0, "matting "),
         ([], 2, "usage: matting"),
         (["info", "--config", "none.yml"], 1, "none.yml:1:1: cannot be read"),
@@ -128,11 +129,11 @@ def test_python_m_toolchain_is_matting(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == code
-        assert (done.stdout + done.stderr).startswith(said)
+        assert (done.stdout + done.stderr).startswith(output)
 
 
 def test_help_loads_nothing_heavy() -> None:
-    """Neither tensors nor YAML nor downloads are needed to show it."""
+    """The help needs no library for tensors, YAML or downloads."""
     code = (
         "import sys; from toolchain.cli.main import main; main(['--help']);"
         "heavy = {'torch', 'openvino', 'onnx', 'numpy', 'requests', 'rich', 'yaml'};"
@@ -143,7 +144,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "the following arguments are required: COMMAND"),
         (["fly"], "invalid choice"),
@@ -164,19 +165,19 @@ def test_help_loads_nothing_heavy() -> None:
     ],
 )
 def test_bad_arguments_give_2(
-    arguments: list[str], said: str, config: Path, tmp_path: Path, capsys: Capture
+    arguments: list[str], message: str, config: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    """They are named on stderr, nothing is on stdout, and nothing is written."""
+    """The message is on stderr, stdout is empty, and nothing is written."""
     more = common(config, tmp_path / "out") if arguments[1:] else []
     assert main([*arguments, *more]) == 2
     out, err = capsys.readouterr()
-    assert said in err
+    assert message in err
     assert out == ""
     assert not (tmp_path / "out").exists()
 
 
 class Evil:
-    """Unpickled, it would make a folder."""
+    """Unpickling it would create a folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -186,7 +187,7 @@ class Evil:
 
 
 def faults(tmp_path: Path, config: Path) -> dict[str, tuple[list[str], str]]:
-    """Arguments that fail, and what has to be said."""
+    """Arguments of commands that fail, and the expected messages."""
     bad_yaml, evil = tmp_path / "bad.yml", tmp_path / "evil.pth"
     bad_yaml.write_text("name: [unfinished\n")
     with evil.open("wb") as stream:
@@ -227,11 +228,11 @@ def faults(tmp_path: Path, config: Path) -> dict[str, tuple[list[str], str]]:
 def test_failures_give_1_and_sentences(
     fault: str, config: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    """What was wrong is named on stderr; stdout stays empty; no checkpoint's code was run."""
-    arguments, said = faults(tmp_path, config)[fault]
+    """The fault is named on stderr, stdout is empty, and no code of a checkpoint was run."""
+    arguments, message = faults(tmp_path, config)[fault]
     assert main(["build", *arguments]) == 1
     out, err = capsys.readouterr()
-    assert said in err
+    assert message in err
     assert "Traceback" not in err
     assert len(err.splitlines()) < 8
     assert out == ""
@@ -239,9 +240,11 @@ def test_failures_give_1_and_sentences(
     assert not list(tmp_path.glob("out/public/*/*.pth"))
 
 
-@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a file system of that kind")
-def test_a_folder_that_nobody_can_write_is_one_failure(config: Path, capsys: Capture) -> None:
-    """Path and reason are said, with what to do."""
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs /proc")
+def test_an_output_folder_that_cannot_be_created_is_one_failure(
+    config: Path, capsys: Capture
+) -> None:
+    """The message has the path and the reason."""
     assert main(["build", *common(config, Path("/proc/nobody"))]) == 1
     err = capsys.readouterr().err
     assert "/proc/nobody" in err
@@ -249,8 +252,8 @@ def test_a_folder_that_nobody_can_write_is_one_failure(config: Path, capsys: Cap
     assert "Traceback" not in err
 
 
-def test_stages_one_by_one_make_a_build(built: Path, config: Path, tmp_path: Path) -> None:
-    """download, export, convert, validate and report give the same bytes as build."""
+def test_single_stages_give_the_files_of_a_build(built: Path, config: Path, tmp_path: Path) -> None:
+    """The model files have the same bytes, and `build` has nothing left to do."""
     output = tmp_path / "out"
     for command in ("download", "export", "convert", "validate", "report"):
         more = {"convert": PART[2:], "validate": PART, "report": PART[:2]}.get(command, [])
@@ -261,10 +264,10 @@ def test_stages_one_by_one_make_a_build(built: Path, config: Path, tmp_path: Pat
     assert main(["build", *common(config, output), *PART, "-q"]) == 0
 
 
-# Of `quantize`, which needs two more precisions: see tests/pipeline/test_quantize.py.
+# `quantize` needs two more precisions: see tests/pipeline/test_quantization.py.
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "quantize"])
 def test_json_is_all_of_stdout(command: str, built: Path, config: Path, capsys: Capture) -> None:
-    """A script reads stdout alone; talk is on stderr; --dry-run answers in JSON too."""
+    """Progress is on stderr; --dry-run prints JSON too."""
     arguments = [command, "--config", str(config), "--json"]
     if command == "info":
         assert main(arguments) == 0
@@ -282,21 +285,21 @@ def test_json_is_all_of_stdout(command: str, built: Path, config: Path, capsys: 
     assert result["weights"]["kind"] == "upstream"
     assert not any(stage["ran"] for stage in result["stages"])
     assert all(Path(file).is_file() for stage in result["stages"] for file in stage["files"])
-    judged = ("build", "validate", "report")
-    assert result["verdict"] == ("pass" if command in judged else None)
+    with_verdict = ("build", "validate", "report")
+    assert result["verdict"] == ("pass" if command in with_verdict else None)
     report = built / "public" / NAME / "report.html"
     assert result["report"] == (str(report) if command in ("build", "report") else None)
     assert err.startswith("Weights: upstream")
     assert main([*arguments, "--dry-run"]) == 0
-    seen = json.loads(capsys.readouterr().out)
-    assert {item["action"] for item in seen} == {"keep"}
-    assert [item["entry"] for item in seen] == [stage["stage"] for stage in result["stages"]]
+    planned = json.loads(capsys.readouterr().out)
+    assert {entry["action"] for entry in planned} == {"keep"}
+    assert [entry["entry"] for entry in planned] == [stage["stage"] for stage in result["stages"]]
 
 
-def test_a_failed_validation_is_json_too(
+def test_a_failed_validation_prints_json(
     built: Path, config: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    """Exit 1, and the whole verdict on stdout."""
+    """The exit code is 1, and the content of validation.json is on stdout."""
     shutil.copytree(built, tmp_path / "out")
     strict = tmp_path / "model.yml"
     strict.write_text(config.read_text().replace("pha_max_abs: 0.5", "pha_max_abs: 0"))
@@ -306,10 +309,10 @@ def test_a_failed_validation_is_json_too(
     assert "pha_max_abs is" in err
 
 
-def test_auto_says_its_weights_last_also_when_it_fails(
+def test_auto_repeats_its_choice_of_weights_when_it_fails(
     config: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    """Whoever reads only the end of a failed run knows whose weights it was about."""
+    """The first and the last line of a failed run name the weights."""
     missing = tmp_path / "none.yml"
     missing.write_text(re.sub("source: .*", "source: file:///none.pth", config.read_text()))
     bad = ["--inputs", str(tmp_path / "nothing")]
@@ -319,10 +322,10 @@ def test_auto_says_its_weights_last_also_when_it_fails(
     assert lines[-1] == lines[0]
 
 
-def test_the_table_says_what_was_made_and_from_which_weights(
+def test_the_summary_lists_variants_files_and_weights(
     built: Path, config: Path, capsys: Capture
 ) -> None:
-    """One row a run, one line a stage with its paths; the weights last."""
+    """One row per variant, one line per stage with its files, and the weights last."""
     assert main(["build", *common(config, built), *PART]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
@@ -333,11 +336,11 @@ def test_the_table_says_what_was_made_and_from_which_weights(
     assert lines[-1] == "Weights: upstream (asked for): the published checkpoint."
 
 
-@pytest.mark.parametrize("command", BY_WEIGHTS)
-def test_a_dry_run_of_each_stage_touches_nothing(
+@pytest.mark.parametrize("command", STAGES)
+def test_a_dry_run_of_each_stage_changes_nothing(
     command: str, config: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    """In an empty place it says what would run, or what is lacking, and makes no folder."""
+    """Without a folder it prints what would run, or what is missing, and creates no folder."""
     output = tmp_path / "out"
     code = main([command, *common(config, output), "--dry-run"])
     out, err = capsys.readouterr()
@@ -346,12 +349,12 @@ def test_a_dry_run_of_each_stage_touches_nothing(
         assert out.startswith("would run  download: ")
     else:
         assert code == 1
-        assert "is not there" in err
+        assert "not found" in err
     assert not output.exists()
 
 
 def test_info_counts_the_facts(capsys: Capture) -> None:
-    """The published model's parameters are counted, and every line has a name."""
+    """The values are those of the published model, and every line has a name."""
     assert main(["info", "--config", str(builtin_config())]) == 0
     out, err = capsys.readouterr()
     assert "state dict entries: 382\n" in out
@@ -360,8 +363,36 @@ def test_info_counts_the_facts(capsys: Capture) -> None:
     assert err == ""
 
 
-def test_a_closed_stdout_is_quiet(built: Path, config: Path) -> None:
-    """A reader that went away ends the command with 1, and without a traceback."""
+@pytest.mark.parametrize(
+    ("arguments", "gigaflops", "counted"),
+    [
+        (["--refine-mode", "full"], 61.334, "57600 refined patches"),
+        (["--refine-mode", "thresholding"], 61.334, "at most 57600 refined patches"),
+        (["--refine-sample-pixels", "160000"], 16.178, "10000 refined patches"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_info_counts_for_the_network_options(
+    arguments: list[str], gigaflops: float, counted: str, capsys: Capture
+) -> None:
+    """FLOPs depend on the refine mode."""
+    assert main(["info", "--json", *arguments]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["GFLOPs"]["total"] == pytest.approx(gigaflops, abs=0.002)
+    assert counted in facts["GFLOPs counted"]
+
+
+def test_info_counts_for_the_refine_mode_of_model_yml(tmp_path: Path, capsys: Capture) -> None:
+    """The mode among the export arguments counts, and an option replaces it."""
+    config = tmp_path / "model.yml"
+    published = builtin_config().read_text(encoding="utf-8")
+    config.write_text(re.sub("--refine_mode=sampling", "--refine_mode=full", published))
+    assert main(["info", "--json", "--config", str(config)]) == 0
+    assert json.loads(capsys.readouterr().out)["GFLOPs"]["total"] == 61.334
+
+
+def test_a_closed_stdout_ends_the_command(built: Path, config: Path) -> None:
+    """The exit code is 1 and stderr is empty."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run(
@@ -376,8 +407,8 @@ def test_a_closed_stdout_is_quiet(built: Path, config: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
-def test_ctrl_c_gives_130_and_the_next_run_goes_on(config: Path, tmp_path: Path) -> None:
-    """One line, no traceback; what was finished stays."""
+def test_ctrl_c_gives_130_and_the_next_run_continues(config: Path, tmp_path: Path) -> None:
+    """One line without a traceback; finished files stay."""
     output = tmp_path / "out"
     command = [sys.executable, "-m", "toolchain", "build", *common(config, output), *PART]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -394,12 +425,10 @@ def test_ctrl_c_gives_130_and_the_next_run_goes_on(config: Path, tmp_path: Path)
     assert main(["download", *common(config, output), "--dry-run"]) == 0
 
 
-def test_a_second_command_waits_and_says_so(
+def test_a_second_command_waits_and_reports_it(
     built: Path, config: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    """While another process holds the folder, the wait is told on stderr."""
-    from toolchain.workspace.locking import lock
-
+    """While another process holds the lock of the folder, a note on stderr says so."""
     shutil.copytree(built, tmp_path / "out")
     codes: list[int] = []
     arguments = ["build", *common(config, tmp_path / "out"), *PART]
@@ -410,4 +439,4 @@ def test_a_second_command_waits_and_says_so(
         assert not codes
     waiting.join(60)
     assert codes == [0]
-    assert "another build is at work there; waiting" in capsys.readouterr().err
+    assert "another build is running there; waiting" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""matting package, verify and unpack: what is printed, what is refused, with which exit code."""
+"""`matting package`, `verify` and `unpack`: output, messages, exit codes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def options(reported: Path) -> list[str]:
     return ["--config", str(place / "model.yml"), "-o", str(place / "out")]
 
 
-def test_package_lists_every_file_and_where_the_archive_lies(
+def test_package_lists_the_files_and_the_archive(
     options: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
-    """Sizes and roles, the archive's digest, and whose weights; signed, it verifies."""
+    """It prints sizes, roles, digest and weights; a signed archive can be verified."""
     private, public = write_keys(tmp_path)
     target = tmp_path / "dist"
     assert main(["package", *options, "--to", str(target), "--sign", str(private)]) == 0
@@ -46,7 +46,7 @@ def test_package_lists_every_file_and_where_the_archive_lies(
 
 
 def test_package_in_json_and_dry(options: list[str], tmp_path: Path, capsys: Capture) -> None:
-    """JSON is all of stdout; a dry run names the archive and touches nothing."""
+    """JSON is all of stdout; a dry run names the archive and changes nothing."""
     target = tmp_path / "dist"
     arguments = ["package", *options, "--to", str(target), "--version", "3.4"]
     assert main([*arguments, "--dry-run"]) == 0
@@ -56,20 +56,20 @@ def test_package_in_json_and_dry(options: list[str], tmp_path: Path, capsys: Cap
     assert main([*arguments, "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["archive"] == str(archive)
     assert main([*arguments, "--json", "-q"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["archive"], told["signature"]) == (str(archive), None)
-    assert {"path", "size", "sha256", "sha384", "role"} == set(told["files"][0])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["archive"], result["signature"]) == (str(archive), None)
+    assert {"path", "size", "sha256", "sha384", "role"} == set(result["files"][0])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["package", "-o", "nowhere"], 1, "has not been validated"),
         (["package", "-o", "nowhere", "--version", "a/b"], 2, "--version a/b"),
         (["verify", "nowhere.tar.gz"], 1, "nowhere.tar.gz: file not found"),
-        (["verify", "x", "--device", "GPU"], 2, "--device is for --run"),
-        (["verify", "x", "--signature", "s"], 2, "--signature says nothing without --verify-key"),
-        (["unpack", "x", "-o", "y", "--signature", "s"], 2, "--signature says nothing"),
+        (["verify", "x", "--device", "GPU"], 2, "--device has no effect without --run"),
+        (["verify", "x", "--signature", "s"], 2, "--signature has no effect without --verify-key"),
+        (["unpack", "x", "-o", "y", "--signature", "s"], 2, "--signature has no effect"),
         (["unpack", "x"], 2, "required: -o/--output"),
         (["unpack", "x", "-o", "y", "--layout", "zip"], 2, "invalid choice"),
         (["unpack", "x", "-o", "y", "--sign", "nowhere"], 2, "cannot be used as a private key"),
@@ -77,29 +77,29 @@ def test_package_in_json_and_dry(options: list[str], tmp_path: Path, capsys: Cap
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_what_can_not_be_done_is_said(
+def test_invalid_requests_give_a_message(
     arguments: list[str],
     code: int,
-    said: str,
+    message: str,
     tmp_path: Path,
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One sentence and a way out, nothing on stdout, nothing written."""
+    """The message is on stderr, stdout is empty, and nothing is written."""
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == code
     out, err = capsys.readouterr()
     assert out == ""
-    assert said in err
+    assert message in err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_verify_names_what_differs_and_ends_with_1(tmp_path: Path, capsys: Capture) -> None:
-    """Missing, extra and changed, as text and as JSON; 0 where all is well."""
+def test_verify_lists_the_differences_and_gives_1(tmp_path: Path, capsys: Capture) -> None:
+    """Missing, extra and changed files, as text and as JSON; without differences it gives 0."""
     folder = write_folder(tmp_path / "m")
     assert main(["verify", str(folder), "-q"]) == 0
-    assert "files    as the manifest says" in capsys.readouterr().out
+    assert "files    match the manifest" in capsys.readouterr().out
     (folder / "m.onnx").write_bytes(flip_bit(FILES["m.onnx"], 0))
     (folder / "README.md").unlink()
     (folder / "more").write_text("x")
@@ -109,21 +109,25 @@ def test_verify_names_what_differs_and_ends_with_1(tmp_path: Path, capsys: Captu
         assert line in out
     assert "changed: m.onnx: sha256" in err
     assert main(["verify", str(folder), "--json", "-q"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert (told["verdict"], told["missing"], told["extra"]) == ("fail", ["README.md"], ["more"])
-    assert [change["name"] for change in told["changed"]] == ["m.onnx"]
+    result = json.loads(capsys.readouterr().out)
+    assert (result["verdict"], result["missing"], result["extra"]) == (
+        "fail",
+        ["README.md"],
+        ["more"],
+    )
+    assert [change["name"] for change in result["changed"]] == ["m.onnx"]
 
 
 def test_verify_runs_the_sample(packaged: Path, capsys: Capture) -> None:
-    """A row an output, with the share that differs and the one that may."""
+    """One row per output, with the share of values that differ and the permitted one."""
     assert main(["verify", str(packaged), "--run", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["verdict"] == "pass"
-    assert [run["verdict"] for run in told["runs"]] == ["pass"] * 4
+    result = json.loads(capsys.readouterr().out)
+    assert result["verdict"] == "pass"
+    assert [run["verdict"] for run in result["runs"]] == ["pass"] * 4
 
 
-def test_a_key_that_did_not_sign_ends_with_1(tmp_path: Path, capsys: Capture) -> None:
-    """And a file that is no key with 2."""
+def test_an_unsigned_package_gives_1_if_a_key_is_given(tmp_path: Path, capsys: Capture) -> None:
+    """A file that is not a key gives 2."""
     archive = write_small(tmp_path / "m-1.0.tar.gz")
     _, public = write_keys(tmp_path)
     assert main(["verify", str(archive), "--verify-key", str(public)]) == 1
@@ -134,19 +138,19 @@ def test_a_key_that_did_not_sign_ends_with_1(tmp_path: Path, capsys: Capture) ->
 
 
 def test_unpack_prints_the_files(tmp_path: Path, capsys: Capture) -> None:
-    """One path a line, or JSON."""
+    """One path per line, or JSON."""
     archive = write_small(tmp_path / "m-1.0.tar.gz")
     for form in ([], ["--json"]):
         target = tmp_path / f"out{len(form)}"
         assert main(["unpack", str(archive), "-o", str(target), "-q", *form]) == 0
         out = capsys.readouterr().out
-        told = json.loads(out)["files"] if form else out.splitlines()
-        assert told == [str(target / name) for name in sorted(FILES)]
+        result = json.loads(out)["files"] if form else out.splitlines()
+        assert result == [str(target / name) for name in sorted(FILES)]
 
 
 @pytest.mark.parametrize("name", ["package", "verify", "unpack"])
 def test_help_shows_an_example_that_parses(name: str, capsys: Capture) -> None:
-    """--help exits 0 on stdout alone."""
+    """--help exits with 0 and writes only to stdout."""
     assert main([name, "--help"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -158,7 +162,7 @@ def test_help_shows_an_example_that_parses(name: str, capsys: Capture) -> None:
 def test_without_the_extra_only_signing_is_refused(
     options: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Packaging and verifying need no cryptography; --sign says what to install."""
+    """Packaging needs no cryptography; the message for --sign names the extra to install."""
     monkeypatch.setitem(sys.modules, "model_signing", None)
     target = tmp_path / "dist"
     arguments = ["package", *options, "--to", str(target), "-q"]

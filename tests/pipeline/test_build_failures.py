@@ -27,7 +27,7 @@ from toolchain.errors import (
     ToolchainError,
     ValidationError,
 )
-from toolchain.pipeline.build import build, foresee
+from toolchain.pipeline.build import build, plan_build
 from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import choose
 from toolchain.progress import SilentListener
@@ -41,7 +41,7 @@ def test_a_stage_alone_says_what_it_lacks(config: Path, tmp_path: Path, copy: Bu
     ):
         request.layout.onnx.unlink(missing_ok=True)
         with pytest.raises(ToolchainError, match="is not there") as foreseen:
-            foresee(request)
+            plan_build(request)
         with pytest.raises(ToolchainError) as real:
             build(request)
         assert real.value.message == foreseen.value.message
@@ -59,7 +59,7 @@ def test_arguments_that_can_not_be_used_end_it_before_anything_is_fetched(
     bad = tmp_path / "model.yml"
     bad.write_text(config.read_text().replace(argument, wrong))
     request = asked(bad, tmp_path / "out")
-    for start in (foresee, build):
+    for start in (plan_build, build):
         with pytest.raises(CatalogError, match=rf"{re.escape(str(bad))}:\d+:\d+: .*_args"):
             start(request)
     assert not (tmp_path / "out").exists()

@@ -21,7 +21,8 @@ from tests.support.weights import plausible_state
 from toolchain.catalog.arguments import ExportSettings
 from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest
-from toolchain.stages.validate import ValidateRequest, validate
+from toolchain.stages.validate.request import ValidateRequest
+from toolchain.stages.validate.validate import validate
 
 EDGE = 1e6  # a feature map this much larger than usual is beyond FP16
 

@@ -38,7 +38,7 @@ def built(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> LayersR
 
 
 def forms(request: LayersRequest) -> dict[tuple[str, str], dict[str, Any]]:
-    layers(request)
+    compare_layers(request)
     found = json.loads(request.target.read_text())
     return {(form["form"], form["hint"]): form for form in found["forms"]}
 
@@ -48,7 +48,7 @@ def test_a_good_build_is_compared_to_the_last_tensor_and_passes(built: LayersReq
 
     In the IRs frames are still BGR 0..255 where they are shrunk and cut up.
     """
-    result = layers(built)
+    result = compare_layers(built)
     assert result.first == {}
     found = json.loads(built.target.read_text())
     assert found["verdict"] == "pass"
@@ -119,7 +119,7 @@ def test_a_fault_is_named_with_its_operator_and_its_inputs_errors(
     change, place, inputs = FAULTS[fault]
     bad = broken_onnx(built.onnx, tmp_path / "bad.onnx", change)
     request = replace(built, onnx=bad, irs=(), how=how, target=tmp_path / "layers.json")
-    result = layers(request)
+    result = compare_layers(request)
     assert not result.passed
     assert place in result.first["ONNX", "f32"]
     form = forms(request)["ONNX", "f32"]
@@ -183,7 +183,7 @@ def test_wrong_preprocessing_is_named_at_the_graph_s_head(
     settings = replace(SETTINGS, reverse_input_channels=False)
     convert(ConvertRequest(built.onnx, xml, "FP32", settings, ()))
     request = replace(built, irs=(("FP32", xml),), target=tmp_path / "layers.json")
-    said = layers(request).first["FP32", "f32"]
+    said = compare_layers(request).first["FP32", "f32"]
     assert "made by shrunk/Reshape" in said
     assert "src as it is fed" in said
 
@@ -194,7 +194,7 @@ def test_nan_is_over_any_limit(built: LayersRequest, tmp_path: Path) -> None:
         built.onnx, tmp_path / "bad.onnx", perturb("decoder.conv3.weight", float("nan"))
     )
     request = replace(built, onnx=bad, irs=(), target=tmp_path / "layers.json")
-    said = layers(request).first["ONNX", "f32"]
+    said = compare_layers(request).first["ONNX", "f32"]
     assert "decoder.conv3/Conv (Conv); it holds NaN or infinite values" in said
 
 

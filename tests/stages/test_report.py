@@ -22,7 +22,7 @@ from tests.support.records import evaluation, failed, latency
 from toolchain.errors import ReportError
 from toolchain.frames.generated import composite
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
-from toolchain.stages.report import ReportRequest, ReportResult, report
+from toolchain.stages.report.request import ReportRequest, ReportResult, report
 
 NAME = "small-matting"
 RUNS = ("onnx-f32", "fp32-f32", "fp32-default", "fp16-f32", "fp16-default")

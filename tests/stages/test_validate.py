@@ -23,7 +23,8 @@ from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest
 from toolchain.stages.export.export import export
 from toolchain.stages.export.request import ExportRequest
-from toolchain.stages.validate import ValidateRequest, ValidateResult, validate
+from toolchain.stages.validate.request import ValidateRequest, ValidateResult
+from toolchain.stages.validate.validate import validate
 
 
 @pytest.fixture(scope="module")

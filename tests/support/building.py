@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.catalog.reader import read_model
-from toolchain.pipeline.build import BuildResult, build, foresee
+from toolchain.pipeline.build import BuildResult, build, plan_build
 from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import choose
 
@@ -37,7 +37,7 @@ def asked(config: Path, output: Path, **changes: Any) -> BuildRequest:
 def foreseen_build(request: BuildRequest) -> BuildResult:
     """Build, after `foresee` has told exactly what will run, and has touched nothing."""
     before = snapshot(request.output)
-    seen = foresee(request)
+    seen = plan_build(request)
     assert snapshot(request.output) == before
     result = build(request)
     assert [(item.entry, item.action == "run") for item in seen] == [

@@ -15,10 +15,10 @@ from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.definitions.architecture import MOBILENETV2
 from toolchain.stages.convert.convert import convert
-from toolchain.stages.convert.request import ConvertRequest, Float32Constants, FloatPrecision
+from toolchain.stages.convert.request import ConvertRequest, Float32Constants
 from toolchain.stages.export.export import export
 from toolchain.stages.export.request import ExportRequest
-from toolchain.stages.validate import ValidateRequest
+from toolchain.stages.validate.request import ValidateRequest
 
 SIZE = ExportSettings(320, 192, sample_pixels=8_000)
 WHOLE = ExportSettings(320, 192, sample_pixels=16_000)  # too many patches for a mosaic
@@ -31,7 +31,7 @@ SETTINGS = ConversionSettings(
     layouts=(("src", "NCHW"), ("bgr", "NCHW")),
     shapes=(("src", SHAPE), ("bgr", SHAPE)),
 )
-PRECISIONS: tuple[FloatPrecision, ...] = ("FP32", "FP16")
+PRECISIONS: tuple[str, ...] = ("FP32", "FP16")
 
 
 def build_small(checkpoint: Path, folder: Path, settings: ExportSettings = SIZE) -> ValidateRequest:

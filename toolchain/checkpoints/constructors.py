@@ -288,6 +288,10 @@ def _encode(_: Builder, arguments: list[Value]) -> Value:
     return MALFORMED
 
 
+def _bytes(_: Builder, arguments: list[Value]) -> Value:
+    return arguments[0] if arguments else b""
+
+
 def _list(_: Builder, arguments: list[Value]) -> Value:
     first = arguments[0] if arguments else []
     return first if isinstance(first, list) else MALFORMED
@@ -374,6 +378,8 @@ _KNOWN: dict[str, Callable[[Builder, list[Value]], Value]] = {
         for module in ("builtins", "__builtin__")
         for name, function in (
             ("dict", _table),
+            ("bytes", _bytes),
+            ("bytearray", _bytes),
             ("list", _list),
             ("tuple", _list),
             ("set", _list),

@@ -348,13 +348,13 @@ def _open_storage(storage: Storage) -> Source:
 
 
 def _read_tensor(tensor: DenseTensor, source: Source) -> Tensor:
-    """Read a tensor, contiguous: float32 if its type is a float, else float64."""
+    """Read a tensor, contiguous: float32 if its type is a float, else int64."""
     data = source.read(tensor.start, tensor.spread)
     item = tensor.dtype.itemsize
     if tensor.storage.is_swapped and item > 1:
         np.frombuffer(data, f"u{item}").byteswap(inplace=True)
     values = torch.frombuffer(data, dtype=tensor.dtype).as_strided(tensor.shape, tensor.strides)
-    kind = torch.float32 if tensor.dtype.is_floating_point else torch.float64
+    kind = torch.float32 if tensor.dtype.is_floating_point else torch.int64
     return values.to(kind, copy=True, memory_format=torch.contiguous_format)
 
 

@@ -25,6 +25,7 @@ _LIST = 100
 _TABLE = 280
 _RECORD = 500  # a tensor, an array, a storage or the record of a call
 _CHUNK = 1 << 14
+_HIGHEST_PROTOCOL = 5
 _LONGEST_NUMBER = 64  # bytes of an int; more is no size, offset or count
 
 
@@ -319,7 +320,7 @@ class Interpreter:
         self._push_global(module, name)
 
     def _call(self, function: Value, arguments: Value) -> None:
-        if not isinstance(arguments, list):
+        if not isinstance(function, (Global, Table)) or not isinstance(arguments, list):
             raise self._damaged()
         self._budget.charge(_RECORD)
         self._push(self._builder.call(function, arguments))
@@ -347,6 +348,8 @@ class Interpreter:
     def _build(self) -> None:
         state = self._pop()
         value = self._pop()
+        if value is None or isinstance(value, (int, float, str, bytes)):
+            raise self._damaged()
         self._budget.charge(_TABLE)
         self._push(self._builder.set_state(value, state))
 
@@ -359,6 +362,10 @@ class Interpreter:
         self._line()
         self._push(Table("a reference to another file"))
 
+    def _check_protocol(self) -> None:
+        if self._take(1)[0] > _HIGHEST_PROTOCOL:
+            raise DamagedError("its pickle is of a later protocol than 5")
+
     def _refuse_extension(self) -> None:
         raise DamagedError("its pickle uses extension codes, whose meaning is not in the file")
 
@@ -366,7 +373,7 @@ class Interpreter:
 _Step = Callable[[Interpreter], object]
 # ruff: noqa: SLF001 - one class in two parts: its methods, and which opcode means which
 _NAMED: dict[str, _Step] = {
-    "PROTO": lambda i: i._take(1),
+    "PROTO": Interpreter._check_protocol,
     "FRAME": lambda i: i._take(8),
     "MARK": lambda i: i._push(_MARK),
     "POP": lambda i: i._stack.pop(),

@@ -56,11 +56,12 @@ def read_safetensors(source: Source) -> tuple[Table, dict[str, str]]:
             object_pairs_hook=_unique,
             parse_int=_read_number,
         )
-        metadata = header.pop("__metadata__", None) or {}
-        texts = {str(key): str(value) for key, value in metadata.items()}
+        texts = dict((header.pop("__metadata__", None) or {}).items())
         entries = sorted((*_read_entry(entry), key) for key, entry in header.items())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged("its header is damaged") from error
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise _damaged("its metadata is not text")
     place, table = 0, Table()
     for start, end, shape, kind, key in entries:
         if start != place or first + end > source.size:

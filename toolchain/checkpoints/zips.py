@@ -96,7 +96,7 @@ class Archive:
         found = sorted(entries, key=lambda entry: entry.start)
         if len(found) != count:
             raise DamagedError("it is damaged: its directory has another number of entries")
-        ends = [entry.start for entry in found[1:]] + [start]
+        ends = [*(entry.start for entry in found[1:]), start][:count]
         for member, end in zip(found, ends, strict=True):
             if member.start + _LOCAL.size + len(member.name) + member.packed > end:
                 raise DamagedError("it is damaged: files in it overlap")

@@ -99,7 +99,6 @@ class Comparison:
         self._everywhere = {name: Differences() for name in OUTPUTS}
         self._same_patches = {name: Differences() for name in OUTPUTS}
         self._truth = Scores()
-        self._between: list[dict[str, float]] = []
         self._different = self._patches = self._refined = 0
         self._exact = True
 
@@ -134,9 +133,7 @@ class Comparison:
             else:
                 self._same_patches[name].add(one, other, same)
         largest = self._errors.add(reference.exact, found)
-        matte = Matte(found.pha, found.fgr)
-        self._between.append(published_scores(matte, reference.matte))
-        self._truth.add(matte, reference.truth)
+        self._truth.add(Matte(found.pha, found.fgr), reference.truth)
         return largest
 
     def result(self, original: Scores, own: OwnErrors) -> Measured:
@@ -169,7 +166,6 @@ class Comparison:
             figures.update(metric_figures(before, after))
             bases.update(metric_bases(before))
         details["grade"] = grade_of(figures)
-        details["between"] = mean_scores(self._between)
         details["metrics"] = after
         details["patches"] = {
             "compared": self._patches,

@@ -33,6 +33,7 @@ from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.environment import processor, version
 from toolchain.workspace.layout import Layout
+from toolchain.workspace.third_party import reuse_freed_memory
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -174,6 +175,7 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
 def _validate(work: ValidateRequest, listener: Listener) -> Verdict:
     from toolchain.stages.validate.validate import validate  # imports torch and OpenVINO
 
+    reuse_freed_memory()
     return validate(work, listener).verdict
 
 
