@@ -237,6 +237,7 @@ def test_failures_give_1_and_sentences(
     assert len(err.splitlines()) < 8
     assert out == ""
     assert not (tmp_path / "hacked").exists()
+    assert "Nothing was changed." not in err or not (tmp_path / "out").exists()
     assert not list(tmp_path.glob("out/public/*/*.pth"))
 
 
@@ -383,10 +384,10 @@ def test_info_counts_for_the_network_options(
 
 
 def test_info_counts_for_the_refine_mode_of_model_yml(tmp_path: Path, capsys: Capture) -> None:
-    """The mode among the export arguments counts, and an option replaces it."""
+    """The refine mode among the export arguments decides."""
     config = tmp_path / "model.yml"
     published = builtin_config().read_text(encoding="utf-8")
-    config.write_text(re.sub("--refine_mode=sampling", "--refine_mode=full", published))
+    config.write_text(published.replace("--refine-mode=sampling", "--refine-mode=full"))
     assert main(["info", "--json", "--config", str(config)]) == 0
     assert json.loads(capsys.readouterr().out)["GFLOPs"]["total"] == 61.334
 

@@ -42,7 +42,7 @@ def test_every_command_has_a_function_to_run() -> None:
 
 @pytest.mark.parametrize("command", STAGE_COMMANDS)
 def test_defaults_are_those_of_the_build_request(command: str) -> None:
-    """Without options the request differs from its defaults only in the stages and what they use."""
+    """Without options the request has its defaults, but for the stages and what they use."""
     request = read(command)
     default = BuildRequest(request.model, request.weights, Path("build"))
     changed = {name for name, value in vars(request).items() if value != getattr(default, name)} - {

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.packages import FILES, flip_bit, write_folder, write_small
 from tests.support.keys import write_keys
+from tests.support.packages import FILES, flip_bit, write_folder, write_small
 from toolchain import __version__
 from toolchain.cli import main as matting
 from toolchain.cli.main import main
