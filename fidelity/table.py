@@ -53,7 +53,8 @@ at {size} with {patches} patches, under the limits of `model.yml`.
 **{len(whole)} legitimate checkpoints, {failed} false failures. {len(faults)} faults, each put into
 {hosts} checkpoints, {len(missed)} missed** (caught on fewer than {enough}).
 
-{processor()}, {os.cpu_count()} cores; {tools}; {seconds / 60:.0f} minutes for the trials of this run.
+{processor()}, {os.cpu_count()} cores; {tools}.
+{seconds / 60:.0f} minutes for the trials of this run.
 
 ## Legitimate checkpoints
 

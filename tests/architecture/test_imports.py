@@ -98,7 +98,7 @@ def test_importing_a_library_reports_no_usage(package: str, tmp_path: Path) -> N
 
 
 def test_importing_the_package_leaves_the_modules_of_the_host_program_alone() -> None:
-    """`import toolchain` adds nothing to sys.modules but its own modules and the standard library."""
+    """`import toolchain` adds only its own module to sys.modules."""
     code = (
         "import sys, typing; before = set(sys.modules); import toolchain; "
         "print(sorted(set(sys.modules) - before))"

@@ -1,4 +1,4 @@
-"""Differences between two runtimes, and the verdict on them."""
+"""Differences between two runtimes, summed up over frames."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from toolchain.catalog.records import Limits
 from toolchain.metrics.differences import Differences, outside
-from toolchain.metrics.verdict import judge, on_truth, without_truth, worse
 
 values = hnp.arrays(np.float32, (8, 12), elements=st.floats(0, 1, width=32))
 
@@ -64,41 +62,3 @@ def test_differently_chosen_patches_are_left_out() -> None:
     sums = Differences(0.1)
     sums.add(one, other, where)
     assert sums.total().max_abs == 0
-
-
-def test_a_limit_that_is_kept_exactly_passes_and_the_next_float_fails() -> None:
-    """At most means at most."""
-    limits = Limits(pha_max_abs=0.5)
-    assert judge(limits, {"pha_max_abs": 0.5}) == ()
-    (failure,) = judge(limits, {"pha_max_abs": math.nextafter(0.5, 1)})
-    assert failure.figure == "pha_max_abs"
-
-
-@pytest.mark.parametrize("found", [math.nan, None])
-def test_what_was_not_measured_is_a_failure(found: float | None) -> None:
-    """A limit passes by being kept, not by being unmeasured."""
-    assert len(judge(Limits(alpha_mad_worse=0.1), {"alpha_mad_worse": found})) == 1
-
-
-def test_figures_without_a_limit_pass_and_a_negative_worse_is_better() -> None:
-    """Only limits that are set are judged; an improvement is no fault."""
-    assert judge(Limits(alpha_mad_worse=0.03), {"alpha_mad_worse": -5.0, "pha_max_abs": 9}) == ()
-
-
-def test_worse_is_the_difference_and_a_share_for_grad() -> None:
-    """From nothing to something is infinitely worse; from nothing to nothing is not worse."""
-    before = {"alpha_mad": 2.0, "alpha_mse": 1.0, "alpha_grad": 4.0, "foreground_mse": 1.0}
-    figures = worse(before, before | {"alpha_mad": 2.5, "alpha_grad": 5.0})
-    assert figures["alpha_mad_worse"] == 0.5
-    assert figures["foreground_mse_worse"] == 0
-    assert figures["alpha_grad_worse_share"] == 0.25
-    none = before | {"alpha_grad": 0.0}
-    assert worse(none, before)["alpha_grad_worse_share"] == math.inf
-    assert worse(none, none)["alpha_grad_worse_share"] == 0
-
-
-def test_limits_on_truth_and_the_others_are_told_apart() -> None:
-    """Each limit is in one of the two halves, and the reason in both."""
-    limits = Limits(pha_max_abs=1, alpha_mad_worse=2, alpha_grad_worse_share=3, reason="why")
-    assert on_truth(limits) == Limits(alpha_mad_worse=2, alpha_grad_worse_share=3, reason="why")
-    assert without_truth(limits) == Limits(pha_max_abs=1, reason="why")

@@ -10,7 +10,7 @@ import pytest
 from tests.support.browser import decoded
 from toolchain.frames.generated import composite
 from toolchain.pictures.heat import NOT_A_NUMBER
-from toolchain.report.gallery import Gallery, Way
+from toolchain.report.gallery import Gallery, ShownVariant
 
 WIDTH, HEIGHT = 64, 48
 FRAME = composite(2029, WIDTH, HEIGHT)
@@ -34,8 +34,8 @@ def output(seed: int = 1) -> Output:
     )
 
 
-def way() -> Way:
-    return Way("fp32-f32", "FP32", (2e-5, None))
+def way() -> ShownVariant:
+    return ShownVariant("fp32-f32", "FP32", (2e-5, None))
 
 
 def test_the_largest_difference_is_where_it_is() -> None:

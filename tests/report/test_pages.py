@@ -15,7 +15,10 @@ from toolchain.report.markdown import safe, table_lines
 from toolchain.report.table import Cell, Table, figure
 from toolchain.report.words import power_of_ten, scientific
 
-LIMITS = {"pha_max_abs": 2e-5, "different_patches": 0.001, "reason": "rounding\n only"}
+LIMITS = {"bounds": {"pha_max_abs": 2e-5, "different_patches": 0.001}, "reason": "rounding\n only"}
+
+
+OWN = {"reference": {"own_error": {"pha": {"max": 1e-6}, "fgr": {"max": 2e-6}}}}
 
 
 def run(**changes: object) -> dict[str, object]:
@@ -27,7 +30,7 @@ def run(**changes: object) -> dict[str, object]:
         "failures": [],
         "figures": {"pha_max_abs": 5e-6, "different_patches": 0.0},
         "limits": LIMITS,
-        "truth": {"alpha_mad": 8.25},
+        "metrics": {"alpha_mad": 8.25},
     }
     return {**found, **changes}
 
@@ -80,10 +83,10 @@ def test_a_run_is_named_by_what_it_did() -> None:
     assert runs.run_label(run()) == "FP32 \u00b7 f32"
     default = run(form="FP16", hint="default", executed="bf16")
     assert runs.run_label(default) == "FP16 \u00b7 device default (bf16)"
-    assert runs.run_id(default) == "fp16-default"
-    elsewhere = {**default, "conditions": {"device": "GPU.1"}}
+    assert runs.variant_of(default).id == "fp16-default"
+    elsewhere = {**default, "device": "GPU.1"}
     assert runs.run_label(elsewhere) == "FP16 \u00b7 device default (bf16) on GPU.1"
-    assert runs.run_id(elsewhere) == "fp16-default-gpu.1"
+    assert runs.variant_of(elsewhere).id == "fp16-default-gpu.1"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,9 @@ def test_a_run_is_named_by_what_it_did() -> None:
 )
 def test_shares_of_limits(found: float | None, limit: float, text: str) -> None:
     """What part of a limit is used; a figure that was not measured has none."""
-    one = run(figures={"pha_max_abs": found}, limits={"pha_max_abs": limit, "reason": "r"})
+    one = run(
+        figures={"pha_max_abs": found}, limits={"bounds": {"pha_max_abs": limit}, "reason": "r"}
+    )
     (row,) = runs.limits({"runs": [one]}).rows
     assert row[4].text == text
     assert (row[4].mood == "fail") == (found is not None and found > limit)
@@ -110,24 +115,24 @@ def test_shares_of_limits(found: float | None, limit: float, text: str) -> None:
 def test_the_closest_limit_is_the_one_told() -> None:
     """Of several figures that with the largest share of its limit."""
     share, name = runs.closest_limit(run(figures={"pha_max_abs": 5e-6, "different_patches": 4e-4}))
-    assert (share, name) == (pytest.approx(0.4), "patches")
+    assert (share, name) == (pytest.approx(0.4), "differently chosen patches")
     assert runs.closest_limit(run(limits=None)) == (None, "")
 
 
 @pytest.mark.parametrize(
     ("failed", "said"),
-    [(0, "all 2 ways of running it keep every limit on 1 frame."), (1, "1 of 2 ways of running")],
+    [(0, "computes what the checkpoint computes on 1 frame."), (1, "1 of 2 variants of")],
 )
 def test_the_headline_counts(failed: int, said: str) -> None:
     """Passed ways, failed ways, frames."""
     records = [run(verdict="fail") for _ in range(failed)] + [run()] * (2 - failed)
     verdict = "fail" if failed else "pass"
-    assert said in runs.headline({"runs": records, "frames": ["one"], "verdict": verdict})
+    assert said in runs.headline({"runs": records, "frames": ["one"], "verdict": verdict, **OWN})
 
 
 def test_the_published_figures_stand_apart_and_are_marked() -> None:
     """Last two columns, under a head of their own, with the data set that they are from."""
-    validation = {"original": {"truth": {"alpha_mad": 8.125}}, "runs": [run()]}
+    validation = {"original": {"metrics": {"alpha_mad": 8.125}}, "runs": [run()]}
     table = accuracy(validation, None, read_published_accuracy())
     assert table.groups[-1] == ("published, on another data set", 2)
     assert [cell.text for cell in table.rows[0]] == [
@@ -144,7 +149,9 @@ def test_the_published_figures_stand_apart_and_are_marked() -> None:
 def test_without_truth_nothing_is_made_up() -> None:
     """On captures alone there are no figures but the published ones."""
     table = accuracy(
-        {"original": {"truth": None}, "runs": [run(truth=None)]}, None, read_published_accuracy()
+        {"original": {"metrics": None}, "runs": [run(metrics=None)]},
+        None,
+        read_published_accuracy(),
     )
     assert [cell.text for cell in table.rows[0][1:3]] == ["\u2013", "\u2013"]
     assert figure(None).text == "\u2013"

@@ -12,9 +12,9 @@ from toolchain.catalog.arguments import ConversionSettings, ExportSettings
 from toolchain.errors import ValidationError
 from toolchain.frames.generated import composites
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
+from toolchain.runtimes.openvino_api import operators
 from toolchain.runtimes.openvino_async import OpenVinoQueue
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
-from toolchain.runtimes.operators import operators
 from toolchain.runtimes.plate_part import cut
 from toolchain.runtimes.queued import OneByOne
 from toolchain.stages.convert.convert import convert

@@ -12,14 +12,25 @@ import openvino
 import pytest
 
 from tests.support.builds import SETTINGS, WHOLE, broken_onnx, build_small, node, perturb
+from toolchain.definitions.variants import Variant
 from toolchain.runtimes import intermediates
 from toolchain.runtimes.graph import read_graph
 from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest
-from toolchain.stages.layers import How, LayersRequest, layers
+from toolchain.stages.layers.layers import compare_layers
+from toolchain.stages.layers.request import LayersMode, LayersRequest
 
-HELPERS = {"Div", "Floor", "And", "Equal", "MatMul"}  # PyTorch has other steps in their place
-BOTH: tuple[How, ...] = ("all", "bisect")
+HELPERS = {
+    "Div",
+    "Floor",
+    "And",
+    "Equal",
+    "MatMul",
+    "LessOrEqual",
+    "Not",
+    "Or",
+}  # PyTorch has other steps in their place
+BOTH: tuple[LayersMode, ...] = ("all", "bisect")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +51,7 @@ def built(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> LayersR
 def forms(request: LayersRequest) -> dict[tuple[str, str], dict[str, Any]]:
     compare_layers(request)
     found = json.loads(request.target.read_text())
-    return {(form["form"], form["hint"]): form for form in found["forms"]}
+    return {(form["form"], form["hint"]): form for form in found["variants"]}
 
 
 def test_a_good_build_is_compared_to_the_last_tensor_and_passes(built: LayersRequest) -> None:
@@ -56,21 +67,21 @@ def test_a_good_build_is_compared_to_the_last_tensor_and_passes(built: LayersReq
     assert found["matched"] + len(found["not_matched"]) == len(graph) > 200
     assert {graph[name].operator for name in found["not_matched"]} <= HELPERS
     assert max(found["from_published"].values()) < 2e-5
-    assert [(form["form"], form["hint"]) for form in found["forms"]] == [
+    assert [(form["form"], form["hint"]) for form in found["variants"]] == [
         ("ONNX", "f32"),
         ("FP32", "f32"),
         ("FP32", "default"),
         ("FP16", "f32"),
         ("FP16", "default"),
     ]
-    for form in found["forms"]:
-        lacking = form["not_in_this_form"]
+    for form in found["variants"]:
+        lacking = form["not_in_this_variant"]
         assert len(form["tensors"]) + len(lacking) == found["matched"]
         scopes = {graph[name].node.partition("/")[0] for name in lacking}
         before = {"shrunk", "halved", "refiner", "frame"}  # reversal and scaling, that is
         assert scopes == (set() if form["form"] == "ONNX" else before)
         assert len(lacking) < 30
-    exact = found["forms"][1]
+    exact = found["variants"][1]
     assert exact["executed"] == "f32"
     assert 0 < max(row["relative"] for row in exact["tensors"] if not row["chosen"]) < 2e-5
 
@@ -113,15 +124,15 @@ FAULTS = {
 @pytest.mark.parametrize("how", BOTH)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_with_its_operator_and_its_inputs_errors(
-    fault: str, how: How, built: LayersRequest, tmp_path: Path
+    fault: str, how: LayersMode, built: LayersRequest, tmp_path: Path
 ) -> None:
     """One weight perturbed or one attribute wrong: that node, while its inputs are good."""
     change, place, inputs = FAULTS[fault]
     bad = broken_onnx(built.onnx, tmp_path / "bad.onnx", change)
-    request = replace(built, onnx=bad, irs=(), how=how, target=tmp_path / "layers.json")
+    request = replace(built, onnx=bad, irs=(), mode=how, target=tmp_path / "layers.json")
     result = compare_layers(request)
     assert not result.passed
-    assert place in result.first["ONNX", "f32"]
+    assert place in result.first[Variant("ONNX")]
     form = forms(request)["ONNX", "f32"]
     first = form["first"]
     assert first["node"] == place
@@ -136,7 +147,7 @@ def test_a_fault_is_named_with_its_operator_and_its_inputs_errors(
 
 @pytest.mark.parametrize("how", BOTH)
 def test_the_whole_frame_form_is_compared_as_well(
-    how: How, checkpoint: Path, tmp_path: Path
+    how: LayersMode, checkpoint: Path, tmp_path: Path
 ) -> None:
     """Where patches are too many for a mosaic the other form is matched without a gap."""
     build = build_small(checkpoint, tmp_path, WHOLE)
@@ -149,7 +160,7 @@ def test_the_whole_frame_form_is_compared_as_well(
         settings=build.settings,
         tolerances=build.tolerances,
         target=tmp_path / "layers.json",
-        how=how,
+        mode=how,
     )
     found = forms(request)
     assert json.loads(request.target.read_text())["not_matched"] == []
@@ -160,13 +171,13 @@ def test_the_whole_frame_form_is_compared_as_well(
 
 @pytest.mark.parametrize("how", BOTH)
 def test_a_fault_of_the_ir_alone_is_named_there_and_nowhere_else(
-    how: How, built: LayersRequest, tmp_path: Path
+    how: LayersMode, built: LayersRequest, tmp_path: Path
 ) -> None:
     """The ONNX passes; the IR that was made from a spoilt copy is named with the operator."""
     bad = broken_onnx(built.onnx, tmp_path / "bad.onnx", dilate)
     xml = tmp_path / "m.xml"
     convert(ConvertRequest(bad, xml, "FP32", SETTINGS, ()))
-    request = replace(built, irs=(("FP32", xml),), how=how, target=tmp_path / "layers.json")
+    request = replace(built, irs=(("FP32", xml),), mode=how, target=tmp_path / "layers.json")
     found = forms(request)
     assert found["ONNX", "f32"]["first"] is None
     # At bf16 this fault drowns before it reaches the outputs, where a bisection begins.
@@ -183,9 +194,9 @@ def test_wrong_preprocessing_is_named_at_the_graph_s_head(
     settings = replace(SETTINGS, reverse_input_channels=False)
     convert(ConvertRequest(built.onnx, xml, "FP32", settings, ()))
     request = replace(built, irs=(("FP32", xml),), target=tmp_path / "layers.json")
-    said = compare_layers(request).first["FP32", "f32"]
+    said = compare_layers(request).first[Variant("FP32")]
     assert "made by shrunk/Reshape" in said
-    assert "src as it is fed" in said
+    assert "src an input" in said
 
 
 def test_nan_is_over_any_limit(built: LayersRequest, tmp_path: Path) -> None:
@@ -194,7 +205,7 @@ def test_nan_is_over_any_limit(built: LayersRequest, tmp_path: Path) -> None:
         built.onnx, tmp_path / "bad.onnx", perturb("decoder.conv3.weight", float("nan"))
     )
     request = replace(built, onnx=bad, irs=(), target=tmp_path / "layers.json")
-    said = compare_layers(request).first["ONNX", "f32"]
+    said = compare_layers(request).first[Variant("ONNX")]
     assert "decoder.conv3/Conv (Conv); it holds NaN or infinite values" in said
 
 
@@ -240,7 +251,7 @@ def test_what_a_form_lacks_is_said(built: LayersRequest, tmp_path: Path) -> None
     openvino.save_model(model, xml, compress_to_fp16=False)
     request = replace(built, irs=(("FP32", xml),), target=tmp_path / "layers.json")
     form = forms(request)["FP32", "f32"]
-    assert set(form["not_in_this_form"]) == {*usual["not_in_this_form"], "relu_7"}
+    assert set(form["not_in_this_variant"]) == {*usual["not_in_this_variant"], "relu_7"}
     assert form["first"] is None
 
 

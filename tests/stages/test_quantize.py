@@ -21,18 +21,20 @@ from PIL import Image
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
-from toolchain.catalog.records import Limits, Tolerance
+from toolchain.catalog.records import Limit, Limits, Tolerance
 from toolchain.checkpoints.load import load_network
 from toolchain.definitions.architecture import MOBILENETV2
+from toolchain.definitions.variants import Variant
 from toolchain.errors import FrameError, QuantizationError
 from toolchain.frames.generated import composite
 from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest, Float32Constants
 from toolchain.stages.export.export import export
 from toolchain.stages.export.request import ExportRequest
-from toolchain.stages.quantize import QuantizeRequest, QuantizeResult, quantize
 from toolchain.stages.quantize.frames import loaders
 from toolchain.stages.quantize.layers import convolutions, groups, within
+from toolchain.stages.quantize.quantize import quantize
+from toolchain.stages.quantize.request import QuantizeRequest, QuantizeResult
 
 ROOT = Path(__file__).parents[2]
 FLOAT32 = Float32Constants.from_architecture(MOBILENETV2)
@@ -48,8 +50,8 @@ SETTINGS = ConversionSettings(
 ONLY_DECODER = ("backbone", "aspp", "decoder.conv3", "decoder.conv4", "refiner")
 
 
-def limits(value: float, **more: float) -> tuple[Tolerance, ...]:
-    return (Tolerance("FP16-INT8", "f32", Limits(alpha_mad_worse=value, reason="test", **more)),)
+def limits(value: float, figure: str = "alpha_mad_worse") -> tuple[Tolerance, ...]:
+    return (Tolerance(Variant("FP16-INT8"), Limits({figure: Limit(value)}, "test")),)
 
 
 def irs(checkpoint: Path, folder: Path) -> QuantizeRequest:
@@ -61,15 +63,13 @@ def irs(checkpoint: Path, folder: Path) -> QuantizeRequest:
     for precision in ("FP32", "FP16"):
         xml = folder / precision / "m.xml"
         facts = (("model", "m"),)
-        convert(
-            ConvertRequest(folder / "m.onnx", xml, precision, SETTINGS, facts, (), FLOAT32)  # type: ignore[arg-type]
-        )
+        convert(ConvertRequest(folder / "m.onnx", xml, precision, SETTINGS, facts, (), FLOAT32))
     return QuantizeRequest(
         source=folder / "FP16" / "m.xml",
         reference=folder / "FP32" / "m.xml",
         xml=folder / "FP16-INT8" / "m.xml",
         tolerances=limits(1000.0),
-        spared=MOBILENETV2.ignored_layers,
+        ignored=MOBILENETV2.ignored_layers,
         calibration=2,
         composites=1,
     )
@@ -140,7 +140,7 @@ def test_the_record_tells_frames_figures_and_limits(
     assert run["hint"] == "f32"
     assert run["limits"] == {"alpha_mad_worse": 1000.0}
     assert run["figures"] == result.figures["f32"]
-    assert set(run["figures"]) > {"alpha_mad_worse", "alpha_grad_worse_share"}
+    assert set(run["figures"]) > {"alpha_mad_worse", "alpha_grad_change"}
 
 
 def test_the_same_bytes_in_another_folder_silently_and_with_an_empty_home(
@@ -155,8 +155,10 @@ def test_the_same_bytes_in_another_folder_silently_and_with_an_empty_home(
         "def refuse(*_, **__): raise SystemExit('the network was asked for')\n"
         "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
         "from pathlib import PosixPath, WindowsPath\n"
-        "from toolchain.catalog.records import Limits, Tolerance\n"
-        "from toolchain.stages.quantize import QuantizeRequest, quantize\n"
+        "from toolchain.catalog.records import Limit, Limits, Tolerance\n"
+        "from toolchain.definitions.variants import Variant\n"
+        "from toolchain.stages.quantize.quantize import quantize\n"
+        "from toolchain.stages.quantize.request import QuantizeRequest\n"
         f"quantize(replace({request!r}, xml=Path(sys.argv[1])))\n"
     )
     cleared = ("CI", "NNCF_CI", "NNCF_DEV", "GITHUB_ACTIONS")  # under which they are quiet anyway
@@ -207,16 +209,16 @@ def test_a_layer_that_8_bits_ruin_is_found_and_sparing_it_is_enough(tmp_path: Pa
     state["decoder.conv2.weight"][:, 0] = 0
     checkpoint = tmp_path / "loud.pth"
     torch.save(state, checkpoint)
-    request = replace(irs(checkpoint, tmp_path), spared=ONLY_DECODER, tolerances=limits(0.5))
+    request = replace(irs(checkpoint, tmp_path), ignored=ONLY_DECODER, tolerances=limits(0.5))
     request.xml.parent.mkdir()
     request.xml.write_text("the good one")
     with pytest.raises(QuantizationError, match="alpha_mad_worse is") as caught:
         quantize(request)
     assert request.xml.read_text() == "the good one"
     assert [path.name for path in request.xml.parent.iterdir()] == ["m.xml"]
-    spared = re.findall(r"--spare (\S+)", caught.value.hint)
-    assert spared == ["decoder.conv2"]
-    result = quantize(replace(request, spared=(*ONLY_DECODER, *spared)))
+    ignored = re.findall(r"--ignore-layer (\S+)", caught.value.hint)
+    assert ignored == ["decoder.conv2"]
+    result = quantize(replace(request, ignored=(*ONLY_DECODER, *ignored)))
     assert result.quantized == ("decoder.conv1",)
     assert result.figures["f32"]["alpha_mad_worse"] <= 0.5
 
@@ -224,11 +226,11 @@ def test_a_layer_that_8_bits_ruin_is_found_and_sparing_it_is_enough(tmp_path: Pa
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"spared": ("decoder.conv9",)}, r"no layer decoder\.conv9"),
-        ({"spared": ("backbone", "aspp", "decoder", "refiner")}, "no layer is left"),
+        ({"ignored": ("decoder.conv9",)}, r"no layer decoder\.conv9"),
+        ({"ignored": ("backbone", "aspp", "decoder", "refiner")}, "no layer is left"),
         ({"tolerances": ()}, "limits no metric of FP16-INT8"),
         (
-            {"tolerances": (Tolerance("FP16-INT8", "f32", Limits(pha_max_abs=1, reason="x")),)},
+            {"tolerances": limits(1, "pha_max_abs")},
             "limits no metric of FP16-INT8",
         ),
     ],
@@ -279,11 +281,13 @@ def test_no_frame_is_both_calibrated_and_judged_on() -> None:
 
 
 def test_model_yml_has_the_published_limits() -> None:
-    """MAD 0.5, GRAD a twentieth, foreground MSE 0.5, at both hints, each with its reason."""
-    found = [t for t in read_model(builtin_config()).tolerances if t.form == "FP16-INT8"]
-    assert {item.hint for item in found} == {"f32", "default"}
+    """MAD and foreground MSE 0.5 or 5 %, GRAD 5 %, at both hints, each with its reason."""
+    found = [t for t in read_model(builtin_config()).tolerances if t.variant.form == "FP16-INT8"]
+    assert {item.variant.hint for item in found} == {"f32", "default"}
     for item in found:
-        assert item.limits.alpha_mad_worse == 0.5
-        assert item.limits.alpha_grad_worse_share == 0.05
-        assert item.limits.foreground_mse_worse == 0.5
+        assert item.limits.by_figure == {
+            "alpha_mad_worse": Limit(0.5, 0.05),
+            "alpha_grad_worse": Limit(0, 0.05),
+            "foreground_mse_worse": Limit(0.5, 0.05),
+        }
         assert item.limits.reason

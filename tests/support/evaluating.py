@@ -7,10 +7,11 @@ from typing import Any
 
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
 from toolchain.definitions.architecture import MOBILENETV2
+from toolchain.definitions.variants import Variant
 from toolchain.frames.dataset import Dataset
 from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest, Float32Constants
-from toolchain.stages.evaluate import EvaluateRequest, Way
+from toolchain.stages.evaluate.request import EvaluatedModel, EvaluateRequest
 from toolchain.stages.export.export import export
 from toolchain.stages.export.request import ExportRequest
 
@@ -35,7 +36,7 @@ def build_small(checkpoint: Path, folder: Path) -> Path:
             ConvertRequest(
                 folder / "m.onnx",
                 xml,
-                precision,  # type: ignore[arg-type]
+                precision,
                 SETTINGS,
                 (),
                 float32_constants=Float32Constants.from_architecture(MOBILENETV2),
@@ -54,11 +55,12 @@ def small_request(
     **changes: Any,
 ) -> EvaluateRequest:
     """Evaluate `models` of `build_small` on `dataset`."""
-    files = {"original": checkpoint or built / "none", "onnx": built / "m.onnx"}
-    ways = tuple(
-        Way(model, "f32", files.get(model, built / model / "m.xml"), SIZE) for model in models
+    files = {"original": checkpoint or built / "none", "ONNX": built / "m.onnx"}
+    chosen = tuple(
+        EvaluatedModel(Variant(form), files.get(form, built / form / "m.xml"), SIZE)
+        for form in models
     )
-    return EvaluateRequest("m", dataset, ways, target, **changes)
+    return EvaluateRequest("m", dataset, chosen, target, **changes)
 
 
 def frames_of(clips: dict[str, int]) -> list[str]:

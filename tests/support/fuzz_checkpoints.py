@@ -357,7 +357,7 @@ _REFERENCES: dict[str, Any] = {
     "numpy.ndarray": np.ndarray,
     "numpy.dtype": np.dtype,
     "_codecs.encode": __import__("_codecs").encode,
-    "torch.storage._load_from_bytes": lambda data: lambda: _reference_legacy(io.BytesIO(data))(),
+    "torch.storage._load_from_bytes": lambda data: partial(_reference_legacy, io.BytesIO(data)),
 }
 _TYPES = {"Float": "f4", "Double": "f8", "Half": "f2", "Long": "i8", "Int": "i4", "Bool": "?"}
 

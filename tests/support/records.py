@@ -12,10 +12,11 @@ def failed(validation: Json) -> Json:
     """The same with one run that failed, explained, and measured stage by stage."""
     told = copy.deepcopy(validation)
     told["verdict"] = "fail"
-    told["original_own_rounding"] = {"pha_max_abs": 7.5e-6, "fgr_max_abs": 2.5e-6}
+    own = {"pha": {"max": 7.5e-6, "rms": 1e-7}, "fgr": {"max": 2.5e-6, "rms": 1e-7}}
+    told["reference"]["own_error"] = own
     for run in told["runs"]:
         run["stages"] = stages(run["hint"])
-        run["would_pass"] = {"pha_max_abs": 1.25e-3}
+        run["limits"]["would_pass"] = {"pha_max_abs": 1.25e-3}
     run = told["runs"][1]
     run["verdict"] = "fail"
     run["failures"] = ["pha_max_abs is 0.00125, the limit is 2e-05 <script>alert(1)</script>"]
@@ -67,13 +68,13 @@ def evaluation(validation: Json) -> Json:
 
     names = ("alpha_mad", "alpha_mse", "alpha_grad", "foreground_mse", "alpha_sad")
     return {
-        "schema": 1,
+        "schema": 2,
         "model": validation["model"],
         "facts": validation["facts"],
         "dataset": {"kind": "generated", "name": "the built-in set", "clips": 4, "frames": 16},
         "models": [
             {
-                "model": model,
+                "form": model,
                 "hint": hint,
                 "executed": executed,
                 "frames": 16,

@@ -56,7 +56,8 @@ def read_safetensors(source: Source) -> tuple[Table, dict[str, str]]:
             object_pairs_hook=_unique,
             parse_int=_read_number,
         )
-        texts = dict((header.pop("__metadata__", None) or {}).items())
+        texts = header.pop("__metadata__", None)
+        texts = {} if texts is None else dict(texts.items())
         entries = sorted((*_read_entry(entry), key) for key, entry in header.items())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged("its header is damaged") from error

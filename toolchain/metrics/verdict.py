@@ -100,7 +100,9 @@ def multiple_of_bound(found: float | None, bound: float) -> float:
     """`found` as a multiple of `bound`; infinite where it is not a finite number."""
     if found is None or not math.isfinite(found):
         return math.inf
-    return max(found, 0.0) / max(bound, sys.float_info.min)
+    if found <= 0:
+        return 0.0
+    return found / bound if bound > 0 else math.inf
 
 
 def furthest(limits: Limits, measured: Measured, bases: Measured) -> str | None:

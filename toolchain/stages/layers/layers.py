@@ -143,7 +143,7 @@ def _asking(variant: VariantTensors, original: OriginalTensors) -> Callable[[str
 
 
 def _parents(graph: Sequence[Tensor], known: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:
-    """The known tensors that each known tensor is computed from; tensors that cannot be compared are passed through."""
+    """Known tensors that each known tensor is computed from, through those not compared."""
     through: dict[str, tuple[str, ...]] = {}
     for tensor in graph:
         found: dict[str, None] = {}
@@ -175,7 +175,7 @@ def _write(
         "variants": [variant.as_json() for variant in variants],
         "scales": {
             "relative": "largest absolute difference / largest absolute value of the original's",
-            "after_top_k": "compared with an original that selects the patches that this variant selected",
+            "after_top_k": "compared with an original that refines the same patches as the variant",
             "from_published": "largest difference of that form from the published one",
             "share": "of values that may be over the limit where top-k or a comparison chose",
             "changed_by_reading": "largest change of pha or fgr by reading inner tensors",

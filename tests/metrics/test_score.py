@@ -9,8 +9,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.support.second import by_the_text
+from toolchain.definitions.metrics import METRIC_KEYS
 from toolchain.metrics.keying import plain_key
-from toolchain.metrics.matte_errors import score
+from toolchain.metrics.score import FUNCTIONS, Matte, all_scores, published_scores
+
+
+def score(p: np.ndarray, f: np.ndarray, a: np.ndarray, t: np.ndarray) -> dict[str, float]:
+    return published_scores(Matte(p, f), Matte(a, t))
+
+
+def test_every_metric_of_the_table_is_computed() -> None:
+    """A metric without a function, or a function without a metric, would be left out."""
+    assert tuple(FUNCTIONS) == METRIC_KEYS
+    alpha, colour = np.ones((20, 20)), np.ones((20, 20, 3))
+    assert all_scores(Matte(alpha, colour), Matte(alpha, colour)) == (0.0,) * len(METRIC_KEYS)
 
 
 @pytest.mark.parametrize("size", [(12, 17), (31, 24), (40, 9)])
@@ -21,12 +33,7 @@ def test_all_four_agree_with_the_text(size: tuple[int, int]) -> None:
     f, t = random.random((*size, 3)), random.random((*size, 3))
     found = score(p, f, a, t)
     expected = by_the_text(p, f, a, t)
-    assert [
-        found.alpha_mad,
-        found.alpha_mse,
-        found.alpha_grad,
-        found.foreground_mse,
-    ] == pytest.approx(expected, rel=1e-9)
+    assert list(found.values()) == pytest.approx(expected, rel=1e-9)
 
 
 mattes = hnp.arrays(np.float32, (14, 19), elements=st.floats(0, 1, width=32))
@@ -37,7 +44,7 @@ mattes = hnp.arrays(np.float32, (14, 19), elements=st.floats(0, 1, width=32))
 def test_the_truth_itself_scores_zero(matte: np.ndarray) -> None:
     """A perfect prediction has no error of any kind."""
     colour = np.repeat(matte[..., None], 3, 2)
-    assert set(vars(score(matte, colour, matte, colour)).values()) == {0.0}
+    assert set(score(matte, colour, matte, colour).values()) == {0.0}
 
 
 @settings(deadline=None)
@@ -49,8 +56,8 @@ def test_errors_have_no_direction_and_survive_mirroring(one: np.ndarray, other: 
     back = score(other, colour, one, colour)
     mirrored = score(one[:, ::-1], colour, other[:, ::-1], colour)
     for key in ("alpha_mad", "alpha_mse", "alpha_grad"):
-        assert getattr(there, key) == pytest.approx(getattr(back, key), rel=1e-9, abs=1e-12)
-        assert getattr(there, key) == pytest.approx(getattr(mirrored, key), rel=1e-9, abs=1e-12)
+        assert there[key] == pytest.approx(back[key], rel=1e-9, abs=1e-12)
+        assert there[key] == pytest.approx(mirrored[key], rel=1e-9, abs=1e-12)
 
 
 def test_foreground_counts_only_where_the_truth_shows_it() -> None:
@@ -59,9 +66,9 @@ def test_foreground_counts_only_where_the_truth_shows_it() -> None:
     truth[0, 0], truth[1, 1] = 1.0, 0.01
     wrong = np.ones((4, 4, 3), np.float32)
     right = np.zeros((4, 4, 3), np.float32)
-    assert score(truth, wrong, truth, right).foreground_mse == pytest.approx(1000)
+    assert score(truth, wrong, truth, right)["foreground_mse"] == pytest.approx(1000)
     wrong[0, 0] = 0
-    assert score(truth, wrong, truth, right).foreground_mse == 0
+    assert score(truth, wrong, truth, right)["foreground_mse"] == 0
 
 
 def test_the_plain_key_is_a_ramp_of_the_largest_difference() -> None:
