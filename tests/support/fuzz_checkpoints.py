@@ -27,6 +27,7 @@ import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -346,6 +347,10 @@ def _reference_tensor(*parts: Any) -> Callable[[], Tensor]:
         return torch.as_strided(storage(), tuple(size), tuple(stride), offset)
 
     return make
+
+
+def _reference_storage(data: bytes) -> Any:
+    return _reference_legacy(io.BytesIO(data))
 
 
 _REFERENCES: dict[str, Any] = {

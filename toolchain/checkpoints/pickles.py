@@ -362,6 +362,11 @@ class Interpreter:
         self._line()
         self._push(Table("a reference to another file"))
 
+    def _check_frame(self) -> None:
+        size = self._number("<Q")
+        if self._base + self._position + size > self._source.size:
+            raise DamagedError("its pickle is truncated")
+
     def _check_protocol(self) -> None:
         if self._take(1)[0] > _HIGHEST_PROTOCOL:
             raise DamagedError("its pickle is of a later protocol than 5")
@@ -374,7 +379,7 @@ _Step = Callable[[Interpreter], object]
 # ruff: noqa: SLF001 - one class in two parts: its methods, and which opcode means which
 _NAMED: dict[str, _Step] = {
     "PROTO": Interpreter._check_protocol,
-    "FRAME": lambda i: i._take(8),
+    "FRAME": Interpreter._check_frame,
     "MARK": lambda i: i._push(_MARK),
     "POP": lambda i: i._stack.pop(),
     "POP_MARK": lambda i: i._pop_mark(),

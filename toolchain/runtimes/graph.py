@@ -87,7 +87,7 @@ def _selects_cells(node: Any, typed: Mapping[str, Any]) -> bool:
 
 
 def read_graph(path: Path) -> tuple[Tensor, ...]:
-    """Every computed tensor of the ONNX file in the order of execution."""
+    """Every computed tensor of the ONNX file in the order of execution, but for ties broken."""
     graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
     typed = {item.name: item.type.tensor_type for item in (*graph.value_info, *graph.output)}
     known = {item.name for item in graph.input}
@@ -95,6 +95,7 @@ def read_graph(path: Path) -> tuple[Tensor, ...]:
     chosen: set[str] = set()
     after: set[str] = set()
     ranked: set[str] = set()  # until they are scattered to their places
+    ties: set[str] = set()  # which of several equal values: no runtime's answer is the right one
     tensors = []
     for node in graph.node:
         name = node.output[0]
@@ -112,6 +113,9 @@ def read_graph(path: Path) -> tuple[Tensor, ...]:
             after.update(node.output)
         if top or (ranked.intersection(node.input) and not node.op_type.startswith("Scatter")):
             ranked.update(node.output)
+        if _breaks_ties(node, typed, ties):
+            ties.update(node.output)
+            continue
         kind = typed.get(name)
         if kind is None or kind.elem_type not in FLOATS:
             continue
@@ -132,6 +136,15 @@ def read_graph(path: Path) -> tuple[Tensor, ...]:
             )
         )
     return tuple(tensors)
+
+
+def _breaks_ties(node: Any, typed: Mapping[str, Any], ties: set[str]) -> bool:
+    """Whether a node finds equal values, counts them, or combines such findings."""
+    if node.op_type == "And":
+        return bool(ties.intersection(node.input))
+    kind = typed.get(node.input[0])
+    counts = kind is not None and kind.elem_type not in FLOATS
+    return node.op_type == "Equal" or (node.op_type in DECIDING and counts)
 
 
 def _plain(value: Any) -> Any:

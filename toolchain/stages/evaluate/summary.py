@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.definitions import schemas
 from toolchain.definitions.metrics import METRIC_KEYS, METRICS
 from toolchain.definitions.variants import ORIGINAL
 from toolchain.frames.dataset import Dataset, Fault
@@ -17,7 +18,6 @@ from toolchain.stages.evaluate.request import EvaluatedModel, EvaluateRequest
 from toolchain.stages.evaluate.shard import TOOLS
 from toolchain.workspace.environment import machine, version
 
-SCHEMA = 2
 Json = dict[str, Any]
 
 
@@ -59,7 +59,7 @@ def content(
         }
         entries.append(entry)
     return {
-        "schema": SCHEMA,
+        "schema": schemas.EVALUATION,
         "model": request.name,
         "facts": dict(request.facts),
         "dataset": _described(dataset, len(numbers), len(items), faults, request),

@@ -92,7 +92,7 @@ def _clips(content: Json) -> Iterator[list[str]]:
     for clip in content["models"][0]["clips"]:
         for entry in content["models"]:
             row = entry["clips"][clip]
-            who = f"{entry['model']} {entry['hint']}"
+            who = f"{entry['form']} {entry['hint']}"
             yield [clip, str(row["frames"]), who, *(number(row[metric]) for metric in METRIC_KEYS)]
 
 

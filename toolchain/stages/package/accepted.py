@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolchain.definitions import schemas
 from toolchain.definitions.variants import ONNX
 from toolchain.errors import PackageError
 from toolchain.stages.package.ports import read_ports
@@ -16,7 +17,6 @@ from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.ledger import Ledger
 
-SCHEMA = 1
 Json = Mapping[str, Any]
 
 
@@ -57,7 +57,9 @@ def load_accepted_build(request: PackageRequest) -> AcceptedBuild:
             pass, or was written for other files; likewise for the report.
     """
     layout = request.layout
-    validation = _load_record(layout.validation, "this build has not been validated")
+    validation = _load_record(
+        layout.validation, schemas.VALIDATION, "this build has not been validated"
+    )
     ledger = Ledger(layout.folder)
     if validation["verdict"] != "pass":
         raise _refuse(request, f"{layout.validation}: the verdict is {validation['verdict']}")
@@ -107,7 +109,7 @@ def _load_evaluation(request: PackageRequest, validation: Json) -> Json | None:
     path, key = request.layout.evaluation, "checkpoint_sha384"
     if not path.is_file():
         return None
-    found = _load_record(path, "this build has not been evaluated")
+    found = _load_record(path, schemas.EVALUATION, "this build has not been evaluated")
     if (found.get("facts") or {}).get(key) != validation["facts"][key]:
         raise _refuse(
             request, f"{path}: is for another checkpoint", "Run `matting evaluate` again."
@@ -115,18 +117,18 @@ def _load_evaluation(request: PackageRequest, validation: Json) -> Json | None:
     return found
 
 
-def _load_record(path: Path, missing: str) -> Json:
+def _load_record(path: Path, schema: int, missing: str) -> Json:
     hint = "Run `matting build` with the same options first."
     try:
         found: Json = json.loads(path.read_text(encoding="utf-8"))
-        known = found["schema"] == SCHEMA
+        known = found["schema"] == schema
     except FileNotFoundError as error:
         raise _not_packaged(f"{path}: file not found: {missing}", hint) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _not_packaged(f"{path}: not a readable record: {error}", hint) from error
     if not known:
         raise _not_packaged(
-            f"{path}: schema {found['schema']!r}, expected {SCHEMA}",
+            f"{path}: schema {found['schema']!r}, expected {schema}",
             "Build it again with this version of the toolchain.",
         )
     return found

@@ -58,16 +58,16 @@ def list_accuracy(build: AcceptedBuild) -> list[dict[str, Any]]:
     if build.evaluation is not None:
         return [
             {
-                "precision": entry["model"],
+                "precision": entry["form"],
                 "figures": {name: cell["mean"] for name, cell in entry["total"].items()},
             }
             for entry in build.evaluation["models"]
-            if entry["model"] in build.precisions and entry["hint"] == "f32"
+            if entry["form"] in build.precisions and entry["hint"] == "f32"
         ]
     return [
-        {"precision": run["form"], "figures": dict(run["truth"])}
+        {"precision": run["form"], "figures": dict(run["metrics"])}
         for run in build.validation["runs"]
-        if run["form"] in build.precisions and run["hint"] == "f32" and run["truth"]
+        if run["form"] in build.precisions and run["hint"] == "f32" and run["metrics"]
     ]
 
 

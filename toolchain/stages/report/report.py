@@ -10,6 +10,7 @@ from typing import Any
 
 from toolchain.catalog.builtin import read_published_accuracy
 from toolchain.catalog.export_arguments import ExportSettings
+from toolchain.definitions import schemas
 from toolchain.definitions.metrics import max_error_of
 from toolchain.definitions.ports import OUTPUTS
 from toolchain.definitions.variants import ONNX
@@ -35,7 +36,11 @@ from toolchain.stages.report.request import ReportRequest, ReportResult
 from toolchain.workspace.atomic import os_errors, write_bytes
 from toolchain.workspace.digests import file_digest
 
-SCHEMAS = {"validation": 2, "evaluation": 2, "latency": 1}
+SCHEMAS = {
+    "validation": schemas.VALIDATION,
+    "evaluation": schemas.EVALUATION,
+    "latency": schemas.LATENCY,
+}
 MANY = 8  # frames; of more the pictures are half as large, so that the file can be mailed
 GENERATED = "generated, its truth is known"
 CAPTURE = "a capture, its truth is not known"

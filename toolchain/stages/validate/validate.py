@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from time import monotonic
 from typing import Any
 
+from toolchain.definitions import schemas
 from toolchain.metrics.comparison import GRADES
 from toolchain.metrics.errors import OwnErrors, is_ill_conditioned
 from toolchain.progress import Listener, SilentListener
@@ -22,7 +23,6 @@ from toolchain.workspace.atomic import nan_to_null, write_json
 from toolchain.workspace.digests import digests_by_name
 from toolchain.workspace.environment import machine, version
 
-SCHEMA = 2
 TOOLS = ("torch", "onnx", "onnxruntime", "openvino", "numpy")
 
 
@@ -102,7 +102,7 @@ def _write(
         paths += [xml, xml.with_suffix(".bin")]
     own = {name: {"max": largest, "rms": rms} for name, (largest, rms) in measurement.own.items()}
     record = {
-        "schema": SCHEMA,
+        "schema": schemas.VALIDATION,
         "model": request.name,
         "verdict": verdict,
         "facts": dict(request.facts),
