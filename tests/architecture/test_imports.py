@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+IMPORTS_INSIDE_FUNCTIONS = 60
 HEAVY = (
     "torch",
     "openvino",
@@ -120,14 +122,28 @@ def test_only_one_module_imports_openvino() -> None:
     assert found == ["toolchain/runtimes/openvino_api.py"]
 
 
-def test_nothing_in_the_project_names_this_machine_or_a_registry() -> None:
-    """No absolute path of a developer's machine and no package index stands in a tracked file."""
+def test_few_imports_stand_inside_functions() -> None:
+    """Only what start-up must not load, or what is optional, is imported inside a function."""
+    inside = [
+        f"{path.relative_to(ROOT)}:{statement.lineno}"
+        for path in sorted((ROOT / "toolchain").rglob("*.py"))
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for statement in ast.walk(function)
+        if isinstance(statement, ast.Import | ast.ImportFrom)
+    ]
+    assert len(inside) <= IMPORTS_INSIDE_FUNCTIONS, inside
+
+
+def test_nothing_in_the_project_names_a_machine_or_a_registry() -> None:
+    """No tracked file has this checkout's path, a home folder's, or a package index's address."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False
     ).stdout.decode()
     if not listed:
         pytest.skip("not a git checkout")
-    telling = re.compile(r"/work/(main|shared)|/opt/py" + r"pi|pypi\.org|download\.py" + "torch")
+    hosts = r"(?:pypi|pythonhosted|download\.pytorch)\.org"
+    telling = re.compile(rf"{re.escape(str(ROOT))}\b|/(?:home|Users)/[a-z]|//{hosts}/")
     found = []
     for name in filter(None, listed.split("\0")):
         path = ROOT / name

@@ -102,6 +102,7 @@ class Interpreter:
         self._buffer, self._base, self._position = b"", start, 0
         self._stack: list[Value] = []
         self._memo: dict[int, Value] = {}
+        self._frame_end = 0
         self.end = start
 
     def run(self) -> Value:
@@ -363,8 +364,12 @@ class Interpreter:
         self._push(Table("a reference to another file"))
 
     def _check_frame(self) -> None:
+        start = self._base + self._position - 1
         size = self._number("<Q")
-        if self._base + self._position + size > self._source.size:
+        if start < self._frame_end:  # frames follow one another
+            raise self._damaged()
+        self._frame_end = self._base + self._position + size
+        if self._frame_end > self._source.size:
             raise DamagedError("its pickle is truncated")
 
     def _check_protocol(self) -> None:

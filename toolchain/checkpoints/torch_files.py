@@ -60,7 +60,9 @@ def _read_identifier(identifier: Value) -> _Identifier | Value:
     if identifier[0] == "module":
         found: Value = identifier[1]  # a class, beside its source text
         return found
-    kind, key, location, count, view = (*identifier[1:6], *[None] * 5)[:5]
+    if identifier[0] != "storage" or len(identifier) not in (5, 6):
+        return MALFORMED
+    kind, key, location, count, view = (*identifier[1:], None)[:5]
     if not isinstance(key, str) or type(count) is not int or not 0 <= count < 1 << 40:
         return MALFORMED
     name = kind.name.rpartition(".")[2] if isinstance(kind, Global) else ""
@@ -101,8 +103,8 @@ class _Members:
     def find(self, identifier: Value) -> Value:
         """What a persistent id refers to."""
         parts = _read_identifier(identifier)
-        if not isinstance(parts, _Identifier):
-            return parts
+        if not isinstance(parts, _Identifier) or parts.view is not None:
+            return MALFORMED if isinstance(parts, _Identifier) else parts
         member = self._archive.members.get(f"{self._root}data/{parts.key}")
         if member is None or not 0 <= member.size - parts.size < parts.item:
             return _MISSING

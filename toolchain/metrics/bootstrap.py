@@ -44,7 +44,7 @@ def interval(values: Doubles, clips: npt.NDArray[np.intp], seed: int) -> Interva
 
 
 def unit_of(clips: npt.NDArray[np.intp]) -> str:
-    """ "clip" where there are enough of them and fewer than frames, else "frame"."""
+    """Return what to resample: clips where there are enough of them, else frames."""
     count = len(np.unique(clips))
     return "clip" if CLIPS_ENOUGH <= count < len(clips) else "frame"
 

@@ -1,5 +1,7 @@
-"""Connectivity error of a matte: Rhemann et al., "A Perceptually Motivated Online Benchmark for
-Image Matting", CVPR 2009, with the settings that the field uses: steps of 0.1, theta 0.15, p = 1.
+"""Connectivity error of a matte.
+
+Source: Rhemann et al., "A Perceptually Motivated Online Benchmark for Image Matting", CVPR 2009,
+with the settings that the field uses: steps of 0.1, theta 0.15, p = 1.
 """
 
 from __future__ import annotations

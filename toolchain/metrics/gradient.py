@@ -98,7 +98,7 @@ def _changing(padded: Values) -> npt.NDArray[np.bool_]:
 
 
 def _filtered(windows: Doubles) -> Doubles:
-    """n x 24 x 24 -> n x 16 x 16."""
+    """Filter windows, n x 24 x 24 -> n x 16 x 16."""
     density, derivative = _bands()
     x = (density @ windows) @ derivative.T
     y = (derivative @ windows) @ density.T

@@ -236,6 +236,11 @@ def _selection_run(candidate: Candidate) -> SelectionRun | None:
 
 
 def load_candidates(request: ValidateRequest) -> Iterator[Candidate]:
+    """Load the ONNX, then each IR at each of its hints; audit their weights.
+
+    Raises:
+        ValidationError: A file cannot be run, or lacks the promised inputs and outputs.
+    """
     expected = ExpectedWeights(request.checkpoint)
 
     def make(variant: Variant, file: Path, runtime: Runtime, faults: list[str]) -> Candidate:
