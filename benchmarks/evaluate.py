@@ -24,20 +24,20 @@ from benchmarks.outcome import Figure, conclude
 
 if TYPE_CHECKING:
     from toolchain.definitions.variants import Hint
-    from toolchain.stages.evaluate import Way
+    from toolchain.stages.evaluate.request import EvaluatedModel
 
 GROWTH_MIB = 64.0
 CLIP = 8  # frames before one plate
 PEAK = """
 import resource, sys
 from pathlib import Path
-from benchmarks.evaluate import by_us, way_of
+from benchmarks.evaluate import by_us, model_at
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 10
-way = way_of(Path(sys.argv[1]), "f32")
-by_us(way, Path(sys.argv[2]), Path(sys.argv[4]) / "few")
+model = model_at(Path(sys.argv[1]), "f32")
+by_us(model, Path(sys.argv[2]), Path(sys.argv[4]) / "few")
 before = peak()
-by_us(way, Path(sys.argv[3]), Path(sys.argv[4]) / "many")
+by_us(model, Path(sys.argv[3]), Path(sys.argv[4]) / "many")
 print(peak() - before)
 """
 
@@ -69,34 +69,37 @@ def made(folder: Path, frames: int) -> Path:
     return folder
 
 
-def way_of(xml: Path, hint: Hint) -> Way:
-    """The IR at xml as a way of running."""
+def model_at(xml: Path, hint: Hint) -> EvaluatedModel:
+    """The FP32 IR at `xml`, to be run at `hint`."""
     from toolchain.catalog.arguments import export_settings
     from toolchain.catalog.builtin import builtin_config
     from toolchain.catalog.reader import read_model
-    from toolchain.stages.evaluate import Way
+    from toolchain.definitions.variants import FP32, Variant
+    from toolchain.stages.evaluate.request import EvaluatedModel
 
-    return Way("FP32", hint, xml, export_settings(read_model(builtin_config())))
+    settings = export_settings(read_model(builtin_config()))
+    return EvaluatedModel(Variant(FP32, hint), xml, settings)
 
 
-def ready(way: Way, root: Path) -> list[dict[str, Any]]:
+def ready(model: EvaluatedModel, root: Path) -> list[dict[str, Any]]:
     """The first frames as the IR takes them."""
     from toolchain.frames.datasets import open_dataset
     from toolchain.runtimes.base import planes
 
     items = open_dataset(root, None, 1).items[: 2 * CLIP]
-    samples = (item.read().sample(way.size) for item in items)
+    samples = (item.read().sample(model.size) for item in items)
     return [{"src": planes(s.src[..., ::-1]), "bgr": planes(s.bgr[..., ::-1])} for s in samples]
 
 
-def by_us(way: Way, root: Path, work: Path) -> float:
+def by_us(model: EvaluatedModel, root: Path, work: Path) -> float:
     """Seconds of a whole evaluation that finds nothing scored."""
     from toolchain.frames.datasets import open_dataset
-    from toolchain.stages.evaluate import EvaluateRequest, evaluate
+    from toolchain.stages.evaluate.evaluate import evaluate
+    from toolchain.stages.evaluate.request import EvaluateRequest
 
     began = time.perf_counter()
     dataset = open_dataset(root, None, 1)
-    result = evaluate(EvaluateRequest("bench", dataset, (way,), work / "evaluation.json"))
+    result = evaluate(EvaluateRequest("bench", dataset, (model,), work / "evaluation.json"))
     seconds = time.perf_counter() - began
     assert result.scored == len(dataset.items)
     shutil.rmtree(work)
@@ -118,14 +121,14 @@ def main(arguments: Sequence[str] = ()) -> int:
         data = made(folder / "set", options.frames)
         figures = []
         for hint in HINTS:
-            way = way_of(xml, hint)
+            model = model_at(xml, hint)
             figures += compared(
                 "evaluation",
                 hint,
                 options.frames,
                 options.rounds,
-                partial(by_us, way, data, folder / "work"),
-                partial(bare, xml, hint, ready(way, data), options.frames),
+                partial(by_us, model, data, folder / "work"),
+                partial(bare, xml, hint, ready(model, data), options.frames),
             )
         figures.append(_growth(xml, data, folder))
         return conclude("evaluate", figures)

@@ -27,11 +27,12 @@ from benchmarks.profile import by_kind, layers
 from toolchain.catalog.arguments import conversion_settings, export_settings, with_overrides
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
+from toolchain.definitions.variants import INT8
 from toolchain.frames.frame import Frame
 from toolchain.frames.generated import composite
 from toolchain.network.profile import profile
 from toolchain.pipeline.build import build
-from toolchain.pipeline.request import INT8, BuildRequest
+from toolchain.pipeline.request import BuildRequest
 from toolchain.pipeline.weights import choose
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
 from toolchain.runtimes.pytorch import PyTorchRuntime

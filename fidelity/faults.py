@@ -177,24 +177,24 @@ def skip(model: Any, node: str) -> None:
 
 def without_mask(model: Any) -> None:
     """Refine selected patches even where the expected error is zero."""
-    find_node(model, "frame/Greater").input[1] = add_constant(
+    find_node(model, "frame/Greater_2").input[1] = add_constant(
         model, "fault_minimum", np.float32(-1)
     )
 
 
 def last_of_ties(model: Any) -> None:
-    """Choose the last of equal expected errors, by a top-k over the reversed cells."""
+    """Choose the last of equal expected errors: count them from the end."""
+    find_node(model, "frame/CumSum").attribute.append(helper.make_attribute("reverse", 1))
+
+
+def lowest(model: Any) -> None:
+    """Choose the cells of the lowest expected error."""
     topk = find_node(model, "frame/TopK")
     position = list(model.graph.node).index(topk)
-    cells = (SETTINGS.height // 4) * (SETTINGS.width // 4)
-    order = add_constant(model, "fault_order", np.arange(cells)[::-1].copy())
-    last = add_constant(model, "fault_last", np.int64(cells - 1))
-    places = topk.output[1]
-    reverse = helper.make_node("Gather", [topk.input[0], order], ["fault_cells"], "fault/cells")
-    back = helper.make_node("Sub", [last, "fault_places"], [places], "fault/places")
-    topk.input[0], topk.output[1] = "fault_cells", "fault_places"
-    model.graph.node.insert(position, reverse)
-    model.graph.node.insert(position + 2, back)
+    negative = helper.make_node("Neg", [topk.input[0]], ["fault_negative"], "fault/negative")
+    for node in ("frame/TopK", "frame/Greater", "frame/Equal"):
+        find_node(model, node).input[0] = "fault_negative"
+    model.graph.node.insert(position, negative)
 
 
 def change_attribute(model: Any, node: str, name: str, value: Any) -> None:
@@ -408,7 +408,7 @@ def list_faults() -> Mapping[str, Fault]:
         "frame continued beyond its border": lambda model: skip(model, "refiner/Mul_6"),
         "no mask where the expected error is zero": without_mask,
         "last of equal expected errors": last_of_ties,
-        "lowest expected errors": lambda model: change_attribute(model, "frame/TopK", "largest", 0),
+        "lowest expected errors": lowest,
         "ReLU for ReLU6": raise_relu6,
         "wrong dilation in ASPP": lambda model: (
             change_attribute(model, "aspp.convs.1.0/Conv", "dilations", [2, 2]),

@@ -14,8 +14,9 @@ import json
 import re
 import sys
 import tempfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +25,9 @@ from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.checkpoints.load import load_checkpoint, load_network
 from toolchain.cli.console import make_listener
+from toolchain.definitions.metrics import PUBLISHED_METRICS
 from toolchain.frames.frame import Frame
-from toolchain.metrics.keying import plain_key
-from toolchain.metrics.matte_errors import MattingScore, score
+from toolchain.metrics.score import Matte, mean_scores, published_scores
 from toolchain.network.resize import bilinear
 from toolchain.pipeline.build import build
 from toolchain.pipeline.request import BuildRequest
@@ -37,14 +38,13 @@ from toolchain.workspace.atomic import write_bytes
 from toolchain.workspace.digests import file_digest
 from training.bundled import RAISED, TARGET
 from training.held_out import FAULTS, HeldOutSet, generated, real
-from training.keys import KeyTuner, TunedKey
+from training.keys import KeyTuner, TunedKey, plain_key
 from training.photographs import HELD_OUT, TRAINED_ON
 from training.pictures import contact_sheet
 from training.plots import plot_history
 from training.recipe import LEAST_VARIANCE
 
 CONFIG = Path("model.yml")
-METRICS = tuple(field.name for field in fields(MattingScore))
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class SetResult:
 
     name: str
     frames: int
-    network: MattingScore
-    coarse: MattingScore
+    network: dict[str, float]
+    coarse: dict[str, float]
     plain: float
     tuned: TunedKey
     patches: int
@@ -87,20 +87,20 @@ class Matter:
             return np.asarray(bilinear(base.pha, (height, width))[0, 0])
 
 
-def measure(matter: Matter, held_out: HeldOutSet, talk: Listener) -> SetResult:
+def measure(matter: Matter, held_out: HeldOutSet, listener: Listener) -> SetResult:
     """Score the network, the matte before refinement and both keys on a set."""
     refined, coarse, plain, patches = [], [], [], []
     tuner = KeyTuner()
-    with talk.task(held_out.name, len(held_out.frames), "frames") as task:
+    with listener.task(held_out.name, len(held_out.frames), "frames") as task:
         for index, load in enumerate(held_out.frames):
             frame = load()
             assert frame.alpha is not None
             assert frame.foreground is not None
+            truth = Matte(frame.alpha, frame.foreground)
             alpha, foreground, count = matter.matte(frame)
             patches.append(count)
-            refined.append(score(alpha, foreground, frame.alpha, frame.foreground))
-            rough = matter.coarse(frame)
-            coarse.append(score(rough, foreground, frame.alpha, frame.foreground))
+            refined.append(published_scores(Matte(alpha, foreground), truth))
+            coarse.append(published_scores(Matte(matter.coarse(frame), foreground), truth))
             key = plain_key(frame.src, frame.bgr)
             plain.append(1000 * float(np.abs(key - frame.alpha).mean()))
             tuner.add(frame)
@@ -108,8 +108,8 @@ def measure(matter: Matter, held_out: HeldOutSet, talk: Listener) -> SetResult:
     return SetResult(
         held_out.name,
         len(patches),
-        _mean(refined),
-        _mean(coarse),
+        mean_scores(refined) or {},
+        mean_scores(coarse) or {},
         float(np.mean(plain)),
         tuner.best(),
         min(patches),
@@ -133,10 +133,10 @@ def main(arguments: list[str] | None = None) -> int:
     sets = [generated(options.frames)]
     if options.mattes:
         sets += [real(options.mattes, options.plates, fault) for fault in FAULTS]
-    talk = make_listener()
+    listener = make_listener()
     with tempfile.TemporaryDirectory() as folder:
         matter = Matter(options.weights, Path(folder))
-        results = [measure(matter, held_out, talk) for held_out in sets]
+        results = [measure(matter, held_out, listener) for held_out in sets]
         text = _card(options.weights, results, _history(options.work))
         if options.dry_run:
             print(text)
@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     return _enter(options.weights)
 
 
-def _history(work: Path) -> dict:
+def _history(work: Path) -> dict[str, Any]:
     path = work / "history.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
@@ -170,16 +170,17 @@ def _enter(weights: Path) -> int:
     return 0
 
 
-def _card(weights: Path, results: list[SetResult], history: dict) -> str:
+def _card(weights: Path, results: list[SetResult], history: dict[str, Any]) -> str:
     made, *_ = results
     template = Path(__file__).with_name("card.template.md").read_text(encoding="utf-8")
     rows = [
-        f"| {r.name} ({r.frames}) | **{r.network.alpha_mad:.2f}** | {r.plain:.1f} | "
-        f"{r.tuned.mad:.1f} | {r.network.alpha_mad / r.tuned.mad:.2f} | {r.patches} |"
+        f"| {r.name} ({r.frames}) | **{r.network['alpha_mad']:.2f}** | {r.plain:.1f} | "
+        f"{r.tuned.mad:.1f} | {r.network['alpha_mad'] / r.tuned.mad:.2f} | {r.patches} |"
         for r in results
     ]
     metrics = [
-        " | ".join([f"| {name}", *(f"{getattr(found, key):.2f}" for key in METRICS)]) + " |"
+        " | ".join([f"| {name}", *(f"{found[metric.key]:.2f}" for metric in PUBLISHED_METRICS)])
+        + " |"
         for name, found in (("converted network", made.network), ("before refining", made.coarse))
     ]
     licences = [f"{p.what} ({p.package}, {p.licence})" for p in TRAINED_ON]
@@ -196,10 +197,6 @@ def _card(weights: Path, results: list[SetResult], history: dict) -> str:
         least=LEAST_VARIANCE,
         raised=RAISED,
     )
-
-
-def _mean(scores: list[MattingScore]) -> MattingScore:
-    return MattingScore(*(float(np.mean([getattr(s, key) for s in scores])) for key in METRICS))
 
 
 def _tensor(picture: np.ndarray) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The best that a key can do: blurred, its thresholds tuned on the very set it is judged on."""
+"""Difference keys, which a network has to beat: a plain one, and the best for a set of frames."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from toolchain.definitions.arrays import Floats, Pixels
 from toolchain.frames.frame import Frame
 
 BLURS = (0.0, 1.0, 2.0, 4.0, 8.0)
@@ -16,6 +17,22 @@ LOWS = (0.004, 0.008, 0.012, 0.02, 0.03, 0.05, 0.08, 0.12, 0.16)
 RAMPS = (0.004, 0.012, 0.03, 0.06, 0.1, 0.2)
 EVERY = 2  # pixels of every second row and column are scored: the mean does not feel it
 Halves = npt.NDArray[np.float16]
+
+
+def plain_key(src: Pixels, bgr: Pixels, low: float = 0.05, high: float = 0.20) -> Floats:
+    """Ramp the largest channel's |src - bgr| from 0 at `low` to 1 at `high`.
+
+    Args:
+        src: The frame, H x W x 3, uint8.
+        bgr: The clean plate, H x W x 3, uint8.
+        low: Difference, 0..1, up to which alpha is 0.
+        high: Difference, 0..1, from which alpha is 1.
+
+    Returns:
+        Alpha, H x W, float32, 0..1.
+    """
+    difference = np.abs(src.astype(np.float32) - bgr).max(2) / 255
+    return np.asarray(np.clip((difference - low) / (high - low), 0, 1), np.float32)
 
 
 @dataclass(frozen=True)

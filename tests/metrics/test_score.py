@@ -10,7 +10,6 @@ from hypothesis.extra import numpy as hnp
 
 from tests.support.second import by_the_text
 from toolchain.definitions.metrics import METRIC_KEYS
-from toolchain.metrics.keying import plain_key
 from toolchain.metrics.score import FUNCTIONS, Matte, all_scores, published_scores
 
 
@@ -69,13 +68,3 @@ def test_foreground_counts_only_where_the_truth_shows_it() -> None:
     assert score(truth, wrong, truth, right)["foreground_mse"] == pytest.approx(1000)
     wrong[0, 0] = 0
     assert score(truth, wrong, truth, right)["foreground_mse"] == 0
-
-
-def test_the_plain_key_is_a_ramp_of_the_largest_difference() -> None:
-    """0 up to 0.05, 1 from 0.20 on, straight in between."""
-    bgr = np.zeros((1, 4, 3), np.uint8)
-    src = bgr.copy()
-    src[0, :, 1] = [0, 12, 32, 255]
-    assert plain_key(src, bgr)[0].tolist() == pytest.approx(
-        [0, 0, (32 / 255 - 0.05) / 0.15, 1], abs=1e-6
-    )

@@ -9,9 +9,8 @@ import pytest
 from PIL import Image
 
 from toolchain.frames.frame import Frame
-from toolchain.metrics.keying import plain_key
 from training.held_out import SIZE, generated, real
-from training.keys import KeyTuner
+from training.keys import KeyTuner, plain_key
 
 
 @pytest.fixture
@@ -83,3 +82,13 @@ def test_the_tuned_key_beats_the_plain_one_where_the_plate_is_noisy() -> None:
     tuner.add(Frame("noisy", src, plate, alpha))
     plain = 1000 * float(np.abs(plain_key(src, plate) - alpha).mean())
     assert tuner.best().mad < 0.3 * plain
+
+
+def test_the_plain_key_is_a_ramp_of_the_largest_difference() -> None:
+    """0 up to 0.05, 1 from 0.20 on, straight in between."""
+    bgr = np.zeros((1, 4, 3), np.uint8)
+    src = bgr.copy()
+    src[0, :, 1] = [0, 12, 32, 255]
+    assert plain_key(src, bgr)[0].tolist() == pytest.approx(
+        [0, 0, (32 / 255 - 0.05) / 0.15, 1], abs=1e-6
+    )

@@ -87,6 +87,9 @@ def synthetic_errors(settings: ExportSettings, seed: int) -> Iterator[tuple[str,
     yield "saturated", np.ones(shape, np.float32)
     steps = random.integers(0, 5, shape)  # each value many times: ties wherever the cut is
     yield "ties", (steps / 4).astype(np.float32)
+    level = np.full(shape, 0.5, np.float32)  # a few above, the rest equal at the cut
+    level[random.random(shape) < 1 / 500] = 0.75
+    yield "few above many equal", level
 
 
 def with_given_error_onnx(path: Path) -> Run | None:
