@@ -227,5 +227,6 @@ def grade_of(figures: Mapping[str, float | None]) -> Grade:
 
     A: at most a quarter of an 8-bit step, invisible.  B: at most one step.  C: more.
     """
-    worst = max(figures[f"{name}_mean_abs"] or 0.0 for name in OUTPUTS)
-    return next((grade for grade, limit in GRADES if worst <= limit), "C")
+    means = [figures[f"{name}_mean_abs"] or 0.0 for name in OUTPUTS]
+    fits = (grade for grade, limit in GRADES if all(mean <= limit for mean in means))
+    return next(fits, "C")
