@@ -27,7 +27,6 @@ import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -349,8 +348,12 @@ def _reference_tensor(*parts: Any) -> Callable[[], Tensor]:
     return make
 
 
-def _reference_storage(data: bytes) -> Any:
-    return _reference_legacy(io.BytesIO(data))
+def _reference_storage(data: bytes) -> Callable[[], Tensor]:
+    def make() -> Tensor:
+        tensor: Tensor = _reference_legacy(io.BytesIO(data))()
+        return tensor
+
+    return make
 
 
 _REFERENCES: dict[str, Any] = {
@@ -362,7 +365,7 @@ _REFERENCES: dict[str, Any] = {
     "numpy.ndarray": np.ndarray,
     "numpy.dtype": np.dtype,
     "_codecs.encode": __import__("_codecs").encode,
-    "torch.storage._load_from_bytes": lambda data: partial(_reference_legacy, io.BytesIO(data)),
+    "torch.storage._load_from_bytes": _reference_storage,
 }
 _TYPES = {"Float": "f4", "Double": "f8", "Half": "f2", "Long": "i8", "Int": "i4", "Bool": "?"}
 

@@ -261,8 +261,8 @@ def _rebuild_from_array(_: Builder, arguments: list[Value]) -> Value:
     return array.tensor if isinstance(array, NumpyArray) else array
 
 
-def _reconstruct_array(_builder: Builder, _arguments: list[Value]) -> Value:
-    return NumpyArray()
+def _reconstruct_array(_: Builder, arguments: list[Value]) -> Value:
+    return NumpyArray() if isinstance(arguments[0], Global) else MALFORMED
 
 
 def _array_from_buffer(_: Builder, arguments: list[Value]) -> Value:

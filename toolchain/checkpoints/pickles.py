@@ -363,6 +363,10 @@ class Interpreter:
         self._line()
         self._push(Table("a reference to another file"))
 
+    def _check_buffer(self) -> None:
+        if not isinstance(self._top(), (bytes, Blob)):
+            raise self._damaged()
+
     def _check_frame(self) -> None:
         start = self._base + self._position - 1
         size = self._number("<Q")
@@ -448,7 +452,7 @@ _NAMED: dict[str, _Step] = {
     "EXT1": Interpreter._refuse_extension,
     "EXT2": Interpreter._refuse_extension,
     "EXT4": Interpreter._refuse_extension,
-    "READONLY_BUFFER": lambda i: i._top(),
+    "READONLY_BUFFER": Interpreter._check_buffer,
 }
 _CODES = {opcode.name: ord(opcode.code) for opcode in pickletools.opcodes}
 _STEPS: dict[int, _Step] = {_CODES[name]: step for name, step in _NAMED.items()}

@@ -228,8 +228,10 @@ def _find_directory(source: Source) -> tuple[int, int, int]:
         raise DamagedError("it is damaged: the end of the zip archive is wrong")
     if end >= _LOCATOR.size:
         locator = source.read(end - _LOCATOR.size, _LOCATOR.size)
-        signature, _, offset, _ = _LOCATOR.unpack(locator)
+        signature, disk, offset, disks = _LOCATOR.unpack(locator)
         if signature == _LOCATOR_SIGNATURE:
+            if disk or disks > 1:
+                raise DamagedError("it is damaged: the end of the zip archive is wrong")
             signature, *_, count, size, start = _END64.unpack(source.read(offset, _END64.size))
             end = offset
             if signature != _END64_SIGNATURE:
