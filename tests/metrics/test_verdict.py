@@ -7,7 +7,6 @@ import math
 import pytest
 
 from toolchain.catalog.records import Limit, Limits
-from toolchain.definitions.metrics import FIGURES, LABELS, PUBLISHED_METRICS, change_of, increase_of
 from toolchain.metrics.verdict import (
     judge,
     metric_bases,
@@ -94,12 +93,3 @@ def test_what_would_have_passed_is_what_was_measured() -> None:
 def test_multiples_of_a_bound(found: float | None, bound: float, multiple: float) -> None:
     """Better than the original uses nothing of a limit; no number is beyond every one."""
     assert multiple_of_bound(found, bound) == multiple
-
-
-def test_every_figure_has_a_label_and_every_published_metric_its_two_figures() -> None:
-    """A metric that is added may be limited at once, and every table can name it."""
-    keys = {figure.key for figure in FIGURES}
-    assert set(LABELS) == keys
-    assert len(keys) == len(FIGURES)
-    for metric in PUBLISHED_METRICS:
-        assert {change_of(metric.key), increase_of(metric.key)} <= keys

@@ -5,19 +5,23 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from toolchain.catalog.builtin import read_published_accuracy
+from toolchain.definitions.metrics import METRIC_KEYS
+from toolchain.definitions.schemas import EVALUATION
+
 Json = dict[str, Any]
 
 
 def failed(validation: Json) -> Json:
-    """The same with one run that failed, explained, and measured stage by stage."""
-    told = copy.deepcopy(validation)
-    told["verdict"] = "fail"
+    """The same record with one failed run that was explained, and errors of every stage."""
+    record = copy.deepcopy(validation)
+    record["verdict"] = "fail"
     own = {"pha": {"max": 7.5e-6, "rms": 1e-7}, "fgr": {"max": 2.5e-6, "rms": 1e-7}}
-    told["reference"]["own_error"] = own
-    for run in told["runs"]:
+    record["reference"]["own_error"] = own
+    for run in record["runs"]:
         run["stages"] = stages(run["hint"])
         run["limits"]["would_pass"] = {"pha_max_abs": 1.25e-3}
-    run = told["runs"][1]
+    run = record["runs"][1]
     run["verdict"] = "fail"
     run["failures"] = ["pha_max_abs is 0.00125, the limit is 2e-05 <script>alert(1)</script>"]
     run["figures"]["pha_max_abs"] = 1.25e-3
@@ -39,11 +43,11 @@ def failed(validation: Json) -> Json:
             "convinces": False,
         },
     ]
-    return told
+    return record
 
 
 def stages(hint: str) -> list[Json]:
-    """Figures of every stage; the refiner's are not finite at the default precision."""
+    """Errors of every stage; the refiner's are not finite at the default precision."""
     figures = {"max_abs": 2.5e-6, "mean_abs": 1e-7, "rmse": 3e-7, "psnr": 130.0, "finite": True}
     broken = {"max_abs": None, "mean_abs": None, "rmse": None, "psnr": None, "finite": False}
     return [
@@ -61,35 +65,42 @@ LOST = ("refiner", "default")
 
 
 def evaluation(validation: Json) -> Json:
-    """An evaluation of the same weights."""
+    """An evaluation of the same weights; a mean is the place of its metric plus that of its row."""
 
     def figures(mean: float) -> Json:
         return {"mean": mean, "low": mean * 0.9, "high": mean * 1.1}
 
-    names = ("alpha_mad", "alpha_mse", "alpha_grad", "foreground_mse", "alpha_sad")
+    rows = (("original", "f32", "f32"), ("FP32", "f32", "f32"), ("FP16", "default", "bf16"))
     return {
-        "schema": 2,
+        "schema": EVALUATION,
         "model": validation["model"],
         "facts": validation["facts"],
-        "dataset": {"kind": "generated", "name": "the built-in set", "clips": 4, "frames": 16},
+        "dataset": {
+            "kind": "generated",
+            "name": "the built-in set",
+            "clips": 1,
+            "frames": 16,
+            "size": [320, 192],
+            "skipped": [],
+        },
         "models": [
             {
-                "form": model,
+                "form": form,
                 "hint": hint,
                 "executed": executed,
                 "frames": 16,
-                "total": {name: figures(base + place) for place, name in enumerate(names)},
+                "total": {key: figures(row + place) for place, key in enumerate(METRIC_KEYS)},
+                "clips": {"0": {"frames": 16, **dict.fromkeys(METRIC_KEYS, 1.0)}},
             }
-            for base, (model, hint, executed) in enumerate(
-                (("original", "f32", "f32"), ("FP32", "f32", "f32"), ("FP16", "default", "bf16"))
-            )
+            for row, (form, hint, executed) in enumerate(rows)
         ],
         "scales": {"alpha_sad": "sum over all pixels, /1000"},
         "interval": "95 % of 1000 bootstrap samples over the clips",
+        "published": read_published_accuracy().as_record(),
     }
 
 
 def latency() -> Json:
-    """What a benchmark might have found."""
+    """Results of a benchmark."""
     row = {"model": "FP16", "device": "CPU", "hint": "default", "precision": "bf16"}
     return {"schema": 1, "rows": [{**row, "median_ms": 84.25, "p90_ms": 91.5, "fps": 11.9}]}
