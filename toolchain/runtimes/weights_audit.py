@@ -162,7 +162,7 @@ def audit_onnx(path: Path, expected: ExpectedWeights) -> list[str]:
                 if name in values:
                     array = numpy_helper.to_array(values[name])
                     faults += _audit_table(expected, name, array)
-    return [*_audit_missing(expected, scopes), *faults]
+    return _distinct([*_audit_missing(expected, scopes), *faults])
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,12 @@ def audit_ir(xml: Path, expected: ExpectedWeights, scale: tuple[float, ...] = (2
     for name in [name for name, values in before.items() if not values.size]:
         del before[name]
         faults.append(f"{name}: a float16 constant that no layer of the network explains")
-    return IrAudit([*_audit_missing(expected, scopes), *faults], before)
+    return IrAudit(_distinct([*_audit_missing(expected, scopes), *faults]), before)
+
+
+def _distinct(faults: list[str]) -> list[str]:
+    """Each fault once: a constant may have several readers."""
+    return list(dict.fromkeys(faults))
 
 
 def restore_float32(values: Mapping[str, Array]) -> Callable[[Any], None]:
@@ -366,11 +371,11 @@ def _difference(name: str, found: Array, forms: list[Array], rounded: bool) -> I
         return
     best: tuple[int, float] | None = None
     for form in forms:
+        single = form.astype(np.float32).ravel()
+        near = (np.nextafter(single, np.float32(end)) for end in (-np.inf, np.inf) if rounded)
         with np.errstate(over="ignore"):
-            exact = form.astype(np.float32).astype(found.dtype).ravel()
-        wrong = found.ravel() != exact
-        if rounded:
-            wrong &= np.abs(found.ravel() - exact) > np.spacing(np.abs(exact))
+            good = [values.astype(found.dtype) for values in (single, *near)]
+        wrong = np.logical_and.reduce([found.ravel() != values for values in good])
         wrong |= ~np.isfinite(found.ravel())
         scale = float(np.abs(form).max(initial=0.0)) or 1.0
         far = np.abs(found.ravel().astype(np.float64) - form.ravel().astype(np.float64))[wrong]
