@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from toolchain.stages.validate.request import ValidateRequest
+
 # Test processes run side by side: threads of their own would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -20,6 +22,17 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support.weights import save_checkpoint
 
     return save_checkpoint(tmp_path_factory.mktemp("weights") / "plausible.pth")
+
+
+@pytest.fixture(scope="session")
+def small_build(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> ValidateRequest:
+    """A good export of it and both IRs, under the limits of the built-in model; not to be changed.
+
+    Its verdict may be written.
+    """
+    from tests.support.builds import build_small
+
+    return build_small(checkpoint, tmp_path_factory.mktemp("small"))
 
 
 SMALL_CONFIG = """\

@@ -1,4 +1,4 @@
-"""A small build of plausible weights, and ways of breaking its ONNX."""
+"""A small build of plausible weights, and ways of breaking its files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import onnx
+import openvino
 from onnx import numpy_helper
+from openvino import opset8
 
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
 from toolchain.catalog.builtin import builtin_config
@@ -63,6 +65,43 @@ def build_small(checkpoint: Path, folder: Path, settings: ExportSettings = SIZE)
         target=folder / "validation.json",
         composites=2,
     )
+
+
+def broken_ir(source: Path, target: Path, change: Callable[[Any], None]) -> Path:
+    """`source` with its graph changed, in `target`."""
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})  # the file stays free to be replaced
+    model = core.read_model(source)
+    change(model)
+    openvino.save_model(model, target, compress_to_fp16=False)
+    return target
+
+
+def constants(model: Any) -> list[Any]:
+    """The IR's constants of floats that are no scalars."""
+    return [
+        item
+        for item in model.get_ordered_ops()
+        if item.get_type_name() == "Constant"
+        and item.get_element_type().is_real()
+        and item.data.size > 1
+    ]
+
+
+def replace_constant(item: Any, values: Any) -> None:
+    """Put other values, or another type, in the place of a constant of an IR."""
+    other = opset8.constant(np.ascontiguousarray(values))
+    other.set_friendly_name(item.get_friendly_name())
+    for port in item.output(0).get_target_inputs():
+        port.replace_source_output(other.output(0))
+
+
+def scale_one(values: Any) -> Any:
+    """A copy whose largest value is scaled by 1.001."""
+    changed = np.array(values).reshape(-1)
+    place = int(np.abs(changed.astype(np.float64)).argmax())
+    changed[place] = (changed[place].astype(np.float64) * 1.001).astype(changed.dtype)
+    return changed.reshape(np.shape(values))
 
 
 def broken_onnx(source: Path, target: Path, change: Callable[[Any], None]) -> Path:
