@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import LOOSE_LIMITS
-from tests.support.building import asked, foreseen_build
+from tests.support.building import build_as_planned, small_request
 from toolchain.pipeline.build import BuildResult
 from toolchain.pipeline.request import BuildRequest
 
@@ -26,7 +26,7 @@ def config(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def built(config: Path, tmp_path_factory: pytest.TempPathFactory) -> BuildResult:
     """One whole build; not to be changed."""
     output = tmp_path_factory.mktemp("built") / "out"
-    return foreseen_build(asked(config, output))
+    return build_as_planned(small_request(config, output))
 
 
 @pytest.fixture

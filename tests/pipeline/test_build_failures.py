@@ -1,4 +1,4 @@
-"""Builds that can't be, or that fail: what is told, and what is kept."""
+"""Builds that cannot be made, or that fail: the message, and what is kept."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import pytest
 from tests.support.building import (
     NAME,
     PROMISED,
-    asked,
+    build_as_planned,
     contents,
-    foreseen_build,
     ran,
+    small_request,
 )
+from toolchain.catalog.records import Limit, Limits
 from toolchain.cli.main import main
 from toolchain.errors import (
     CatalogError,
@@ -33,18 +34,20 @@ from toolchain.pipeline.weights import choose
 from toolchain.progress import SilentListener
 
 
-def test_a_stage_alone_says_what_it_lacks(config: Path, tmp_path: Path, copy: BuildRequest) -> None:
-    """Foreseen and run alike name the missing file, and leave no folder behind."""
+def test_a_stage_alone_names_the_missing_file(
+    config: Path, tmp_path: Path, copy: BuildRequest
+) -> None:
+    """A plan and a run give the same message, and leave no folder behind."""
     for request in (
-        asked(config, tmp_path / "none", stages=("export",)),
+        small_request(config, tmp_path / "none", stages=("export",)),
         replace(copy, stages=("convert",)),
     ):
         request.layout.onnx.unlink(missing_ok=True)
-        with pytest.raises(ToolchainError, match="is not there") as foreseen:
+        with pytest.raises(ToolchainError, match="not found") as planned:
             plan_build(request)
         with pytest.raises(ToolchainError) as real:
             build(request)
-        assert real.value.message == foreseen.value.message
+        assert real.value.message == planned.value.message
     assert not (tmp_path / "none" / "public" / NAME / f"{NAME}.onnx").exists()
 
 
@@ -52,31 +55,31 @@ def test_a_stage_alone_says_what_it_lacks(config: Path, tmp_path: Path, copy: Bu
     ("argument", "wrong"),
     [("--scale=255", "--scale=none"), ("--refine-mode=sampling", "--refine-mode=magic")],
 )
-def test_arguments_that_can_not_be_used_end_it_before_anything_is_fetched(
+def test_invalid_arguments_are_reported_before_anything_is_fetched(
     argument: str, wrong: str, config: Path, tmp_path: Path
 ) -> None:
-    """A mistake that a late stage would meet is told at once, with its place."""
+    """A mistake that only matters to a late stage is reported at once, with its place."""
     bad = tmp_path / "model.yml"
     bad.write_text(config.read_text().replace(argument, wrong))
-    request = asked(bad, tmp_path / "out")
+    request = small_request(bad, tmp_path / "out")
     for start in (plan_build, build):
         with pytest.raises(CatalogError, match=rf"{re.escape(str(bad))}:\d+:\d+: .*_args"):
             start(request)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failed_validation_says_fail_until_it_passes(
+def test_a_failed_validation_fails_until_it_passes(
     copy: BuildRequest, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit 1 and a verdict of fail, which is never taken for done; fair limits make it pass."""
+    """Exit code 1 and a verdict that is never up to date; with fair limits it passes."""
     strict = tmp_path / "model.yml"
     strict.write_text(config.read_text().replace("pha_max_abs: 2e-05", "pha_max_abs: 0"))
     arguments = ["build", "-o", str(copy.output), "--frames", "1", "-q", "--config"]
     verdict = copy.layout.validation
     assert main([*arguments, str(strict)]) == 1
-    said = capsys.readouterr().err
-    assert "pha_max_abs is" in said
-    assert "report.html shows what differs" in said
+    err = capsys.readouterr().err
+    assert "pha_max_abs is" in err
+    assert "report.html shows what differs" in err
     assert json.loads(verdict.read_text())["verdict"] == "fail"
     written = verdict.read_bytes()
     assert main([*arguments, str(strict), "--dry-run"]) == 0
@@ -90,8 +93,8 @@ def test_a_failed_validation_says_fail_until_it_passes(
     assert copy.layout.report_text.read_text().startswith(f"# \u2705 PASS: {NAME}")
 
 
-def test_a_pass_does_not_outlive_the_files_it_speaks_of(copy: BuildRequest) -> None:
-    """It and its report go when a file is made anew unvalidated, or can't even be compared."""
+def test_a_pass_is_removed_with_the_files_that_it_is_about(copy: BuildRequest) -> None:
+    """So is its report: when a file is made again, or cannot be compared at all."""
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})
     model = core.read_model(copy.layout.ir("FP32"))
@@ -107,55 +110,57 @@ def test_a_pass_does_not_outlive_the_files_it_speaks_of(copy: BuildRequest) -> N
     assert not any(path.exists() for path in copy.layout.verdicts)
 
 
-def test_a_fail_is_a_fail_where_no_report_can_be_made(
+def test_a_failed_report_does_not_hide_a_failed_verdict(
     copy: BuildRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What goes wrong with the report is said, and does not hide the verdict."""
+    """The report's error is a note; the verdict is what is raised."""
 
     def unable(*_: object) -> None:
         raise ReportError("no paper")
 
-    monkeypatch.setattr("toolchain.pipeline.report.report", unable)
+    monkeypatch.setattr("toolchain.stages.report.report.report", unable)
     first, *others = copy.model.tolerances
-    limits = replace(first.limits, pha_max_abs=0.0)
+    limits = Limits({"pha_max_abs": Limit()}, "for tests")
     model = replace(copy.model, tolerances=(replace(first, limits=limits), *others))
     notes = Notes()
     with pytest.raises(ValidationError, match="pha_max_abs is"):
         build(replace(copy, model=model), notes)
-    assert notes.said[-1] == "No report could be made: no paper"
+    assert notes.texts[-1] == "No report could be made: no paper"
 
 
 class Notes(SilentListener):
-    """Keeps what was said."""
+    """Keeps the notes."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.texts: list[str] = []
 
     def note(self, text: str) -> None:
-        self.said.append(text)
+        self.texts.append(text)
 
 
-def test_a_report_alone_is_of_what_was_validated(copy: BuildRequest) -> None:
+def test_a_report_alone_shows_what_was_validated(copy: BuildRequest) -> None:
     """It needs no other stage, takes the precisions of the verdict, and changes with its records.
 
     After a build it is up to date.
     """
     alone = replace(copy, stages=("report",), precisions=("FP32",), composites=1)
-    assert not foreseen_build(alone).anything_ran
+    assert not build_as_planned(alone).anything_ran
     record = json.dumps({"schema": 1, "rows": [{"model": "FP16", "median_ms": 84.25}]})
     copy.layout.latency.write_text(record)
-    result = foreseen_build(alone)
+    result = build_as_planned(alone)
     assert ran(result) == ["report"]
     assert result.verdict is not None
     assert "84.2" in copy.layout.report_text.read_text()
-    assert ran(foreseen_build(replace(copy, composites=1))) == []
+    assert ran(build_as_planned(replace(copy, composites=1))) == []
     copy.layout.validation.unlink()
-    with pytest.raises(ToolchainError, match=r"validation\.json: is not there, and report needs"):
+    with pytest.raises(
+        ToolchainError, match=r"validation\.json: not found; the stage report needs it"
+    ):
         build(alone)
 
 
-def test_a_bad_checkpoint_leaves_what_was_there(copy: BuildRequest, tmp_path: Path) -> None:
-    """A file that is none of this network is refused before anything is replaced."""
+def test_a_bad_checkpoint_changes_no_file(copy: BuildRequest, tmp_path: Path) -> None:
+    """A file that is not a checkpoint of this network is refused before anything is replaced."""
     before = contents(copy.layout.folder, PROMISED)
     bad = tmp_path / "bad.pth"
     bad.write_bytes(b"not a checkpoint at all")
@@ -168,20 +173,20 @@ def test_a_bad_checkpoint_leaves_what_was_there(copy: BuildRequest, tmp_path: Pa
         build(replace(copy, model=model, weights=weights, accept=file.name))
     (tmp_path / "kept.pth").rename(copy.checkpoint)
     assert contents(copy.layout.folder, PROMISED) == before
-    assert not foreseen_build(copy).anything_ran
+    assert not build_as_planned(copy).anything_ran
 
 
-def test_a_bad_checkpoint_of_one_s_own_does_not_take_a_good_one_s_place(
+def test_a_bad_local_checkpoint_does_not_replace_a_good_one(
     copy: BuildRequest, tmp_path: Path
 ) -> None:
-    """A path is held against the network before it is copied; the error names that path."""
+    """A file is checked before it is copied; the error names its path."""
     own = tmp_path / "own.pth"
     shutil.copy(copy.checkpoint, own)
     request = replace(copy, stages=("download",))
     mine = replace(request, weights=choose(copy.model, str(own), copy.output))
     assert ran(build(mine)) == ["download"]
     good = mine.checkpoint.read_bytes()
-    own.write_bytes(b"spoilt")
+    own.write_bytes(b"damaged")
     with pytest.raises(CheckpointError) as error:
         build(replace(request, weights=choose(copy.model, str(own), copy.output)))
     assert str(own) in error.value.message

@@ -1,4 +1,4 @@
-"""Builds that are killed, or that meet another: nothing half, the same bytes each time."""
+"""Builds that are killed, or run at the same time: no partial file, the same bytes each time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.support.building import (
     ENTRIES,
     NAME,
     ROOT,
-    asked,
+    build_as_planned,
     command,
     contents,
-    foreseen_build,
+    small_request,
 )
 from toolchain.pipeline.build import BuildResult
 from toolchain.pipeline.request import BuildRequest
@@ -34,7 +34,7 @@ MOMENTS = (
     ("said", "convert-FP16:"),
     ("before", "validation.json"),
 )
-# Stops for good before or after the rename that publishes a file, and says so.
+# Stops before or after the rename that publishes a file, and reports it.
 STOPPING = """
 import os, sys, time
 from toolchain.cli.main import main
@@ -58,7 +58,7 @@ def test_a_kill_leaves_no_half_file_and_the_next_run_finishes(
     built: BuildResult, config: Path, tmp_path: Path
 ) -> None:
     """Killed in every stage, also between the files of an IR, a build ends with the same bytes."""
-    request = asked(config, tmp_path / "out")
+    request = small_request(config, tmp_path / "out")
     folder, good = request.layout.folder, contents(built.request.layout.folder)
     chance = random.Random(7)
     for moment in MOMENTS:
@@ -86,7 +86,7 @@ def test_a_kill_leaves_no_half_file_and_the_next_run_finishes(
 def _wait_for(
     moment: tuple[str, str], process: subprocess.Popen[str], chance: random.Random
 ) -> None:
-    """Wait until the process has stopped, or until some time after it said something."""
+    """Wait until the process has stopped, or for some time after a line of its output."""
     when, text = moment
     awaited = text if when == "said" else "stopped"
     assert process.stderr is not None
@@ -99,8 +99,8 @@ def _wait_for(
 def test_two_builds_in_one_folder_both_end_well(
     built: BuildResult, config: Path, tmp_path: Path
 ) -> None:
-    """The second waits for the first, finds its results, and nothing comes out differently."""
-    request = asked(config, tmp_path / "out")
+    """The second waits for the first and finds its results up to date; the bytes are the same."""
+    request = small_request(config, tmp_path / "out")
     both = [
         subprocess.Popen(
             command(request), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -111,13 +111,13 @@ def test_two_builds_in_one_folder_both_end_well(
     assert [code for _, _, code in ends] == [0, 0], ends
     assert sorted(out.count("up to date") for out, _, _ in ends) == [0, len(ENTRIES)]
     assert contents(request.layout.folder) == contents(built.request.layout.folder)
-    waited = "another build is at work"
+    waited = "another build is running there"
     assert [waited in err for _, err, _ in ends].count(True) == 1
 
 
 def test_the_output_folder_may_be_relative(
     copy: BuildRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder given relative to here and the same one given in full are one and the same."""
+    """A relative path and the absolute path of the same folder mean the same build."""
     monkeypatch.chdir(copy.output.parent)
-    assert not foreseen_build(replace(copy, output=Path(os.curdir, "out"))).anything_ran
+    assert not build_as_planned(replace(copy, output=Path(os.curdir, "out"))).anything_ran

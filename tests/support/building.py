@@ -1,4 +1,4 @@
-"""Builds of the small model, and what they leave."""
+"""Builds of the small model, and the files that they make."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ PROMISED = (
     "report.html",
     "report.md",
 )
-SAME_BYTES = PROMISED[:-3]  # the verdict tells figures, whose last digits are the machine's
+SAME_BYTES = PROMISED[:-3]  # not the verdict: the last digits of figures depend on the machine
 ENTRIES = ["download", "export", "convert-FP32", "convert-FP16", "validate", "report"]
 
 
-def asked(config: Path, output: Path, **changes: Any) -> BuildRequest:
+def small_request(config: Path, output: Path, **changes: Any) -> BuildRequest:
     model = read_model(config)
     weights = choose(model, "upstream", output)
     return BuildRequest(model, weights, output, composites=1, **changes)
 
 
-def foreseen_build(request: BuildRequest) -> BuildResult:
-    """Build, after `foresee` has told exactly what will run, and has touched nothing."""
+def build_as_planned(request: BuildRequest) -> BuildResult:
+    """Build; the plan must list exactly what then runs, and touch nothing."""
     before = snapshot(request.output)
-    seen = plan_build(request)
+    plan = plan_build(request)
     assert snapshot(request.output) == before
     result = build(request)
-    assert [(item.entry, item.action == "run") for item in seen] == [
+    assert [(item.entry, item.action == "run") for item in plan] == [
         (outcome.entry, outcome.ran) for outcome in result.outcomes
     ]
     return result
@@ -51,7 +51,7 @@ def ran(result: BuildResult) -> list[str]:
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]] | None:
-    """Everything in `folder` with size and time of its last change; None if it is not there."""
+    """Everything in `folder` with size and time of its last change; None if it does not exist."""
     if not folder.exists():
         return None
     found = {path: path.stat() for path in folder.rglob("*")}
