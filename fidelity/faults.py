@@ -184,7 +184,7 @@ def without_mask(model: Any) -> None:
 
 def last_of_ties(model: Any) -> None:
     """Choose the last of equal expected errors: count them from the end."""
-    find_node(model, "frame/CumSum").attribute.append(helper.make_attribute("reverse", 1))
+    change_attribute(model, "frame/CumSum", "reverse", 1)
 
 
 def lowest(model: Any) -> None:
