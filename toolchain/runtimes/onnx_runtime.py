@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,23 +106,41 @@ class OnnxRuntime:
         """See `Runtime.infer`."""
         require_size(self._path, self._plain.get_inputs()[0].shape, src)
         feed = {name: planes(frame) / 255 for name, frame in (("src", src), ("bgr", bgr))}
-        probe = dict(zip(self._names, self._probe.run(self._names, feed), strict=True))
+        probe = dict(
+            zip(self._names, run_session(self._path, self._probe, self._names, feed), strict=True)
+        )
         pha, fgr = probe["pha"], probe["fgr"]
         if not self._proven:
-            pha, fgr = self._plain.run(list(OUTPUTS), feed)
+            pha, fgr = run_session(self._path, self._plain, OUTPUTS, feed)
             self._proven = same_bits(pha, probe["pha"]) and same_bits(fgr, probe["fgr"])
         inner = {name: probe[name] for name in self._names[len(OUTPUTS) :]}
         return unpack(pha, fgr, inner, exact=self._proven)
 
 
+def run_session(path: Path, session: Any, outputs: Sequence[str], feed: Mapping[str, Any]) -> Any:
+    """Run a session of the file at `path`.
+
+    Raises:
+        ValidationError: The graph cannot be computed, for example for an index out of bounds.
+    """
+    try:
+        return session.run(list(outputs), feed)
+    except Exception as error:  # ONNX Runtime has no public base class of its errors
+        raise _unusable(path, "run", error) from error
+
+
 def _load(path: Path, source: str | bytes, options: Any, providers: list[str]) -> Any:
     try:
         return onnxruntime.InferenceSession(source, options, providers=providers)
-    except Exception as error:  # ONNX Runtime has no public base class of its errors
-        first = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValidationError(
-            f"{path}: ONNX Runtime cannot load it: {first[0]}", hint="Export it again."
-        ) from error
+    except Exception as error:  # see run_session
+        raise _unusable(path, "load", error) from error
+
+
+def _unusable(path: Path, action: str, error: Exception) -> ValidationError:
+    first = str(error).strip().splitlines() or [type(error).__name__]
+    return ValidationError(
+        f"{path}: ONNX Runtime cannot {action} it: {first[0]}", hint="Export it again."
+    )
 
 
 def layer_precisions(model: onnx.ModelProto) -> dict[str, int]:

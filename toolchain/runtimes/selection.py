@@ -22,6 +22,7 @@ from toolchain.definitions.ports import CELL, OUTPUTS, SELECTION
 from toolchain.network.refiner import Selection
 from toolchain.network.resize import bilinear
 from toolchain.runtimes.base import Inference, planes, unpack
+from toolchain.runtimes.onnx_runtime import run_session
 from toolchain.runtimes.openvino_api import openvino, operators
 from toolchain.runtimes.openvino_runtime import fed, precision_config
 
@@ -112,7 +113,8 @@ def with_given_error_onnx(path: Path) -> Run | None:
 
     def run(src: Pixels, bgr: Pixels, err: Floats) -> Inference:
         feed = {name: planes(frame) / 255 for name, frame in (("src", src), ("bgr", bgr))}
-        pha, fgr, ref = session.run([*OUTPUTS, SELECTION], {**feed, GIVEN: err})
+        found = run_session(path, session, (*OUTPUTS, SELECTION), {**feed, GIVEN: err})
+        pha, fgr, ref = found
         return unpack(pha, fgr, {SELECTION: ref})
 
     return run
