@@ -13,11 +13,13 @@ import onnx
 import onnxruntime
 import openvino
 import pytest
+import torch
 
 from tests.support.weights import make_frames
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
 from toolchain.definitions.architecture import MOBILENETV2
 from toolchain.errors import ConversionError, WorkspaceError
+from toolchain.network.refiner import select_highest
 from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest, Float32Constants
 from toolchain.stages.export.export import export
@@ -150,20 +152,41 @@ def test_a_graph_with_dynamic_inner_shapes_is_converted(tmp_path: Path) -> None:
     assert [port.get_any_name() for port in model.outputs] == ["pha", "fgr"]
 
 
-def test_topk_chooses_the_first_of_equal_values(tmp_path: Path) -> None:
-    """Ties go to the lowest index, as ONNX defines."""
-    values = onnx.helper.make_tensor_value_info("values", onnx.TensorProto.FLOAT, [1, 4000])
-    best = onnx.helper.make_tensor_value_info("best", onnx.TensorProto.FLOAT, [1, 300])
-    places = onnx.helper.make_tensor_value_info("places", onnx.TensorProto.INT64, [1, 300])
-    count = onnx.helper.make_tensor("count", onnx.TensorProto.INT64, [1], [300])
-    node = onnx.helper.make_node("TopK", ["values", "count"], ["best", "places"])
-    graph = onnx.helper.make_graph([node], "ties", [values], [best, places], [count])
-    opset = [onnx.helper.make_opsetid("", 18)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset), tmp_path / "ties.onnx")
-    xml = converted(tmp_path / "ties.onnx", tmp_path / "ir", settings=ConversionSettings())
-    levels = np.random.default_rng(1).integers(0, 4, (1, 4000)).astype(np.float32)
-    found = openvino.Core().compile_model(xml, "CPU")({"values": levels})["places"]
-    assert found.tolist() == np.argsort(-levels, axis=1, kind="stable")[:, :300].tolist()
+class Highest(torch.nn.Module):
+    """The selection of cells, as the exported graph has it."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return select_highest(values, self.count)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of torch's own exporter
+@pytest.mark.parametrize("levels", [1, 2, 4, 1000])
+@pytest.mark.parametrize(("cells", "count"), [(3840, 300), (57_600, 14_400)])
+def test_of_equal_values_the_first_are_selected(
+    tmp_path: Path, cells: int, count: int, levels: int
+) -> None:
+    """Ties go to the lowest index in ONNX Runtime and OpenVINO, however many there are."""
+    path = tmp_path / "ties.onnx"
+    program = torch.onnx.export(
+        Highest(count).eval(),
+        (torch.zeros(cells),),
+        dynamo=True,
+        verbose=False,
+        input_names=["values"],
+    )
+    assert program is not None
+    program.save(path)
+    xml = converted(path, tmp_path / "ir", settings=ConversionSettings())
+    values = np.random.default_rng(levels).integers(0, levels, cells).astype(np.float32)
+    expected = np.sort(np.argsort(-values, kind="stable")[:count]).tolist()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert session.run(None, {"values": values})[0].tolist() == expected
+    found = openvino.Core().compile_model(xml, "CPU")({"values": values})
+    assert found[0].tolist() == expected
 
 
 def test_rt_info_has_the_facts(onnx_file: Path, tmp_path: Path) -> None:
