@@ -52,7 +52,7 @@ class Selection:
 
         Args:
             err: Expected error at quarter size, B x 1 x h x w, 0..1.
-            static: Use top-k, for a graph that is exported to those runtimes.
+            static: Use top-k, for a graph of one frame that is exported to those runtimes.
 
         Returns:
             1.0 for cells to refine, else 0.0; shape and type of `err`.
@@ -70,7 +70,7 @@ class Selection:
         cells = min(self.pixels // CELL**2, height * width)
         flat = err.reshape(batch, height * width)
         if static:
-            chosen = torch.stack([_are_highest(row, cells) for row in flat]).to(err.dtype)
+            chosen = _are_highest(flat.reshape(-1), cells).to(err.dtype).reshape(flat.shape)
         else:
             best = flat.sort(dim=1, descending=True, stable=True).indices[:, :cells]
             chosen = torch.zeros_like(flat).scatter(1, best, 1.0)
