@@ -54,7 +54,7 @@ lint: $(READY)  ## ruff, mypy and the direction of imports
 bench: $(READY)  ## start-up, download, build, evaluation and model against their yardsticks
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-model: $(READY)  ## speed of the converted model against the incumbent's graph
+bench-model: $(READY)  ## speed of the converted model against Open Model Zoo's graph
 	$(BIN)/python -m benchmarks model
 
 parity: $(READY)  ## the real Open Model Zoo tools, made in .venv-omz, beside ours; fails on what docs don't list

@@ -47,15 +47,15 @@ def made(folder: Path, frames: int) -> Path:
     import numpy as np
     from PIL import Image
 
-    from toolchain.frames.figures import figure
-    from toolchain.frames.scenes import scene
+    from toolchain.frames.foregrounds import draw_foreground
+    from toolchain.frames.scenes import draw_scene
 
     for number in range(frames):
         clip, name = f"{number // CLIP:03}", f"{number % CLIP:03}.png"
         random = np.random.default_rng((number, 4))
         if number % CLIP == 0:
-            room = scene(random, 1280, 720)
-        alpha, colour = figure(random, 1280, 720)
+            room = draw_scene(random, 1280, 720)
+        alpha, colour = draw_foreground(random, 1280, 720)
         cover = alpha[..., None]
         truth = np.dstack([colour * (cover > 0), alpha])
         for kind, picture in (
@@ -83,7 +83,7 @@ def model_at(xml: Path, hint: Hint) -> EvaluatedModel:
 
 def ready(model: EvaluatedModel, root: Path) -> list[dict[str, Any]]:
     """The first frames as the IR takes them."""
-    from toolchain.frames.datasets import open_dataset
+    from toolchain.frames.open_dataset import open_dataset
     from toolchain.runtimes.base import planes
 
     items = open_dataset(root, None, 1).items[: 2 * CLIP]
@@ -93,7 +93,7 @@ def ready(model: EvaluatedModel, root: Path) -> list[dict[str, Any]]:
 
 def by_us(model: EvaluatedModel, root: Path, work: Path) -> float:
     """Seconds of a whole evaluation that finds nothing scored."""
-    from toolchain.frames.datasets import open_dataset
+    from toolchain.frames.open_dataset import open_dataset
     from toolchain.stages.evaluate.evaluate import evaluate
     from toolchain.stages.evaluate.request import EvaluateRequest
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 import toolchain
 from benchmarks.outcome import Figure, conclude
-from toolchain.frames.figures import figure
-from toolchain.frames.scenes import scene
+from toolchain.frames.foregrounds import draw_foreground
+from toolchain.frames.scenes import draw_scene
 from toolchain.run.plate_correction import correct_plate
 from toolchain.run.request import Align
 
@@ -55,8 +55,8 @@ KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Align, bool]] = {
 def made(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Frame, plate and true alpha."""
     random = np.random.default_rng((seed, 8))
-    room = scene(random, *SIZE)
-    alpha, colour = figure(random, *SIZE)
+    room = draw_scene(random, *SIZE)
+    alpha, colour = draw_foreground(random, *SIZE)
     frame = alpha[..., None] * colour + (1 - alpha[..., None]) * room
     pixels = [
         np.rint(np.clip(picture + random.normal(0, 0.006, picture.shape), 0, 1) * 255)

@@ -1,4 +1,4 @@
-"""People to train on: richer than the drawn ones of `toolchain.frames.figures`.
+"""People to train on: richer than the drawn ones of `toolchain.frames.foregrounds`.
 
 Outlines are smooth, hair hangs or flies in masses with strands, clothes have folds, stripes and
 photographed texture, limbs are rounded by light.  Drawn at twice the size and shrunk, so that
@@ -16,7 +16,7 @@ from scipy import ndimage
 from scipy.interpolate import CubicSpline
 
 from toolchain.definitions.arrays import Floats
-from toolchain.frames.scenes import Random, colour, noise
+from toolchain.frames.scenes import Random, draw_colour, draw_noise
 from training.rooms import crop
 
 FINE = 2
@@ -231,12 +231,12 @@ def _dressed(random: Random, part: npt.NDArray[np.uint8], photographs: Sequence[
     shirt = _cloth(random)
     tones = {
         SKIN: _skin(random), SHIRT: shirt, TROUSERS: _cloth(random), HAIR: _hair_tone(random),
-        SHOE: _cloth(random), THING: colour(random), DARK: np.full(3, 0.08, np.float32),
+        SHOE: _cloth(random), THING: draw_colour(random), DARK: np.full(3, 0.08, np.float32),
         SLEEVE: shirt if random.random() < 0.8 else _cloth(random),
     }  # fmt: skip
     table = np.stack([tones[index] for index in range(8)])
     colours = table[part]
-    grain = noise(random, width, height, octaves=4, finest=3)
+    grain = draw_noise(random, width, height, octaves=4, finest=3)
     folds = ndimage.gaussian_filter(
         random.standard_normal((height, width)).astype(np.float32),
         (height * random.uniform(0.01, 0.05), width * random.uniform(0.003, 0.02)),
@@ -290,7 +290,7 @@ def _cloth(random: Random) -> Floats:
         )
     if kind < 0.65:
         return random.uniform(0, 1, 3).astype(np.float32)
-    return colour(random)
+    return draw_colour(random)
 
 
 def _skin(random: Random) -> Floats:

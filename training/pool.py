@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from toolchain.definitions.arrays import Floats
-from toolchain.frames.figures import figure
+from toolchain.frames.foregrounds import draw_foreground
 from toolchain.progress import Listener
 from training.people import person, thing
 from training.photographs import TRAINED_ON
@@ -65,11 +65,11 @@ def _figure(seed: int, pictures: Pictures, index: int) -> Picture:
     random = np.random.default_rng((seed, 1, index))
     kind = random.random()
     size, people, things = pictures.size, pictures.people, pictures.people + pictures.things
-    draw: Callable[..., tuple[Floats, Floats]] = partial(figure, random, *size)
+    draw: Callable[..., tuple[Floats, Floats]] = partial(draw_foreground, random, *size)
     if kind < things:
         draw = partial(person if kind < people else thing, random, *size, _photographs)
     elif kind < things + pictures.veils:
-        draw = partial(figure, random, *size, veil=True)
+        draw = partial(draw_foreground, random, *size, veil=True)
     alpha, colour = draw()
     return _bytes(np.concatenate([colour, alpha[..., None]], 2))
 

@@ -13,7 +13,13 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from toolchain.definitions.arrays import Floats
-from toolchain.frames.scenes import Random, as_bytes, colour, noise, scene
+from toolchain.frames.scenes import (
+    Random,
+    draw_colour,
+    draw_noise,
+    draw_scene,
+    to_pillow_colour,
+)
 
 PHOTOGRAPHED = 0.5  # share of the rooms that are not drawn; the rest is dead leaves
 SMALLEST = 0.015  # of a leaf, as a share of the width
@@ -25,7 +31,7 @@ def room(
     """A background, H x W x 3 float32, RGB 0..1; a `drawn` share is a scene of the toolchain's."""
     kind = random.random()
     if kind < drawn:
-        return scene(random, width, height)
+        return draw_scene(random, width, height)
     if kind < drawn + PHOTOGRAPHED * (1 - drawn):
         picture = crop(random, width, height, photographs)
     else:
@@ -33,7 +39,9 @@ def room(
     if random.random() < 0.25:
         sigma = random.uniform(0.5, 3) * height / 360
         picture = ndimage.gaussian_filter(picture, (sigma, sigma, 0))
-    lit = 1 + random.uniform(0, 0.25) * noise(random, width, height, octaves=2, finest=height // 3)
+    lit = 1 + random.uniform(0, 0.25) * draw_noise(
+        random, width, height, octaves=2, finest=height // 3
+    )
     return np.clip(picture * lit.mean(2, keepdims=True), 0, 1).astype(np.float32)
 
 
@@ -56,14 +64,14 @@ def crop(random: Random, width: int, height: int, photographs: Sequence[Floats])
     if random.random() < 0.5:
         picture = picture[:, :, random.permutation(3)]
     if random.random() < 0.3:
-        tone = colour(random)
+        tone = draw_colour(random)
         picture = picture.mean(2, keepdims=True) * (0.5 + tone)
     return np.clip(picture, 0, 1)
 
 
 def _dead_leaves(random: Random, width: int, height: int, photographs: Sequence[Floats]) -> Floats:
     palette = crop(random, 24, 16, photographs).reshape(-1, 3)
-    image = Image.new("RGB", (width, height), as_bytes(palette[0]))
+    image = Image.new("RGB", (width, height), to_pillow_colour(palette[0]))
     draw = ImageDraw.Draw(image)
     textured = Image.new("L", (width, height))
     texture_draw = ImageDraw.Draw(textured)
@@ -74,13 +82,13 @@ def _dead_leaves(random: Random, width: int, height: int, photographs: Sequence[
     radii = 1 / np.sqrt(uniform / least**2 + (1 - uniform) / most**2)
     for radius in sorted(radii, reverse=True):
         tone = palette[int(random.integers(len(palette)))] + random.normal(0, 0.05, 3)
-        fill = as_bytes(np.clip(tone, 0, 1).astype(np.float32))
+        fill = to_pillow_colour(np.clip(tone, 0, 1).astype(np.float32))
         centre = (random.uniform(0, width), random.uniform(0, height))
         corners = _leaf(random, centre, float(radius))
         draw.polygon(corners, fill)
         texture_draw.polygon(corners, 255 if random.random() < 0.35 else 0)
     picture = np.asarray(image, np.float32) / 255
-    grain = noise(random, width, height, octaves=4, finest=2)
+    grain = draw_noise(random, width, height, octaves=4, finest=2)
     picture = picture * (1 + random.uniform(0.0, 0.08) * grain)
     skin = crop(random, width, height, photographs)
     mask = np.asarray(textured, np.float32)[..., None] / 255

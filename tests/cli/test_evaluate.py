@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.datasets import cut_off, write_published
+from tests.support.datasets import truncate_file, write_published
 from toolchain.cli import console
 from toolchain.cli import main as matting
 from toolchain.cli.console import PlainLines
@@ -100,12 +100,12 @@ def test_bad_frames_give_1_and_skipping_them_gives_0(
 ) -> None:
     """Files and reasons are on stderr; with --skip-bad the result has their number."""
     root = write_published(tmp_path / "set", {"a": 2, "b": 1})
-    cut_off(root / "com" / "a" / "0001.png")
+    truncate_file(root / "com" / "a" / "0001.png")
     arguments = ["evaluate", *built, "--dataset", str(root), "--models", "FP32"]
     assert main(arguments) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert "1 of 3 frames can't be used:\n  com/a/0001.png: not a whole picture" in err
+    assert "1 of 3 frames can't be used:\n  com/a/0001.png: cannot read the image" in err
     assert "--skip-bad" in err.splitlines()[-1]
     assert main([*arguments, "--skip-bad"]) == 0
     assert "2 frames, 2 clips of set (published), 1 bad frames left out." in capsys.readouterr().out

@@ -206,7 +206,7 @@ def faults(tmp_path: Path, config: Path) -> dict[str, tuple[list[str], str]]:
         "text": ([*ordinary, "--weights", str(text)], "text.pth"),
         "file as output": (common(config, text), f"{text}"),
         "no frames": ([*ordinary, "--inputs", str(tmp_path / "none")], "none: is not a folder"),
-        "other frames": ([*ordinary, "--inputs", str(tmp_path)], "holds no pair of frame and"),
+        "other frames": ([*ordinary, "--inputs", str(tmp_path)], "contains no pair of a frame and"),
     }
 
 

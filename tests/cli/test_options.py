@@ -17,6 +17,7 @@ from toolchain.package.layouts import LAYOUTS
 from toolchain.pipeline.request import BuildRequest, Quantization
 from toolchain.stages.convert.request import InputFormat
 from toolchain.stages.layers.request import LAYERS_MODES
+from toolchain.stages.validate.request import GRADES
 
 Capture = pytest.CaptureFixture[str]
 STAGE_COMMANDS = ("build", "download", "export", "convert", "quantize", "validate", "report")
@@ -71,6 +72,8 @@ def test_options_set_the_fields_of_the_request() -> None:
     request = read("validate", "--layers", "bisect")
     assert (request.stages, request.layers) == (("layers", "validate"), "bisect")
     assert read("validate", "--layers").layers == "all"
+    assert read("validate", "--require-default", "B").require_default == "B"
+    assert read("build").require_default == ""
 
 
 def test_older_spellings_work_and_the_dashed_one_comes_first(capsys: Capture) -> None:
@@ -89,6 +92,7 @@ def test_choices_are_those_of_the_stages() -> None:
     assert get_args(InputFormat) == stages.INPUT_FORMATS
     assert LAYERS_MODES == stages.LAYERS_MODES
     assert LAYOUTS == unpack.LAYOUTS
+    assert GRADES == stages.GRADES
 
 
 def test_lists_of_names_are_in_any_case_and_in_order() -> None:

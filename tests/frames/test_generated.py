@@ -1,4 +1,4 @@
-"""Generated composites: repeatable, and true to the last pixel."""
+"""Generated composites: repeatable, with exact ground truth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def digest(frame: Frame) -> str:
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
-    """Seed and size decide everything."""
+    """The result depends on seed and size alone."""
     code = (
         "from tests.frames.test_generated import digest;"
         "from toolchain.frames.generated import composite;"
@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_shapes_types_and_ranges(seed: int) -> None:
-    """uint8 RGB in, float32 truth within 0..1."""
+    """Frames are uint8 RGB, ground truth is float32, 0..1."""
     frame = composite(seed, 320, 192)
     assert frame.alpha is not None
     assert frame.foreground is not None
@@ -47,7 +47,7 @@ def test_shapes_types_and_ranges(seed: int) -> None:
 
 
 def test_the_frame_is_the_foreground_over_the_plate() -> None:
-    """Where the plate is exact, src = alpha F + (1 - alpha) B to one step of a byte."""
+    """Where the plate is exact, src = alpha F + (1 - alpha) B within rounding."""
     exact = 0
     for frame in composites(20, 0, 256, 160):
         assert frame.alpha is not None
@@ -56,13 +56,13 @@ def test_the_frame_is_the_foreground_over_the_plate() -> None:
         made = cover * frame.foreground + (1 - cover) * (frame.bgr.astype(np.float32) / 255)
         wrong = np.abs(made * 255 - frame.src)
         solid = cover[..., 0] == 1
-        assert wrong[solid].max(initial=0) <= 0.51  # the figure, whatever the plate
+        assert wrong[solid].max(initial=0) <= 0.51  # does not depend on the plate
         exact += wrong.max() <= 1.01
     assert 4 <= exact <= 16
 
 
 def test_mattes_have_soft_edges_and_solid_parts() -> None:
-    """Over a few frames there is foreground, background, and what lies between."""
+    """Some frames together contain alpha of 0, of 1, and between."""
     alphas = [frame.alpha for frame in composites(10, 100, 256, 160)]
     together = np.stack([alpha for alpha in alphas if alpha is not None])
     assert (together == 0).mean() > 0.3

@@ -1,4 +1,4 @@
-"""Pictures of real scenes: found in any usual arrangement, refused with the file's name."""
+"""Pairs of a frame and a clean plate: layouts that are found, files that are refused."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def save(
         (["day/src.png", "day/bgr.png"], [("day", "day/src.png", "day/bgr.png")]),
     ],
 )
-def test_every_usual_arrangement_is_found(
+def test_supported_layouts(
     files: list[str], pairs: list[tuple[str, str, str]], tmp_path: Path
 ) -> None:
-    """Pairs are named after their place and come in order."""
+    """Pairs are named after their folder and file, and sorted."""
     folder = tmp_path / "set"
     for name in files:
         save(folder / name)
@@ -52,15 +52,15 @@ def test_every_usual_arrangement_is_found(
 
 
 def test_a_frame_without_a_plate_is_named(tmp_path: Path) -> None:
-    """No frame is passed over in silence."""
+    """No frame is ignored silently."""
     save(tmp_path / "a_src.png")
-    with pytest.raises(FrameError, match=r"a_src\.png: has no clean plate"):
+    with pytest.raises(FrameError, match=r"a_src\.png: no clean plate found"):
         read_pairs(tmp_path)
 
 
 def test_an_empty_or_missing_folder_is_refused(tmp_path: Path) -> None:
-    """What can be given is said."""
-    with pytest.raises(FrameError, match="holds no pair") as caught:
+    """The hint lists the supported layouts."""
+    with pytest.raises(FrameError, match="contains no pair") as caught:
         read_pairs(tmp_path)
     assert "src.png" in caught.value.hint
     with pytest.raises(FrameError, match="is not a folder"):
@@ -68,7 +68,7 @@ def test_an_empty_or_missing_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_pair_is_read_as_rgb_and_resized(tmp_path: Path) -> None:
-    """RGBA and grey become RGB of the size asked for; nothing is known of the truth."""
+    """RGBA becomes RGB of the requested size; there is no ground truth."""
     save(tmp_path / "src.png", (200, 100, 50, 255))
     save(tmp_path / "bgr.png", (1, 2, 3))
     frame = load_pair("x", tmp_path / "src.png", tmp_path / "bgr.png", (64, 48))
@@ -80,27 +80,27 @@ def test_a_pair_is_read_as_rgb_and_resized(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
-def test_truncated_pictures_are_named(share: float, tmp_path: Path) -> None:
-    """A cut file is an error, never a half-grey frame."""
+def test_truncated_images_are_refused(share: float, tmp_path: Path) -> None:
+    """A truncated file is an error, never a half-grey frame."""
     random = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     Image.fromarray(random).save(tmp_path / "src.png")
     Image.fromarray(random).save(tmp_path / "bgr.png")
     data = (tmp_path / "src.png").read_bytes()
     (tmp_path / "src.png").write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(FrameError, match=r"src\.png: not a whole picture"):
+    with pytest.raises(FrameError, match=r"src\.png: cannot read the image"):
         load_pair("x", tmp_path / "src.png", tmp_path / "bgr.png", (64, 64))
 
 
 def test_frame_and_plate_of_different_size_are_refused(tmp_path: Path) -> None:
-    """A plate of another size belongs to another camera setting."""
+    """The message states both sizes."""
     save(tmp_path / "src.png", size=(32, 16))
     save(tmp_path / "bgr.png", size=(64, 32))
-    with pytest.raises(FrameError, match="the plate has 64x32 pixels"):
+    with pytest.raises(FrameError, match=r"the clean plate has 64x32 pixels, the frame .* 32x16"):
         load_pair("x", tmp_path / "src.png", tmp_path / "bgr.png", (32, 16))
 
 
 def test_real_frames_are_read(real_frames: Path) -> None:
-    """The pairs of a real capture come out at the model's size."""
+    """A real capture is resized to the model's size."""
     pairs = read_pairs(real_frames)
     assert pairs
     frame = load_pair(*pairs[0], (1280, 720))

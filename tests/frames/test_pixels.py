@@ -1,4 +1,4 @@
-"""Pictures as arrays: the fast decoder gives what Pillow gives, and leaves it what is special."""
+"""Image files as arrays: the fast decoder and Pillow give the same pixels and errors."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from toolchain.errors import FrameError
-from toolchain.frames.pictures import opened
-from toolchain.frames.pixels import grey, rgb, rgba
-from toolchain.frames.plain_png import plain_png
+from toolchain.frames.fast_png import decode_png
+from toolchain.frames.image_files import open_image
+from toolchain.frames.pixels import read_grey, read_rgb, read_rgba
 
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 
 
-def drawn(mode: str, width: int, height: int, seed: int = 1) -> Image.Image:
-    """A picture with flat, smooth and noisy parts, so that all of PNG's filters are used."""
+def make_image(mode: str, width: int, height: int, seed: int = 1) -> Image.Image:
+    """Return an image with flat, smooth and noisy parts, so that all PNG filters are used."""
     random = np.random.default_rng(seed)
     ramp = np.add.outer(np.arange(height), 3 * np.arange(width))[..., None]
     noise = random.integers(0, 256, (height, width, CHANNELS[mode]))
@@ -29,10 +29,10 @@ def drawn(mode: str, width: int, height: int, seed: int = 1) -> Image.Image:
     return Image.fromarray(pixels.astype(np.uint8).squeeze(2 if mode == "L" else ()), mode)
 
 
-def as_png(picture: Image.Image, **options: object) -> bytes:
-    """The bytes of a PNG file."""
+def encode_png(image: Image.Image, **options: object) -> bytes:
+    """Encode an image as a PNG file."""
     stream = io.BytesIO()
-    picture.save(stream, "PNG", **options)  # type: ignore[arg-type]
+    image.save(stream, "PNG", **options)  # type: ignore[arg-type]
     return stream.getvalue()
 
 
@@ -43,87 +43,87 @@ def as_png(picture: Image.Image, **options: object) -> bytes:
     level=st.integers(0, 9),
     seed=st.integers(0, 99),
 )
-def test_plain_pictures_are_what_pillow_makes_of_them(
+def test_ordinary_images_are_decoded_as_by_pillow(
     mode: str, width: int, height: int, level: int, seed: int
 ) -> None:
-    """Grey, RGB and RGBA of any size and compression: the same bytes either way."""
-    data = as_png(drawn(mode, width, height, seed), compress_level=level)
-    found = plain_png(data, (CHANNELS[mode],))
+    """Grey, RGB and RGBA of any size and compression have the same bytes from both decoders."""
+    data = encode_png(make_image(mode, width, height, seed), compress_level=level)
+    found = decode_png(data, (CHANNELS[mode],))
     assert found is not None
-    picture = opened(Path("x.png"), data)
-    assert np.array_equal(found.reshape(height, width, -1), np.atleast_3d(np.asarray(picture)))
-    assert np.array_equal(rgb(Path("x.png"), data), np.asarray(picture.convert("RGB")))
-    assert np.array_equal(grey(Path("x.png"), data), np.asarray(picture.convert("L")))
-    cutout = rgba(Path("x.png"), data)
+    image = open_image(Path("x.png"), data)
+    assert np.array_equal(found.reshape(height, width, -1), np.atleast_3d(np.asarray(image)))
+    assert np.array_equal(read_rgb(Path("x.png"), data), np.asarray(image.convert("RGB")))
+    assert np.array_equal(read_grey(Path("x.png"), data), np.asarray(image.convert("L")))
+    cutout = read_rgba(Path("x.png"), data)
     assert (cutout is None) == (mode != "RGBA")
-    assert cutout is None or np.array_equal(cutout, np.asarray(picture))
+    assert cutout is None or np.array_equal(cutout, np.asarray(image))
 
 
-def turned() -> bytes:
-    """A picture that was held sideways."""
+def sideways() -> bytes:
+    """An image from a camera that was held sideways."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    return as_png(drawn("RGB", 20, 10), exif=exif)
+    return encode_png(make_image("RGB", 20, 10), exif=exif)
 
 
 def with_a_transparent_colour() -> bytes:
-    """RGB where one colour counts as transparent."""
-    return as_png(drawn("RGB", 20, 10), transparency=(0, 0, 0))
+    """RGB with one transparent colour."""
+    return encode_png(make_image("RGB", 20, 10), transparency=(0, 0, 0))
 
 
-def moving() -> bytes:
-    """Two pictures in one file."""
-    other = drawn("RGB", 20, 10, 2)
-    return as_png(drawn("RGB", 20, 10), save_all=True, append_images=[other])
+def animated() -> bytes:
+    """Two images in one file."""
+    other = make_image("RGB", 20, 10, 2)
+    return encode_png(make_image("RGB", 20, 10), save_all=True, append_images=[other])
 
 
-def of_sixteen_bits() -> bytes:
-    """Grey with 65,536 tones."""
-    return as_png(Image.fromarray(np.arange(200, dtype=np.uint16).reshape(10, 20) * 300))
+def with_sixteen_bits() -> bytes:
+    """Grey, 16 bits per pixel."""
+    return encode_png(Image.fromarray(np.arange(200, dtype=np.uint16).reshape(10, 20) * 300))
 
 
 def with_a_palette() -> bytes:
-    """Indices into colours."""
-    return as_png(drawn("RGB", 20, 10).quantize(16))
+    """Indices into a palette."""
+    return encode_png(make_image("RGB", 20, 10).quantize(16))
 
 
 def with_a_comment() -> bytes:
-    """Nothing special, but chunks that the pixels don't need."""
+    """An ordinary image with additional chunks."""
     info = PngImagePlugin.PngInfo()
     info.add_text("about", "words " * 50)
-    return as_png(drawn("RGBA", 20, 10), pnginfo=info, dpi=(72, 72))
+    return encode_png(make_image("RGBA", 20, 10), pnginfo=info, dpi=(72, 72))
 
 
-def a_jpeg() -> bytes:
-    """No PNG, whatever its name says."""
+def jpeg() -> bytes:
+    """A JPEG file with the suffix of a PNG."""
     stream = io.BytesIO()
-    drawn("RGB", 20, 10).save(stream, "JPEG")
+    make_image("RGB", 20, 10).save(stream, "JPEG")
     return stream.getvalue()
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        turned, with_a_transparent_colour, moving, of_sixteen_bits, with_a_palette, with_a_comment,
-        a_jpeg,
+        sideways, with_a_transparent_colour, animated, with_sixteen_bits, with_a_palette,
+        with_a_comment, jpeg,
     ],
 )  # fmt: skip
-def test_special_pictures_are_what_pillow_makes_of_them(make: Callable[[], bytes]) -> None:
-    """What the fast decoder does not know is decoded as it always was."""
+def test_all_other_images_are_decoded_by_pillow(make: Callable[[], bytes]) -> None:
+    """The fast decoder leaves what it does not support to Pillow."""
     data, path = make(), Path("x.png")
-    picture = opened(path, data)
-    assert np.array_equal(rgb(path, data), np.asarray(picture.convert("RGB")))
-    cutout = rgba(path, data)
+    image = open_image(path, data)
+    assert np.array_equal(read_rgb(path, data), np.asarray(image.convert("RGB")))
+    cutout = read_rgba(path, data)
     if make in (with_a_transparent_colour, with_a_comment):
-        assert np.array_equal(cutout, np.asarray(picture.convert("RGBA")))
+        assert np.array_equal(cutout, np.asarray(image.convert("RGBA")))
     else:
         assert cutout is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "huge", "empty"])
-def test_damaged_files_are_refused_with_pillows_reason(damage: str, tmp_path: Path) -> None:
-    """The file and what is wrong with it are named, whoever would have decoded it."""
-    data = bytearray(as_png(drawn("RGB", 200, 100)))
+def test_damaged_files_are_refused_with_the_reason_from_pillow(damage: str, tmp_path: Path) -> None:
+    """The message names the file and the reason, whichever decoder would have read it."""
+    data = bytearray(encode_png(make_image("RGB", 200, 100)))
     if damage == "cut":
         del data[len(data) // 2 :]
     elif damage == "flipped":
@@ -134,19 +134,19 @@ def test_damaged_files_are_refused_with_pillows_reason(damage: str, tmp_path: Pa
         data.clear()
     path = tmp_path / "x.png"
     path.write_bytes(data)
-    assert plain_png(bytes(data), (3,)) is None
-    for read in (rgb, rgba, grey):
+    assert decode_png(bytes(data), (3,)) is None
+    for read in (read_rgb, read_rgba, read_grey):
         with pytest.raises(FrameError, match=r"x\.png: ") as refused:
             read(path)
         with pytest.raises(FrameError) as expected:
-            opened(path)
+            open_image(path)
         assert str(refused.value) == str(expected.value)
 
 
-def test_files_are_read_by_their_content_and_missing_ones_named(tmp_path: Path) -> None:
-    """A path alone will do; where nothing is, the path is told."""
+def test_files_are_read_by_path_and_missing_ones_are_named(tmp_path: Path) -> None:
+    """The content of the file is optional; the message of a missing file has its path."""
     path = tmp_path / "x.png"
-    drawn("RGB", 30, 20).save(path)
-    assert np.array_equal(rgb(path), np.asarray(Image.open(path)))
+    make_image("RGB", 30, 20).save(path)
+    assert np.array_equal(read_rgb(path), np.asarray(Image.open(path)))
     with pytest.raises(FrameError, match="gone"):
-        rgb(tmp_path / "gone.png")
+        read_rgb(tmp_path / "gone.png")

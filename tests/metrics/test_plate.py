@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from toolchain.frames.figures import figure
-from toolchain.frames.scenes import scene
+from toolchain.frames.foregrounds import draw_foreground
+from toolchain.frames.scenes import draw_scene
 from toolchain.metrics.plate import median_difference, plate_offset
 
 SIZE = (480, 270)
@@ -18,8 +18,8 @@ def pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A frame with somebody in it, and a plate that is to move by `shift` and be lit by `gains`."""
     random = np.random.default_rng(seed)
-    room = scene(random, *size)
-    alpha, colour = figure(random, *size)
+    room = draw_scene(random, *size)
+    alpha, colour = draw_foreground(random, *size)
     moved = ndimage.shift(room, (-shift[1], -shift[0], 0), order=1, mode="nearest")
     frame = alpha[..., None] * colour + (1 - alpha[..., None]) * room
     return noisy(random, frame), noisy(random, moved / np.array(gains))

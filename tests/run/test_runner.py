@@ -287,7 +287,7 @@ def test_an_unreadable_frame_in_a_folder(
     frames = write_folder(tmp_path / "frames", scene[0])
     (frames / "007.png").write_bytes((frames / "007.png").read_bytes()[:900])
     src = {"src": str(frames)}
-    with pytest.raises(FrameError, match=r"007\.png: not a whole picture") as caught:
+    with pytest.raises(FrameError, match=r"007\.png: cannot read the image") as caught:
         run_matting(make_request(converted, place, tmp_path / "out.mp4", background="red", **src))
     assert "The frames before the error (7) are in" in caught.value.kept
     assert len(read_clip(tmp_path / "out.mp4")[0]) == 7

@@ -16,12 +16,13 @@ import openvino
 import pytest
 from PIL import Image
 
-from tests.support.datasets import cut_off, write_published
+from tests.support.datasets import truncate_file, write_published
 from tests.support.evaluating import SIZE, build_small, frames_of, small_request
 from tests.support.second import by_the_paper, by_the_text, pixel_by_pixel
 from toolchain.definitions.metrics import METRIC_KEYS as METRICS
 from toolchain.errors import EvaluationError
-from toolchain.frames.datasets import generated, open_dataset
+from toolchain.frames.generated_dataset import make_generated
+from toolchain.frames.open_dataset import open_dataset
 from toolchain.runtimes.queued import Prediction
 from toolchain.stages.evaluate import shard as sharding
 from toolchain.stages.evaluate.evaluate import evaluate
@@ -219,10 +220,10 @@ def test_another_model_or_seed_is_never_mixed_in(
     with counted(monkeypatch) as seen:
         evaluate(replace(request_, models=(model,)))
     assert len(seen) == 5
-    request = replace(request_, dataset=generated(2, 5))
+    request = replace(request_, dataset=make_generated(2, 5))
     with counted(monkeypatch) as seen:
         evaluate(request)
-        evaluate(replace(request, dataset=generated(2, 6)))
+        evaluate(replace(request, dataset=make_generated(2, 6)))
     assert len(seen) == 4
 
 
@@ -233,7 +234,7 @@ def test_bad_frames_stop_the_run_and_are_all_listed(request_: EvaluateRequest, o
         evaluate(replace(request_, dataset=open_dataset(own, None, 1)))
     message = caught.value.message
     assert message.startswith("3 of 5 frames can")
-    assert "com/a/0001.png: not a whole picture" in message
+    assert "com/a/0001.png: cannot read the image" in message
     assert "bgr/a/0002: is missing" in message
     assert "b/0000.png: has 80x48 pixels" in message
     assert "--skip-bad" in caught.value.hint
@@ -282,7 +283,7 @@ def test_damage_that_only_decoding_shows_stops_or_is_skipped(
 
 
 def spoil(root: Path) -> None:
-    cut_off(root / "com" / "a" / "0001.png")
+    truncate_file(root / "com" / "a" / "0001.png")
     (root / "bgr" / "a" / "0002.png").unlink()
     path = root / "bgr" / "b" / "0000.png"
     with Image.open(path) as picture:

@@ -18,7 +18,7 @@ import pytest
 from tests.support.datasets import write_published
 from tests.support.evaluating import build_small, small_request
 from toolchain.errors import EvaluationError, UsageError
-from toolchain.frames.datasets import open_dataset
+from toolchain.frames.open_dataset import open_dataset
 from toolchain.stages.evaluate import cluster
 from toolchain.stages.evaluate.evaluate import evaluate
 from toolchain.stages.evaluate.records import FOLDER

@@ -212,8 +212,9 @@ def saturated(source: Path, target: Path, name: str) -> Path:
     model = core.read_model(source)
     for item in model.get_ordered_ops():
         if item.get_friendly_name() == name:
-            half = np.clip(item.data, -65504, 65504).astype(np.float16)
-            whole = opset8.convert(opset8.constant(half), "f32")
+            half = opset8.constant(np.clip(item.data, -65504, 65504).astype(np.float16))
+            half.set_friendly_name(f"{name}_compressed")  # as OpenVINO names them
+            whole = opset8.convert(half, "f32")
             for port in item.output(0).get_target_inputs():
                 port.replace_source_output(whole.output(0))
     openvino.save_model(model, target, compress_to_fp16=False)

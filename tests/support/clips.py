@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from toolchain.frames.figures import figure
-from toolchain.frames.scenes import scene
+from toolchain.frames.foregrounds import draw_foreground
+from toolchain.frames.scenes import draw_scene
 
 RATE, SOUND_RATE = 25, 48_000
 SIZE = (320, 192)
@@ -23,8 +23,8 @@ SIZE = (320, 192)
 def make_walk(count: int, size: tuple[int, int] = SIZE) -> tuple[list[np.ndarray], np.ndarray]:
     """Frames, which all differ, and their clean plate, H x W x 3, uint8."""
     random = np.random.default_rng(3)
-    room = scene(random, *size)
-    alpha, colour = figure(np.random.default_rng(1), *size)
+    room = draw_scene(random, *size)
+    alpha, colour = draw_foreground(np.random.default_rng(1), *size)
     frames = []
     for number in range(count):
         moved = ndimage.shift(alpha, (0, 3 * number - 20), order=1)[..., None]

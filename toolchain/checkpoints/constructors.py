@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 
 from toolchain.checkpoints.pickles import ENTRY, Budget
-from toolchain.checkpoints.sources import Memory
+from toolchain.checkpoints.sources import DamagedError, Memory
 from toolchain.checkpoints.values import (
     MALFORMED,
     META,
@@ -139,8 +139,8 @@ class Builder:
         if known is not None:
             try:
                 return known(self, arguments)
-            except (IndexError, TypeError, ValueError, OverflowError):
-                return MALFORMED
+            except (IndexError, TypeError, ValueError, OverflowError) as error:
+                raise DamagedError(f"its pickle is damaged: a call of {name} is wrong") from error
         _refuse_unsafe(name)
         return self.record(name, arguments)
 
@@ -218,7 +218,9 @@ def _array(state: Value) -> DenseTensor | Opaque:
     if not isinstance(state, list) or len(state) not in (4, 5):
         return MALFORMED
     shape, dtype, is_fortran, data = state[-4:]
-    return array_tensor(data, dtype, shape, is_fortran=is_fortran is True)
+    if not isinstance(is_fortran, int):
+        return MALFORMED
+    return array_tensor(data, dtype, shape, is_fortran=bool(is_fortran))
 
 
 def _rebuild_tensor(_: Builder, arguments: list[Value]) -> Value:
@@ -262,7 +264,10 @@ def _rebuild_from_array(_: Builder, arguments: list[Value]) -> Value:
 
 
 def _reconstruct_array(_: Builder, arguments: list[Value]) -> Value:
-    return NumpyArray() if isinstance(arguments[0], Global) else MALFORMED
+    kind, shape, _code = arguments
+    if not isinstance(kind, Global) or read_sizes(shape) is None:
+        raise TypeError
+    return NumpyArray()
 
 
 def _array_from_buffer(_: Builder, arguments: list[Value]) -> Value:
@@ -274,7 +279,9 @@ def _array_from_buffer(_: Builder, arguments: list[Value]) -> Value:
 
 def _numpy_type(_: Builder, arguments: list[Value]) -> Value:
     code = arguments[0]
-    return NumpyType(NUMPY_TYPES.get(code.lstrip("<|=")) if isinstance(code, str) else None)
+    if not isinstance(code, str):
+        raise TypeError
+    return NumpyType(NUMPY_TYPES.get(code.lstrip("<|=")))
 
 
 def _encode(_: Builder, arguments: list[Value]) -> Value:
@@ -305,6 +312,8 @@ def _instance(builder: Builder, arguments: list[Value]) -> Value:
 
 def _table(builder: Builder, arguments: list[Value]) -> Value:
     table = Table()
+    if len(arguments) > 2:  # noqa: PLR2004 - `defaultdict` has its factory before the pairs
+        return MALFORMED
     for pairs in arguments:
         for pair in pairs if isinstance(pairs, list) else ():
             builder.budget.charge(ENTRY)

@@ -349,7 +349,7 @@ class Interpreter:
     def _build(self) -> None:
         state = self._pop()
         value = self._pop()
-        if value is None or isinstance(value, (int, float, str, bytes)):
+        if value is None or isinstance(value, (int, float, str, bytes, Global)):
             raise self._damaged()
         self._budget.charge(_TABLE)
         self._push(self._builder.set_state(value, state))

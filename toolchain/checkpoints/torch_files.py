@@ -11,7 +11,6 @@ from toolchain.checkpoints.constructors import STORAGE_TYPES, Builder
 from toolchain.checkpoints.pickles import PROTOCOL, Budget, Interpreter
 from toolchain.checkpoints.sources import DamagedError, Slice, Source
 from toolchain.checkpoints.values import (
-    MALFORMED,
     META,
     OTHER_TYPE,
     QUANTIZED,
@@ -31,6 +30,7 @@ from toolchain.errors import CheckpointError
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL_VERSION = 1001
 _MISSING = Opaque("a tensor whose data is missing")
+_BAD_REFERENCE = "its pickle is damaged: a reference to a storage is wrong"
 _OUTSIDE = "a reference to another file"
 
 
@@ -56,15 +56,15 @@ class _Identifier:
 def _read_identifier(identifier: Value) -> _Identifier | Value:
     """The parts of a storage's persistent id; an inert value for any other id."""
     if not isinstance(identifier, list) or len(identifier) < 2:  # noqa: PLR2004
-        return MALFORMED
+        raise DamagedError(_BAD_REFERENCE)
     if identifier[0] == "module":
         found: Value = identifier[1]  # a class, beside its source text
         return found
     if identifier[0] != "storage" or len(identifier) not in (5, 6):
-        return MALFORMED
+        raise DamagedError(_BAD_REFERENCE)
     kind, key, location, count, view = (*identifier[1:], None)[:5]
     if not isinstance(key, str) or type(count) is not int or not 0 <= count < 1 << 40:
-        return MALFORMED
+        raise DamagedError(_BAD_REFERENCE)
     name = kind.name.rpartition(".")[2] if isinstance(kind, Global) else ""
     if location == "meta" or name not in STORAGE_TYPES:
         is_quantized = name.startswith(("Q", "Bits"))
@@ -103,8 +103,10 @@ class _Members:
     def find(self, identifier: Value) -> Value:
         """What a persistent id refers to."""
         parts = _read_identifier(identifier)
-        if not isinstance(parts, _Identifier) or parts.view is not None:
-            return MALFORMED if isinstance(parts, _Identifier) else parts
+        if not isinstance(parts, _Identifier):
+            return parts
+        if parts.view is not None:
+            raise DamagedError(_BAD_REFERENCE)
         member = self._archive.members.get(f"{self._root}data/{parts.key}")
         if member is None or not 0 <= member.size - parts.size < parts.item:
             return _MISSING
@@ -202,12 +204,12 @@ class _Following:
             self._found[parts.key] = storage, parts.item
         storage, item = self._found[parts.key]
         if parts.dtype is None or storage.size != parts.size or item != parts.item:
-            return MALFORMED
+            raise DamagedError(_BAD_REFERENCE)
         if parts.view is None:
             return StorageView(storage, parts.dtype, 0, parts.size)
         view = read_sizes(parts.view[1:]) if isinstance(parts.view, list) else None
         if view is None or len(view) != 2 or sum(view) * item > parts.size:  # noqa: PLR2004
-            return MALFORMED
+            raise DamagedError(_BAD_REFERENCE)
         return StorageView(storage, parts.dtype, view[0] * item, view[1] * item)
 
     def locate(self, keys: Value, data: Data, place: int) -> None:

@@ -219,12 +219,16 @@ def _find_directory(source: Source) -> tuple[int, int, int]:
     """Where the central directory is: first byte, size, number of entries."""
     tail_start = max(0, source.size - _LONGEST_COMMENT - _END.size)
     tail = bytes(source.read(tail_start, source.size - tail_start))
-    place = tail.rfind(_END_SIGNATURE)
-    if place < 0 or place + _END.size > len(tail):
-        raise DamagedError("it is a truncated zip archive: its directory is missing")
-    _, disk, _, _, count, size, start, comment = _END.unpack_from(tail, place)
+    place, comment = len(tail), len(tail)
+    while place + _END.size + comment > len(tail):  # the signature may be part of a comment
+        place = tail.rfind(_END_SIGNATURE, 0, place)
+        if place < 0:
+            raise DamagedError("it is a truncated zip archive: its directory is missing")
+        comment = len(tail)
+        if place + _END.size <= len(tail):
+            _, disk, _, _, count, size, start, comment = _END.unpack_from(tail, place)
     end = tail_start + place
-    if place + _END.size + comment > len(tail) or disk not in (0, _IN_EXTRA_SHORT):
+    if disk not in (0, _IN_EXTRA_SHORT):
         raise DamagedError("it is damaged: the end of the zip archive is wrong")
     if end >= _LOCATOR.size:
         locator = source.read(end - _LOCATOR.size, _LOCATOR.size)
@@ -236,7 +240,7 @@ def _find_directory(source: Source) -> tuple[int, int, int]:
             end = offset
             if signature != _END64_SIGNATURE:
                 raise DamagedError("it is damaged: the end of the zip archive is wrong")
-    if start + size > end:
+    if start + size != end:
         raise DamagedError("it is damaged: the directory of the zip archive is misplaced")
     return start, size, count
 

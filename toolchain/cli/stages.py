@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from toolchain.pipeline.request import BuildRequest, Stage
     from toolchain.stages.convert.request import InputFormat
     from toolchain.stages.layers.request import LayersMode
+    from toolchain.stages.validate.request import Grade
 
 INPUT_FORMATS: tuple[InputFormat, ...] = ("f32-nchw", "u8-nhwc")
+GRADES: tuple[Grade, ...] = ("A", "B", "C")
 LAYERS_MODES: tuple[LayersMode, ...] = ("all", "bisect")
 # Defaults of all options that set a field of the request, also for the commands without them.
 DEFAULTS: dict[str, Any] = {
@@ -53,6 +55,7 @@ DEFAULTS: dict[str, Any] = {
     "inputs": [],
     "frames": 6,
     "devices": (DEFAULT_DEVICE,),
+    "require_default": "",
     "layers": None,
     "dataset": None,
     "calibration": 24,
@@ -154,6 +157,13 @@ def _add_validation(parser: argparse.ArgumentParser) -> None:
         metavar="D[,D]",
         help=f"OpenVINO devices to run the IRs on, such as CPU,GPU ({DEFAULT_DEVICE})",
     )
+    parser.add_argument(
+        "--require-default",
+        choices=GRADES,
+        metavar="GRADE",
+        help="fail unless every IR has at least this grade, A to C, at the device's default "
+        "precision (default: any grade)",
+    )
 
 
 def _add_layers(parser: argparse.ArgumentParser) -> None:
@@ -253,6 +263,7 @@ def _read_request(stages: tuple[Stage, ...], options: argparse.Namespace) -> Bui
         captures=tuple(options.inputs),
         composites=options.frames,
         devices=options.devices,
+        require_default=options.require_default,
         cache_dir=options.cache_dir,
         attempts=options.num_attempts,
         accept=options.accept,

@@ -1,1 +1,1 @@
-"""Frames in: generated composites with known truth, and pictures of real scenes."""
+"""Sources of frames: generated composites with ground truth, image pairs and datasets on disk."""

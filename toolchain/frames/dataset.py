@@ -1,4 +1,4 @@
-"""What every dataset for the evaluation gives: frames with truth, read when they are needed."""
+"""Records of a dataset for evaluation: frames with ground truth, read when they are needed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ import numpy.typing as npt
 
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
+from toolchain.frames.frame import Size
 
-Size = tuple[int, int]  # width, height
 Kind = Literal["published", "composited", "generated"]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A frame prepared for a model, and the truth at its own size.
+    """A frame resized to a model's input size, and its ground truth at the original size.
 
-    `src`, `bgr`: h x w x 3 uint8 RGB at the model's size.  `alpha`: H x W, `foreground`: H x W x 3,
-    RGB; both uint8 0..255 as files hold them, or floats 0..1.
+    Attributes:
+        src: The frame, h x w x 3, uint8, RGB, at the model's size.
+        bgr: The clean plate, h x w x 3, uint8, RGB, at the model's size.
+        alpha: True alpha, H x W; uint8 0..255 as in a file, or float 0..1.
+        foreground: True foreground, H x W x 3, RGB; uint8 0..255 as in a file, or float 0..1.
     """
 
     src: Pixels
@@ -33,39 +36,53 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Raw:
-    """A frame's files as read.
+class RawFrame:
+    """The content of a frame's files, not decoded yet.
 
-    `key`: a digest of all that makes the frame, but for the model's size.  `sample`: decodes them
-    for a model of a size; raises FrameError for a file that is damaged, mis-sized, or not what it
-    should be.
+    Attributes:
+        key: Digest of everything that determines the sample, except the model's input size.
+        decode: Decodes the files and resizes the frame to the model's input size.  Raises
+            FrameError if a file is damaged, of the wrong size, or lacks an alpha channel.
     """
 
     key: str
-    sample: Callable[[Size], Sample]
+    decode: Callable[[Size], Sample]
 
 
 class Item(Protocol):
-    """One frame of a dataset: only names, so that it can be sent to another machine."""
+    """One frame of a dataset.  It holds names only, so that it can be sent to another machine."""
 
     @property
     def clip(self) -> str:
-        """The clip that it belongs to."""
+        """Name of the clip that the frame belongs to."""
 
     @property
     def name(self) -> str:
-        """Its name, unique in the dataset."""
+        """Name of the frame, unique in the dataset."""
 
     def inspect(self) -> None:
-        """Raise FrameError for what can be seen without decoding: see `Raw.sample`."""
+        """Check the frame's files as far as that is possible without decoding them.
 
-    def read(self) -> Raw:
-        """Read its files.  Raises FrameError if one can't be read."""
+        Raises:
+            FrameError: A file is missing, truncated, of the wrong size, or lacks an alpha channel.
+        """
+
+    def read(self) -> RawFrame:
+        """Read the frame's files.
+
+        Raises:
+            FrameError: A file cannot be read.
+        """
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A frame that can't be used.  `file`: relative to the dataset; `reason`: for people."""
+    """Why a frame cannot be used.
+
+    Attributes:
+        file: The file at fault, relative to the dataset's folder; else the frame's name.
+        reason: Reason for people.
+    """
 
     file: str
     reason: str
@@ -73,12 +90,35 @@ class Fault:
     def __str__(self) -> str:
         return f"{self.file}: {self.reason}"
 
+    @classmethod
+    def from_error(cls, error: FrameError, name: str, root: Path | None) -> Fault:
+        """Convert an error.
+
+        Args:
+            error: The error.
+            name: Name of the frame, used if the error names no file.
+            root: Folder of the dataset.
+        """
+        path = error.path
+        if path is None:
+            return cls(name, error.message)
+        is_inside = root is not None and path.is_relative_to(root)
+        file = path.relative_to(root) if root is not None and is_inside else path
+        return cls(file.as_posix(), error.message.removeprefix(f"{path}: "))
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """Frames in order.  `seed`: what was drawn was drawn from it; None where nothing was.
+    """The frames of a dataset.
 
-    `root`: the folder, None for generated frames.  `faults`: frames that are plainly not whole.
+    Attributes:
+        kind: Where the frames come from: a folder in the published layout, foregrounds over
+            backgrounds, or generated composites.
+        name: Name for people.
+        items: The frames in order.
+        root: Folder of the dataset; None for generated frames.
+        seed: Seed of whatever was drawn at random; None if nothing was.
+        faults: Frames that lack a file.
     """
 
     kind: Kind
@@ -89,45 +129,57 @@ class Dataset:
     faults: tuple[Fault, ...] = ()
 
 
-def fault_of(error: FrameError, name: str, root: Path | None) -> Fault:
-    """The fault that `error` tells of; `name`: of the frame, where the error names no file."""
-    path = error.path
-    if path is None:
-        return Fault(name, error.message)
-    file = path.as_posix()
-    if root is not None and path.is_relative_to(root):
-        file = path.relative_to(root).as_posix()
-    return Fault(file, error.message.removeprefix(f"{path}: "))
-
-
-def key_of(*parts: bytes | str) -> str:
-    """A digest of `parts`, each by its own digest."""
+def digest(*parts: bytes | str) -> str:
+    """Return a SHA-256 digest of the digests of `parts`."""
     hasher = hashlib.sha256()
     for part in parts:
         hasher.update(hashlib.sha256(part.encode() if isinstance(part, str) else part).digest())
     return hasher.hexdigest()
 
 
-def contents(path: Path) -> bytes:
-    """The bytes of a file.  Raises FrameError if it can't be read."""
+def read_file(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        FrameError: The file cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FrameError(f"{path}: can't be read: {error.strerror or error}", path=path) from error
+        reason = error.strerror or error
+        raise FrameError(f"{path}: cannot be read: {reason}", path=path) from error
 
 
-def same_size(sizes: dict[Path, Size]) -> None:
-    """Raise FrameError for the first file that is not of the first one's size."""
+def check_same_size(sizes: dict[Path, Size]) -> None:
+    """Check that all images have the size of the first one.
+
+    Args:
+        sizes: Width and height by image file.
+
+    Raises:
+        FrameError: An image has another size.
+    """
     (first, expected), *others = sizes.items()
-    for path, (width, height) in others:
-        if (width, height) != expected:
+    for path, size in others:
+        if size != expected:
             raise FrameError(
-                f"{path}: has {width}x{height} pixels, {first.name} beside it has "
+                f"{path}: has {size[0]}x{size[1]} pixels, but {first.name} has "
                 f"{expected[0]}x{expected[1]}",
                 path=path,
             )
 
 
-def channel(picture: npt.NDArray[np.uint8], index: int) -> npt.NDArray[np.uint8]:
-    """One channel of an H x W x C picture, in memory of its own."""
-    return np.ascontiguousarray(picture[..., index])
+def copy_channel(image: npt.NDArray[np.uint8], index: int) -> npt.NDArray[np.uint8]:
+    """Return a contiguous copy of one channel of an H x W x C image."""
+    return np.ascontiguousarray(image[..., index])
+
+
+def get_clip(name: str, root: Path) -> str:
+    """Return the folder part of a frame's name; the dataset's name if it has no folder part."""
+    folder, _, _ = name.rpartition("/")
+    return folder or root.name
+
+
+def missing_alpha(path: Path) -> FrameError:
+    """Return the error for an image without an alpha channel."""
+    return FrameError(f"{path}: has no alpha channel, expected RGBA", path=path)

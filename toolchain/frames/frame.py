@@ -1,4 +1,4 @@
-"""What every source of frames gives."""
+"""A frame with its clean plate."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from dataclasses import dataclass
 
 from toolchain.definitions.arrays import Floats, Pixels
 
+Size = tuple[int, int]  # width, height in pixels
+
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame and its clean plate, H x W x 3 uint8 RGB.
+    """A frame, its clean plate and, where it is known, its ground truth.
 
-    `alpha`: the true matte, H x W float32, 0..1; `foreground`: the true foreground, H x W x 3
-    float32, RGB 0..1, defined everywhere.  Both None where the truth is not known.
+    Attributes:
+        name: Name used in messages and reports.
+        src: The frame, H x W x 3, uint8, RGB.
+        bgr: The clean plate, H x W x 3, uint8, RGB.
+        alpha: True alpha, H x W, float32, 0..1, or None.
+        foreground: True foreground, H x W x 3, float32, RGB, 0..1, defined at every pixel, or None.
     """
 
     name: str

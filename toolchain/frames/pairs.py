@@ -1,4 +1,4 @@
-"""Pictures of real scenes: pairs of a frame and the clean plate taken without anybody in it."""
+"""Pairs of image files: a frame, and the clean plate that shows the same scene without people."""
 
 from __future__ import annotations
 
@@ -6,81 +6,101 @@ from pathlib import Path
 
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError
-from toolchain.frames.frame import Frame
-from toolchain.frames.pictures import picture_files
-from toolchain.frames.pixels import fitted, rgb, size_of
+from toolchain.frames.frame import Frame, Size
+from toolchain.frames.image_files import list_images
+from toolchain.frames.pixels import get_size, read_rgb, resize
 
-FORMS = (
+LAYOUTS = (
     "a folder with src.png and bgr.png; or files NAME_src.png with NAME_bgr.png or one bgr.png; "
     "or folders src/ and bgr/ with files of the same names, or with one plate for all; or "
     "folders of any of these"
 )
-Pair = tuple[str, Path, Path]
+Pair = tuple[str, Path, Path]  # name, frame, clean plate
 
 
 def read_pairs(folder: Path) -> list[Pair]:
-    """Name, frame and plate of every pair in `folder`, in order of name.
+    """Find all pairs in a folder and its subfolders.
 
-    Found are: `src.*` with `bgr.*`; `NAME_src.*` with `NAME_bgr.*` or the folder's one `bgr.*`;
-    the files of `src/` with those of the same stem in `bgr/`, or with its only file; the same in
-    the folders below.  Raises FrameError for a folder without any, and for a frame without plate.
+    A pair is `src.*` with `bgr.*`; `NAME_src.*` with `NAME_bgr.*` or the `bgr.*` of its folder; a
+    file in `src/` with the file of the same stem in `bgr/`, or with the only file there.
+
+    Args:
+        folder: Folder with images.
+
+    Returns:
+        Name, frame and clean plate of each pair, sorted by name.
+
+    Raises:
+        FrameError: The folder does not exist, contains no pairs, or a frame has no clean plate.
     """
     if not folder.is_dir():
-        raise FrameError(f"{folder}: is not a folder", hint=f"Give {FORMS}.")
+        raise FrameError(f"{folder}: is not a folder", hint=f"Give {LAYOUTS}.")
     folder = folder.resolve()
-    pairs = _below(folder, folder)
+    pairs = _find_pairs(folder, folder)
     if not pairs:
-        raise FrameError(f"{folder}: holds no pair of frame and plate", hint=f"Give {FORMS}.")
+        raise FrameError(
+            f"{folder}: contains no pair of a frame and a clean plate", hint=f"Give {LAYOUTS}."
+        )
     return pairs
 
 
-def load_pair(name: str, src: Path, bgr: Path, size: tuple[int, int]) -> Frame:
-    """The pair as a Frame of `size` (width, height), resized with Pillow's BILINEAR if need be.
+def load_pair(name: str, src: Path, bgr: Path, size: Size) -> Frame:
+    """Load a frame and its clean plate, resized with Pillow's BILINEAR where needed.
 
-    Raises FrameError naming the file that is missing, truncated, no picture, or of other
-    size than its partner.
+    Args:
+        name: Name of the frame, used in messages and reports.
+        src: Image file of the frame.
+        bgr: Image file of the clean plate.
+        size: Width and height in pixels.
+
+    Returns:
+        The frame without ground truth.
+
+    Raises:
+        FrameError: A file does not exist or is not a readable image, or the two differ in size.
     """
-
-    def by(pixels: Pixels) -> str:
-        return "{}x{}".format(*size_of(pixels))
-
-    frame, plate = rgb(src), rgb(bgr)
-    if size_of(frame) != size_of(plate):
+    frame, plate = read_rgb(src), read_rgb(bgr)
+    if get_size(frame) != get_size(plate):
         raise FrameError(
-            f"{bgr}: the plate has {by(plate)} pixels, the frame {src.name} {by(frame)}",
+            f"{bgr}: the clean plate has {_format_size(plate)} pixels, "
+            f"the frame {src.name} has {_format_size(frame)}",
             hint="Take both with the same camera settings.",
         )
-    return Frame(name, fitted(frame, size), fitted(plate, size))
+    return Frame(name, resize(frame, size), resize(plate, size))
 
 
-def _below(folder: Path, root: Path) -> list[Pair]:
-    files = picture_files(folder)
-    names = {path.stem.lower(): path for path in files}
-    own_plate = names.get("bgr")
-    where = folder.relative_to(root).as_posix()
-    prefix = folder.name if where == "." else where
+def _find_pairs(folder: Path, root: Path) -> list[Pair]:
+    files = list_images(folder)
+    by_stem = {path.stem.lower(): path for path in files}
+    shared_plate = by_stem.get("bgr")
+    relative = folder.relative_to(root).as_posix()
+    prefix = folder.name if relative == "." else relative
     pairs: list[Pair] = []
     for path in files:
         stem = path.stem.lower()
         if stem == "src":
-            pairs.append((prefix, path, _plate(own_plate, path)))
+            pairs.append((prefix, path, _check_plate(shared_plate, path)))
         elif stem.endswith("_src"):
-            plate = names.get(stem.removesuffix("_src") + "_bgr", own_plate)
-            pairs.append((f"{prefix}/{path.stem[:-4]}", path, _plate(plate, path)))
+            plate = by_stem.get(stem.removesuffix("_src") + "_bgr", shared_plate)
+            pairs.append((f"{prefix}/{path.stem[:-4]}", path, _check_plate(plate, path)))
     folders = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     if "src" in folders and "bgr" in folders:
-        plates = picture_files(folders.pop("bgr"))
-        by_stem = {path.stem: path for path in plates}
-        for path in picture_files(folders.pop("src")):
-            plate = by_stem.get(path.stem, plates[0] if len(plates) == 1 else None)
-            pairs.append((f"{prefix}/{path.stem}", path, _plate(plate, path)))
-    for below in folders.values():
-        if not below.is_symlink() and not below.name.startswith("."):
-            pairs += _below(below, root)
+        plates = list_images(folders.pop("bgr"))
+        plates_by_stem = {path.stem: path for path in plates}
+        for path in list_images(folders.pop("src")):
+            plate = plates_by_stem.get(path.stem, plates[0] if len(plates) == 1 else None)
+            pairs.append((f"{prefix}/{path.stem}", path, _check_plate(plate, path)))
+    for subfolder in folders.values():
+        if not subfolder.is_symlink() and not subfolder.name.startswith("."):
+            pairs += _find_pairs(subfolder, root)
     return pairs
 
 
-def _plate(found: Path | None, src: Path) -> Path:
-    if found is None:
-        raise FrameError(f"{src}: has no clean plate beside it", hint=f"Give {FORMS}.")
-    return found
+def _check_plate(plate: Path | None, src: Path) -> Path:
+    if plate is None:
+        raise FrameError(f"{src}: no clean plate found for this frame", hint=f"Give {LAYOUTS}.")
+    return plate
+
+
+def _format_size(pixels: Pixels) -> str:
+    return "{}x{}".format(*get_size(pixels))

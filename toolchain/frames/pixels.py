@@ -1,4 +1,4 @@
-"""Picture files as arrays of bytes."""
+"""Image files as arrays of bytes."""
 
 from __future__ import annotations
 
@@ -8,51 +8,58 @@ import numpy as np
 from PIL import Image
 
 from toolchain.definitions.arrays import Pixels
-from toolchain.frames.headers import has_alpha
-from toolchain.frames.pictures import opened
-from toolchain.frames.plain_png import plain_png
+from toolchain.frames.fast_png import decode_png
+from toolchain.frames.frame import Size
+from toolchain.frames.image_files import open_image
+from toolchain.frames.image_header import has_alpha
 
-Size = tuple[int, int]  # width, height
 
+def read_rgb(path: Path, data: bytes | None = None) -> Pixels:
+    """Read an image as RGB, with its EXIF orientation applied.
 
-def rgb(path: Path, data: bytes | None = None) -> Pixels:
-    """H x W x 3 uint8 of the picture at `path`, upright; `data`: its bytes, if read already.
+    Args:
+        path: The image file.
+        data: Content of the file, if it was read already.
 
-    Raises FrameError as `opened` does.
+    Returns:
+        H x W x 3, uint8.
+
+    Raises:
+        FrameError: The file does not exist, is truncated, or is not an image.
     """
-    pixels = _plain(path, data, 3, 4)
-    return pixels[..., :3] if pixels is not None else _converted(opened(path, data), "RGB")
+    pixels = _decode_fast(path, data, 3, 4)
+    return pixels[..., :3] if pixels is not None else _convert(open_image(path, data), "RGB")
 
 
-def rgba(path: Path, data: bytes | None = None) -> Pixels | None:
-    """H x W x 4 uint8; None for a picture without an alpha channel.  See `rgb`."""
-    pixels = _plain(path, data, 4)
+def read_rgba(path: Path, data: bytes | None = None) -> Pixels | None:
+    """Read an image as RGBA, H x W x 4; None if it has no alpha channel.  See `read_rgb`."""
+    pixels = _decode_fast(path, data, 4)
     if pixels is not None:
         return pixels
-    picture = opened(path, data)
-    return _converted(picture, "RGBA") if has_alpha(picture) else None
+    image = open_image(path, data)
+    return _convert(image, "RGBA") if has_alpha(image) else None
 
 
-def grey(path: Path, data: bytes | None = None) -> Pixels:
-    """H x W uint8.  See `rgb`."""
-    pixels = _plain(path, data, 1)
-    return pixels[..., 0] if pixels is not None else _converted(opened(path, data), "L")
+def read_grey(path: Path, data: bytes | None = None) -> Pixels:
+    """Read an image as grey, H x W.  See `read_rgb`."""
+    pixels = _decode_fast(path, data, 1)
+    return pixels[..., 0] if pixels is not None else _convert(open_image(path, data), "L")
 
 
-def fitted(pixels: Pixels, size: Size) -> Pixels:
-    """H x W x 3 uint8 of `size`, resized with Pillow's BILINEAR if need be."""
-    if size_of(pixels) == size:
+def resize(pixels: Pixels, size: Size) -> Pixels:
+    """Resize an H x W x 3 image to `size` with Pillow's BILINEAR; unchanged if it has that size."""
+    if get_size(pixels) == size:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR), np.uint8)
 
 
-def size_of(pixels: Pixels) -> Size:
-    """Width and height."""
+def get_size(pixels: Pixels) -> Size:
+    """Return width and height of an image."""
     return pixels.shape[1], pixels.shape[0]
 
 
-def _plain(path: Path, data: bytes | None, *channels: int) -> Pixels | None:
-    """Decoded the fast way, where that can be done and gives one of so many channels."""
+def _decode_fast(path: Path, data: bytes | None, *channels: int) -> Pixels | None:
+    """Decode a PNG with the fast decoder; None if that is not possible."""
     if data is None:
         if path.suffix.lower() != ".png":
             return None
@@ -60,8 +67,8 @@ def _plain(path: Path, data: bytes | None, *channels: int) -> Pixels | None:
             data = path.read_bytes()
         except OSError:
             return None
-    return plain_png(data, channels)
+    return decode_png(data, channels)
 
 
-def _converted(picture: Image.Image, mode: str) -> Pixels:
-    return np.asarray(picture.convert(mode), np.uint8)
+def _convert(image: Image.Image, mode: str) -> Pixels:
+    return np.asarray(image.convert(mode), np.uint8)

@@ -9,7 +9,8 @@ from toolchain.catalog.builtin import read_published_accuracy
 from toolchain.definitions.variants import FORMS, ONNX, ORIGINAL, Hint, Variant, hints_of
 from toolchain.errors import ToolchainError, UsageError
 from toolchain.frames.dataset import Dataset, Fault
-from toolchain.frames.datasets import generated, open_dataset
+from toolchain.frames.generated_dataset import make_generated
+from toolchain.frames.open_dataset import open_dataset
 from toolchain.pipeline.build import lock_folder
 from toolchain.pipeline.jobs import facts_of
 from toolchain.pipeline.request import BuildRequest
@@ -137,7 +138,7 @@ def _open_dataset(request: EvaluationRequest) -> Dataset:
             "--backgrounds without --dataset: there are no foregrounds to put over them",
             hint="Name the folder of the foregrounds with --dataset.",
         )
-    return generated(request.frames, request.seed)
+    return make_generated(request.frames, request.seed)
 
 
 def _missing(model: str, path: Path) -> ToolchainError:

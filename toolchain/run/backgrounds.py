@@ -13,7 +13,7 @@ from toolchain.api.letterbox import Size
 from toolchain.api.matte import Matte
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import UsageError
-from toolchain.frames.recent import Recent
+from toolchain.frames.lru_cache import LruCache
 from toolchain.run.source import Source
 from toolchain.run.sources import open_source
 
@@ -90,12 +90,12 @@ class BlurredPlate:
     """The blurred clean plate. A blurred frame would show the outline of the foreground."""
 
     def __init__(self) -> None:
-        self._recent = Recent(1)
+        self._cache = LruCache(1)
 
     def next_fill(self, size: Size, plate: Pixels) -> BackgroundFill:
         """See `Background.next_fill`."""
         # Keeping the plate with its blur ensures that no other array gets the same id.
-        return self._recent.get(id(plate), lambda: (plate, blur_plate(plate)))[1]
+        return self._cache.get_or_compute(id(plate), lambda: (plate, blur_plate(plate)))[1]
 
     def close(self) -> None:
         """See `Background.close`."""
@@ -107,12 +107,14 @@ class SourceBackground:
     def __init__(self, source: Source) -> None:
         self._images = self._loop(source)
         self._is_still = source.kind == "image"
-        self._recent = Recent(1)
+        self._cache = LruCache(1)
 
     def next_fill(self, size: Size, plate: Pixels) -> BackgroundFill:
         """See `Background.next_fill`."""
         if self._is_still:
-            return self._recent.get(size, lambda: scale_to_cover(next(self._images), size))
+            return self._cache.get_or_compute(
+                size, lambda: scale_to_cover(next(self._images), size)
+            )
         return scale_to_cover(next(self._images), size)
 
     def close(self) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 from toolchain.errors import FrameError, UsageError
-from toolchain.frames.pictures import SUFFIXES, picture_files
-from toolchain.frames.pixels import rgb
+from toolchain.frames.image_files import SUFFIXES, list_images
+from toolchain.frames.pixels import read_rgb
 from toolchain.run.camera import CameraSource
 from toolchain.run.source import Source, SourceFrame, SourceKind
 from toolchain.run.video_source import VideoSource
@@ -33,7 +33,7 @@ class ImageSource:
         """See `Source.frames`."""
         for path in self._files:
             try:
-                pixels = rgb(path)
+                pixels = read_rgb(path)
             except FrameError:
                 if skip_bad:
                     continue
@@ -59,7 +59,7 @@ def open_source(text: str, option: str) -> Source:
     if text.isdecimal() and not path.exists():
         return CameraSource(int(text))
     if path.is_dir():
-        files = picture_files(path)
+        files = list_images(path)
         if not files:
             raise FrameError(f"{path}: contains no image", hint=HINT)
         names = [file.stem for file in files]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from toolchain.catalog.records import Digest
@@ -16,6 +18,7 @@ from toolchain.errors import WorkspaceError
 from toolchain.workspace.atomic import atomic_write
 from toolchain.workspace.digests import CHUNK
 from toolchain.workspace.locking import lock
+from toolchain.workspace.plain_file import check_plain_file, open_plain_file
 
 FORMAT = "1"
 
@@ -46,12 +49,12 @@ def load(cache: Path, digest: Digest | None, target: Path) -> bool:
     if entry is None or digest is None:
         return False
     try:
-        source = entry.open("rb", buffering=0)
+        check_plain_file(entry)
     except OSError:
         return False
     try:
-        with source, atomic_write(target) as temporary, temporary.open("wb", buffering=0) as copy:
-            _copy(source, copy, digest)
+        with atomic_write(target) as temporary, temporary.open("wb", buffering=0) as copy:
+            _copy(entry, copy, digest)
     except _DamagedError:
         _remove_damaged(entry, digest)
         return False
@@ -70,12 +73,8 @@ def store(cache: Path, digest: Digest, path: Path) -> str:
     try:
         with lock(entry):
             if not entry.is_file():
-                with (
-                    path.open("rb", buffering=0) as source,
-                    atomic_write(entry) as temporary,
-                    temporary.open("wb", buffering=0) as copy,
-                ):
-                    _copy(source, copy, digest)
+                with atomic_write(entry) as temporary, temporary.open("wb", buffering=0) as copy:
+                    _copy(path, copy, digest)
     except (WorkspaceError, OSError) as error:
         return str(error)
     except _DamagedError:
@@ -87,26 +86,33 @@ def _remove_damaged(entry: Path, digest: Digest) -> None:
     """Remove the entry, unless another process has replaced it by an undamaged one."""
     with contextlib.suppress(WorkspaceError, OSError), lock(entry):
         try:
-            with entry.open("rb", buffering=0) as stream:
-                _copy(stream, None, digest)
+            _copy(entry, None, digest)
         except _DamagedError:
             entry.unlink()
 
 
-def _copy(source: io.FileIO, target: io.FileIO | None, digest: Digest) -> None:
-    """Copy and verify.  Raises _DamagedError for another digest, OSError only for `target`."""
+def _copy(source: Path, target: io.FileIO | None, digest: Digest) -> None:
+    """Copy and verify.  Raises _DamagedError for another content, OSError only for `target`."""
     hasher = hashlib.sha384()
-    while chunk := _read(source):
-        hasher.update(chunk)
-        rest = memoryview(chunk)
-        while target is not None and rest:
-            rest = rest[target.write(rest) or 0 :]
+    with contextlib.ExitStack() as stack:
+        with _read_errors():
+            descriptor = stack.enter_context(open_plain_file(source))
+        while True:
+            with _read_errors():
+                chunk = os.read(descriptor, CHUNK)
+            if not chunk:
+                break
+            hasher.update(chunk)
+            rest = memoryview(chunk)
+            while target is not None and rest:
+                rest = rest[target.write(rest) or 0 :]
     if hasher.hexdigest() != digest.value:
         raise _DamagedError
 
 
-def _read(source: io.FileIO) -> bytes:
+@contextlib.contextmanager
+def _read_errors() -> Iterator[None]:
     try:
-        return source.read(CHUNK)
+        yield
     except OSError as error:
         raise _DamagedError(str(error)) from error

@@ -1,32 +1,51 @@
-"""HTTP requests and bodies; every network error becomes one sentence."""
+"""HTTP requests and bodies; every network error becomes one sentence.
+
+Every call waits for a limited time, whatever the server sends: requests and bodies are read in a
+worker thread, which is abandoned when its time is over.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import queue
+import threading
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 
 from toolchain import __version__
 from toolchain.errors import SourceError
+from toolchain.printable import printable
 from toolchain.transfer.transport import Transport
 from toolchain.workspace.digests import CHUNK
 
 AGENT = f"background-matting-toolchain/{__version__}"
+MAX_REDIRECTS = 20
+OLD_CHUNK = 1 << 14
+MARGIN = 1.0  # seconds after which a timeout of the socket should have ended a call
+LONGEST_CAUSE = 200  # characters of a library's message
 _PERMANENT = (
-    requests.exceptions.TooManyRedirects,
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
     requests.exceptions.MissingSchema,
     requests.exceptions.InvalidProxyURL,
 )
+Result = TypeVar("Result")
 
 
 class ConnectionFailure(Exception):  # noqa: N818 - handled by the retry loop
     """The connection failed; another attempt may succeed."""
+
+
+class _Session(requests.Session):
+    """A session that returns redirects; requests would read their bodies, however long."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
 
 
 class Connection:
@@ -35,14 +54,30 @@ class Connection:
     def __init__(self, session: requests.Session, transport: Transport) -> None:
         self._session = session
         self._timeouts = (transport.connect_timeout, transport.read_timeout)
+        self._worker = _Worker()
 
     def get(
         self, url: str, headers: dict[str, str], params: dict[str, str] | None = None
     ) -> requests.Response:
-        """Send a GET request without reading the body.  Raises what requests raises."""
-        return self._session.get(
-            url, headers=headers, params=params, stream=True, timeout=self._timeouts
-        )
+        """Send a GET request and follow redirects, without reading any body.
+
+        Raises:
+            ConnectionFailure: The connection failed.
+            SourceError: The request cannot succeed.
+        """
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._get_one(url, headers, params)
+            target = _find_redirect(response)
+            if target is None:
+                return response
+            response.close()
+            secret = response.request.headers.get("Authorization")
+            headers = {key: headers[key] for key in headers if key != "Authorization"}
+            strips: Callable[[str, str], bool] = self._session.should_strip_auth
+            if secret and not strips(response.url, target):
+                headers["Authorization"] = str(secret)
+            url, params = target, None
+        raise SourceError(f"more than {MAX_REDIRECTS} redirects")
 
     @contextlib.contextmanager
     def open(self, send: SendRequest, headers: dict[str, str]) -> Iterator[requests.Response]:
@@ -59,11 +94,7 @@ class Connection:
             ConnectionFailure: The connection failed.
             SourceError: The request cannot succeed.
         """
-        with _explained_errors(self._timeouts):
-            response = send(self, headers)
-        with response:
-            if _is_downgraded(response):
-                raise SourceError("refused a redirect from https to http")
+        with send(self, headers) as response:
             yield response
 
     def read_chunk(self, response: requests.Response) -> bytes:
@@ -72,12 +103,14 @@ class Connection:
         Raises:
             ConnectionFailure: The connection failed.
         """
+        # Raw: the digest is that of the stored bytes, whatever Content-Encoding is declared.
+        raw, seconds = response.raw, self._timeouts[1]
+        # urllib3 1 has no read1, and its read waits for all bytes.
+        read, most = (raw.read1, CHUNK) if hasattr(raw, "read1") else (raw.read, OLD_CHUNK)
         with _explained_errors(self._timeouts):
-            # Raw: the digest is that of the stored bytes, whatever Content-Encoding is declared.
-            raw = response.raw
-            if hasattr(raw, "read1"):
-                return bytes(raw.read1(CHUNK, decode_content=False))
-            return bytes(raw.read(CHUNK, decode_content=False))
+            return bytes(
+                self._run(lambda: read(most, decode_content=False), seconds, "no data for")
+            )
 
     def read_head(self, response: requests.Response, size: int) -> bytes:
         """Read at least the first `size` bytes of the body, or all of a shorter one.
@@ -90,6 +123,36 @@ class Connection:
             head += chunk
         return head
 
+    def _get_one(
+        self, url: str, headers: dict[str, str], params: dict[str, str] | None
+    ) -> requests.Response:
+        def send() -> requests.Response:
+            return self._session.get(
+                url, headers=headers, params=params, stream=True, timeout=self._timeouts
+            )
+
+        try:
+            requests.utils.get_netrc_auth(url)
+        except UnicodeDecodeError as error:
+            raise SourceError("~/.netrc, or the file that NETRC names, is not UTF-8") from error
+        except ValueError as error:
+            raise SourceError(f"not a valid address: {printable(url)}") from error
+        with _explained_errors(self._timeouts):
+            return self._run(send, sum(self._timeouts), "no response within", _close)
+
+    def _run(
+        self,
+        call: Callable[[], Result],
+        seconds: float,
+        fault: str,
+        drop: Callable[[Result], None] | None = None,
+    ) -> Result:
+        try:
+            return self._worker.run(call, seconds + MARGIN, drop)
+        except queue.Empty:
+            self._worker = _Worker()  # the old one still waits for the server
+            raise ConnectionFailure(f"{fault} {seconds:g} s") from None
+
 
 SendRequest = Callable[[Connection, dict[str, str]], requests.Response]
 
@@ -97,29 +160,109 @@ SendRequest = Callable[[Connection, dict[str, str]], requests.Response]
 @contextlib.contextmanager
 def connect(transport: Transport) -> Iterator[Connection]:
     """Open a session for one source."""
-    with requests.Session() as session:
+    with _Session() as session:
         session.headers["User-Agent"] = AGENT
-        yield Connection(session, transport)
+        connection = Connection(session, transport)
+        try:
+            yield connection
+        finally:
+            connection._worker.close()  # noqa: SLF001
 
 
-def _is_downgraded(response: requests.Response) -> bool:
-    asked = [step.url for step in response.history] or [response.url]
-    secure = any(url.lower().startswith("https:") for url in asked)
-    return secure and not response.url.lower().startswith("https:")
+class _Worker:
+    """Runs calls one after the other in a daemon thread; a call that takes too long is left."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        self._left = threading.Event()
+        self._drop: Callable[[Any], None] | None = None
+        self._thread: threading.Thread | None = None
+
+    def run(
+        self, call: Callable[[], Result], seconds: float, drop: Callable[[Result], None] | None
+    ) -> Result:
+        """Return the call's result or raise its error; queue.Empty if it takes too long.
+
+        `drop` is then called with a result that comes later.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="network", daemon=True)
+            self._thread.start()
+        self._drop = drop
+        self._calls.put(call)
+        try:
+            result, error = self._results.get(timeout=seconds)
+        except BaseException:  # too late, or interrupted
+            self._left.set()
+            self.close()
+            raise
+        if error is not None:
+            raise error
+        return result  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """End the thread after the call that it runs."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            result, error = None, None
+            try:
+                result = call()
+            except BaseException as raised:  # noqa: BLE001 - raised where the result is expected
+                error = raised
+            if self._left.is_set():
+                if self._drop is not None and error is None:
+                    self._drop(result)
+                return
+            self._results.put((result, error))
+            del result, error, call
+
+
+def _close(response: requests.Response) -> None:
+    response.close()
+
+
+def _find_redirect(response: requests.Response) -> str | None:
+    """Return the address of a redirect, None for another response.
+
+    Raises SourceError for an address that is not to be requested.
+    """
+    if not response.is_redirect:
+        return None
+    location = response.headers["location"]
+    try:
+        # http.client decodes headers as Latin-1; most servers send UTF-8.
+        target = urljoin(response.url, location.encode("latin1").decode("utf-8"))
+        scheme, host = urlsplit(target).scheme, urlsplit(target).hostname
+    except ValueError:
+        scheme, host = "", None
+    if scheme not in ("http", "https") or not host:
+        raise SourceError(f"redirected to an address that is not valid: {printable(location)}")
+    if scheme == "http" and urlsplit(response.url).scheme == "https":
+        raise SourceError("refused a redirect from https to http")
+    return target
 
 
 @contextlib.contextmanager
 def _explained_errors(timeouts: tuple[float, float]) -> Iterator[None]:
     try:
         yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except (
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        http.client.HTTPException,
+        OSError,
+        ValueError,  # of an address that urllib or the idna codec cannot parse
+    ) as error:
         _explain(error, timeouts)
 
 
 def _explain(error: Exception, timeouts: tuple[float, float]) -> NoReturn:
     bottom = _chain(error)[-1]
     text = bottom.strerror if isinstance(bottom, OSError) and bottom.strerror else str(bottom)
-    cause = text or type(bottom).__name__
+    cause = printable(text or type(bottom).__name__, LONGEST_CAUSE)
     if isinstance(error, requests.exceptions.SSLError):
         raise SourceError(
             f"the server's certificate was rejected: {cause} (REQUESTS_CA_BUNDLE sets a file of "
@@ -137,7 +280,9 @@ def _explain(error: Exception, timeouts: tuple[float, float]) -> NoReturn:
         missing = f"{bottom.expected:,} bytes" if bottom.expected else "data"
         raise ConnectionFailure(f"the connection was closed with {missing} missing") from error
     if isinstance(error, _PERMANENT):
-        raise SourceError(str(error)) from error
+        raise SourceError(printable(str(error), LONGEST_CAUSE)) from error
+    if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
+        raise SourceError(f"the address or a header is not valid: {cause}") from error
     raise ConnectionFailure(f"the connection failed: {cause}") from error
 
 

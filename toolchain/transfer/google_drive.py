@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import zlib
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from urllib.parse import parse_qs, urljoin, urlsplit
+from urllib.parse import parse_qs, urldefrag, urljoin, urlsplit
 
 import requests
 
@@ -13,6 +15,7 @@ from toolchain.errors import SourceError
 from toolchain.transfer import responses
 from toolchain.transfer.connection import Connection
 
+GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib recognizes which of them it is
 PAGE_LIMIT = 1 << 19  # bytes of a page that are searched for the confirmation
 _HOSTS = (".google.com", ".googleusercontent.com")
 _QUOTA = re.compile(r"quota|too many users have viewed or downloaded", re.IGNORECASE)
@@ -43,14 +46,14 @@ class DriveRequest:
         if not _is_page(first, self.name):
             return first
         with first:
-            page = _read_text(first)
+            page = _read_text(connection, first)
         confirmed = find_confirmation(page, first.url, dict(first.cookies), params)
         if confirmed is None or not self._is_trusted(confirmed[0]):
             raise SourceError(_describe(page))
         second = connection.get(confirmed[0], headers, confirmed[1])
         if _is_page(second, self.name):
             with second:
-                raise SourceError(_describe(_read_text(second)))
+                raise SourceError(_describe(_read_text(connection, second)))
         return second
 
     def _is_trusted(self, url: str) -> bool:
@@ -82,15 +85,27 @@ def find_confirmation(
         if key.startswith("download_warning"):
             return url.partition("?")[0], {**params, "confirm": value}
     found = _Page()
-    found.feed(page)
+    # Depending on Python's version, HTMLParser raises AssertionError for some malformed pages.
+    with contextlib.suppress(AssertionError, ValueError):
+        found.feed(page)
     if found.action and "id" in found.fields:
-        return urljoin(url, found.action), found.fields
+        return _resolve(url, found.action), found.fields
     for link in found.links:
-        query = parse_qs(urlsplit(link).query)
-        if "confirm" in query and "id" in query:
-            address = urljoin(url, link).partition("?")[0]
-            return address, {key: values[0] for key, values in query.items()}
+        address, _, query = _resolve(url, link).partition("?")
+        given = parse_qs(query)
+        if "confirm" in given and "id" in given:
+            return address, {key: values[0] for key, values in given.items()}
     return None
+
+
+def _resolve(url: str, link: str) -> str:
+    """Return the absolute address of a link on the page at `url`; "" if it is not valid."""
+    try:
+        address = urldefrag(urljoin(url, link)).url
+        urlsplit(address)
+    except ValueError:
+        return ""
+    return address
 
 
 class _Page(HTMLParser):
@@ -121,8 +136,13 @@ def _is_page(response: requests.Response, name: str) -> bool:
     return response.ok and responses.is_page(name, response.headers, b"")
 
 
-def _read_text(response: requests.Response) -> str:
-    return str(response.raw.read(PAGE_LIMIT, decode_content=True).decode("utf-8", "replace"))
+def _read_text(connection: Connection, response: requests.Response) -> str:
+    """Read the beginning of a page, also of one that is compressed although not asked to be."""
+    body = connection.read_head(response, PAGE_LIMIT)[:PAGE_LIMIT]
+    if response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "deflate"):
+        with contextlib.suppress(zlib.error):
+            body = zlib.decompressobj(GZIP_OR_ZLIB).decompress(body, PAGE_LIMIT)
+    return body.decode("utf-8", "replace")
 
 
 def _describe(page: str) -> str:

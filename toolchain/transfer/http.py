@@ -10,6 +10,7 @@ import requests
 
 from toolchain.catalog.records import ModelFile
 from toolchain.errors import SourceError
+from toolchain.printable import printable
 from toolchain.progress import Task
 from toolchain.transfer import responses
 from toolchain.transfer.connection import Connection, ConnectionFailure, SendRequest, connect
@@ -71,20 +72,21 @@ def fetch(work: Download) -> None:
         Cancelled: `cancelled` was set.
     """
     most = work.transport.attempts
+    end = time.monotonic() + work.transport.longest_transfer
     with connect(work.transport) as connection:
         for failures in range(1, most + 1):
-            failed = _attempt(work, connection)
+            failed = _attempt(work, connection, end)
             if failed is None:
                 return
-            if failures == most:
+            if failures == most or time.monotonic() >= end:
                 attempts = "" if failures == 1 else f" ({failures} attempts)"
                 raise SourceError(f"{failed}{attempts}") from failed
             _wait(work, work.transport.delay(failures, failed.retry_after))
 
 
-def _attempt(work: Download, connection: Connection) -> _FailedAttempt | None:
+def _attempt(work: Download, connection: Connection, end: float) -> _FailedAttempt | None:
     try:
-        _resume_or_start(work, connection)
+        _resume_or_start(work, connection, end)
     except _FailedAttempt as failed:
         return failed
     except ConnectionFailure as failure:
@@ -100,7 +102,7 @@ def _wait(work: Download, seconds: float) -> None:
         work.task.reach(work.partial.size)  # the listener may interrupt here
 
 
-def _resume_or_start(work: Download, connection: Connection) -> None:
+def _resume_or_start(work: Download, connection: Connection, end: float) -> None:
     origin = work.partial.origin
     offset = work.partial.resumable(work.name, digest_known=work.file.digest is not None)
     if offset and offset == (work.file.size or (origin.total if origin else None)):
@@ -109,15 +111,15 @@ def _resume_or_start(work: Download, connection: Connection) -> None:
         return
     if offset:
         try:
-            _transfer(work, connection, offset)
+            _transfer(work, connection, offset, end)
         except _CannotResume:
             offset = 0
         else:
             return
-    _transfer(work, connection, 0)
+    _transfer(work, connection, 0, end)
 
 
-def _transfer(work: Download, connection: Connection, offset: int) -> None:
+def _transfer(work: Download, connection: Connection, offset: int, end: float) -> None:
     headers = {"Accept-Encoding": "identity"}
     if offset:
         work.partial.resume()
@@ -133,7 +135,7 @@ def _transfer(work: Download, connection: Connection, offset: int) -> None:
             validator = responses.get_validator(response.headers)
             work.partial.start_over(Origin(work.name, validator, total))
         work.task.expect(work.file.size or total)
-        _receive(work, connection, response, head)
+        _receive(work, connection, response, head, end)
     expected = work.file.size if total is None else total
     if expected is not None and work.partial.size < expected:
         raise _FailedAttempt(
@@ -149,7 +151,7 @@ def _check_response(
     if offset and status == responses.NOT_SATISFIABLE:
         raise _CannotResume
     if status not in (responses.OK, responses.PARTIAL_CONTENT):
-        reason = f"{status} {response.reason or ''}".rstrip()
+        reason = printable(f"{status} {response.reason or ''}".rstrip())
         if responses.is_retryable(status):
             raise _FailedAttempt(reason, responses.get_retry_after(response.headers))
         raise SourceError(reason)
@@ -164,10 +166,11 @@ def _check_response(
         begins, total = placed
         if total is None and length is not None:
             total = offset + length
-    if total is not None and work.file.size is not None and total != work.file.size:
+    fault = "" if total is None else find_size_fault(work.file, total, work.transport)
+    if fault:
         if begins:
             raise _CannotResume
-        raise SourceError(f"wrong size: expected {work.file.size:,} bytes, found {total:,}")
+        raise SourceError(fault)
     return begins, total
 
 
@@ -183,20 +186,53 @@ def _has_changed(work: Download, response: requests.Response, total: int | None)
 
 
 def _receive(
-    work: Download, connection: Connection, response: requests.Response, head: bytes
+    work: Download, connection: Connection, response: requests.Response, head: bytes, end: float
 ) -> None:
     reported = 0.0
+    measured, counted = time.monotonic(), work.partial.size
     chunk = head
     while chunk:
-        limit = work.file.size
-        if limit is not None and work.partial.size + len(chunk) > limit:
-            work.partial.discard()
-            raise SourceError(f"wrong size: expected {limit:,} bytes, found more")
-        work.partial.append(chunk)
-        if (now := time.monotonic()) - reported >= REPORT_SECONDS:
+        append_within_limit(work.partial, chunk, work.file, work.transport)
+        now = time.monotonic()
+        if now - reported >= REPORT_SECONDS:
             reported = now
             work.task.reach(work.partial.size)
+        if now - measured >= work.transport.slow_time:
+            if work.partial.size - counted < work.transport.slow_bytes:
+                raise _FailedAttempt(
+                    f"less than {work.transport.slow_bytes:,} bytes in "
+                    f"{work.transport.slow_time:g} s"
+                )
+            measured, counted = now, work.partial.size
+        if now >= end:
+            raise _FailedAttempt(f"not complete after {work.transport.longest_transfer:g} s")
         if work.cancelled.is_set():
             raise Cancelled
         chunk = connection.read_chunk(response)
     work.task.reach(work.partial.size)
+
+
+def append_within_limit(
+    partial: Partial, chunk: bytes, file: ModelFile, transport: Transport
+) -> None:
+    """Append a chunk, unless the file becomes larger than it may be.
+
+    Raises:
+        SourceError: It does; nothing is kept.
+        WorkspaceError: The partial file cannot be written.
+    """
+    limit = transport.size_limit if file.size is None else file.size
+    if partial.size + len(chunk) > limit:
+        partial.discard()
+        if file.size is None:
+            raise SourceError(find_size_fault(file, limit + 1, transport))
+        raise SourceError(f"wrong size: expected {limit:,} bytes, found more")
+    partial.append(chunk)
+
+
+def find_size_fault(file: ModelFile, size: int, transport: Transport) -> str:
+    """Return why the file cannot have this size in bytes; "" if it can."""
+    if file.size is None:
+        limit = transport.size_limit
+        return f"larger than {limit:,} bytes, the limit without a size" if size > limit else ""
+    return "" if size == file.size else f"wrong size: expected {file.size:,} bytes, found {size:,}"

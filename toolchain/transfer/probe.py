@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from toolchain.catalog.records import GoogleDriveSource, HttpSource, ModelFile, Source
 from toolchain.errors import ToolchainError
+from toolchain.printable import printable
 from toolchain.transfer import responses
-from toolchain.transfer.connection import ConnectionFailure, connect
+from toolchain.transfer.connection import LONGEST_CAUSE, ConnectionFailure, connect
 from toolchain.transfer.sources import build_request, local_path
 from toolchain.transfer.transport import Transport, display_name
 
@@ -80,7 +81,7 @@ def _find_fault(source: Source, file: ModelFile, transport: Transport) -> str:
         return str(error)
     # Any other error also means that the source cannot be used; the build goes on without it.
     except Exception as error:  # noqa: BLE001
-        return f"{type(error).__name__}: {error}"
+        return printable(f"{type(error).__name__}: {error}", LONGEST_CAUSE)
 
 
 def _find_fault_of_response(
@@ -92,7 +93,7 @@ def _find_fault_of_response(
         connection.open(build_request(source, file, transport), headers) as response,
     ):
         if response.status_code not in (responses.OK, responses.PARTIAL_CONTENT):
-            return f"{response.status_code} {response.reason or ''}".rstrip()
+            return printable(f"{response.status_code} {response.reason or ''}".rstrip())
         if responses.is_page(file.name, response.headers, b""):
             return "received a web page instead of the file"
     return ""

@@ -12,7 +12,7 @@ OK, PARTIAL_CONTENT, NOT_SATISFIABLE = 200, 206, 416
 PAGE_HEAD = 512  # bytes of a body that are enough to recognize HTML
 SETTLED = 1.0  # seconds; a more recent modification may be followed by another in the same second
 _HTML_BEGINNINGS = (b"<!doctype html", b"<html")
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _RETRYABLE = (408, 429)
 _SERVER_ERRORS = 500
 

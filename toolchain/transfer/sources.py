@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from toolchain.catalog.builtin import data_file
@@ -20,10 +22,17 @@ from toolchain.errors import CatalogError, DownloadError, IntegrityError, Source
 from toolchain.progress import Task
 from toolchain.transfer.connection import SendRequest
 from toolchain.transfer.google_drive import DriveRequest
-from toolchain.transfer.http import Cancelled, Download, fetch
+from toolchain.transfer.http import (
+    Cancelled,
+    Download,
+    append_within_limit,
+    fetch,
+    find_size_fault,
+)
 from toolchain.transfer.partial import Origin, Partial, partial_path
 from toolchain.transfer.transport import Transport, browser_address, display_name
 from toolchain.workspace.digests import CHUNK, Digests
+from toolchain.workspace.plain_file import open_plain_file
 
 
 class WrongDigestError(SourceError):
@@ -63,9 +72,9 @@ def fetch_verified(
             name = display_name(source)
             fetch(Download(name, send, file, partial, transport, task, cancelled))
         else:
-            _copy(source, partial, task, cancelled)
+            _copy(source, file, partial, transport, task, cancelled)
         digests = partial.digests()
-        fault = _find_fault(file, partial.size, digests)
+        fault = _find_fault(file, partial.size, digests, transport)
         if fault is None:
             return digests
         resumed = partial.resumed
@@ -145,30 +154,44 @@ def no_source_succeeded(
 
 
 def _copy(
-    source: FileSource | PackageSource, partial: Partial, task: Task, cancelled: threading.Event
+    source: FileSource | PackageSource,
+    file: ModelFile,
+    partial: Partial,
+    transport: Transport,
+    task: Task,
+    cancelled: threading.Event,
 ) -> None:
-    try:
-        stream = local_path(source).open("rb", buffering=0)
-    except OSError as error:
-        raise SourceError(f"{error.strerror or error}") from error
-    with stream:
+    with contextlib.ExitStack() as stack:
+        with _source_errors():
+            descriptor = stack.enter_context(open_plain_file(local_path(source)))
+            size = os.fstat(descriptor).st_size
+        if fault := find_size_fault(file, size, transport):
+            raise SourceError(fault)
         partial.start_over(Origin(display_name(source)))
         while True:
-            try:
-                chunk = stream.read(CHUNK)
-            except OSError as error:
-                raise SourceError(f"{error.strerror or error}") from error
+            with _source_errors():
+                chunk = os.read(descriptor, CHUNK)
             if not chunk:
                 return
-            partial.append(chunk)
+            append_within_limit(partial, chunk, file, transport)
             task.reach(partial.size)
             if cancelled.is_set():
                 raise Cancelled
 
 
-def _find_fault(file: ModelFile, size: int, digests: Digests) -> SourceError | None:
-    if file.size is not None and size != file.size:
-        return SourceError(f"wrong size: expected {file.size:,} bytes, found {size:,}")
+@contextlib.contextmanager
+def _source_errors() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise SourceError(getattr(error, "strerror", None) or str(error)) from error
+
+
+def _find_fault(
+    file: ModelFile, size: int, digests: Digests, transport: Transport
+) -> SourceError | None:
+    if fault := find_size_fault(file, size, transport):
+        return SourceError(fault)
     if file.digest is not None and digests[file.digest.algorithm] != file.digest:
         return WrongDigestError(file.digest, digests[file.digest.algorithm])
     return None

@@ -22,6 +22,10 @@ class Transport:
         longest_wait: Upper limit of a server's Retry-After.
         connect_timeout: Time to establish a connection.
         read_timeout: Time without any data after which a connection has stalled.
+        slow_time: Time within which at least `slow_bytes` of a body must arrive.
+        slow_bytes: See `slow_time`.
+        longest_transfer: Time for all attempts at one source.
+        size_limit: Largest file in bytes whose size is not published.
         drive_url: Address of Google Drive; another one in tests.
     """
 
@@ -31,6 +35,10 @@ class Transport:
     longest_wait: float = 120.0
     connect_timeout: float = 15.0
     read_timeout: float = 60.0
+    slow_time: float = 30.0
+    slow_bytes: int = 1 << 16
+    longest_transfer: float = 6 * 3600.0
+    size_limit: int = 512 << 20
     drive_url: str = DRIVE_URL
 
     def delay(self, failures: int, retry_after: float | None = None) -> float:

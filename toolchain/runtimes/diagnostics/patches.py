@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from toolchain.definitions.ports import CELL
+from toolchain.metrics.errors import REFINED
 from toolchain.network.refiner import Shift
 from toolchain.runtimes.base import Inference
 from toolchain.runtimes.diagnostics.experiment import Experiment, Outcome, Suspect
@@ -49,7 +50,8 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
             place = np.s_[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
             pha[place] = patch[0]
             fgr[place] = patch[1:].transpose(1, 2, 0)
-        return suspect.found, replace(suspect.reference, pha=pha, fgr=fgr)
+        inner = {name: value for name, value in suspect.reference.inner.items() if name != REFINED}
+        return suspect.found, replace(suspect.reference, pha=pha, fgr=fgr, inner=inner)
 
     yield Experiment(HYPOTHESIS, text, run)
 

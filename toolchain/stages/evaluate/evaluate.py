@@ -11,7 +11,7 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
 from toolchain.errors import EvaluationError, FrameError
-from toolchain.frames.dataset import Dataset, Fault, Item, fault_of
+from toolchain.frames.dataset import Dataset, Fault, Item
 from toolchain.progress import Listener, SilentListener
 from toolchain.stages.evaluate.cluster import Cluster, connected
 from toolchain.stages.evaluate.records import Records
@@ -58,7 +58,7 @@ def inspect_frames(dataset: Dataset, listener: Listener | None = None) -> dict[i
         try:
             item.inspect()
         except FrameError as error:
-            return fault_of(error, item.name, dataset.root)
+            return Fault.from_error(error, item.name, dataset.root)
         return None
 
     found = {}
@@ -154,7 +154,7 @@ class _Evaluation:
         try:
             return item.read().key
         except FrameError as error:
-            return fault_of(error, item.name, self._request.dataset.root)
+            return Fault.from_error(error, item.name, self._request.dataset.root)
 
     def _outcomes(
         self, model: EvaluatedModel, tasks: list[Task], cluster: Cluster | None

@@ -12,7 +12,7 @@ import torch
 from toolchain.definitions.arrays import Pixels
 from toolchain.definitions.variants import ONNX, ORIGINAL
 from toolchain.errors import EvaluationError, FrameError
-from toolchain.frames.dataset import Fault, Item, Sample, fault_of
+from toolchain.frames.dataset import Fault, Item, Sample
 from toolchain.metrics.resizing import resized
 from toolchain.metrics.score import Matte, all_scores
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
@@ -108,9 +108,9 @@ class _Ready:
 def _read(model: EvaluatedModel, root: Path | None, task: Task) -> _Ready | Settled[Scored | Bad]:
     try:
         raw = task.item.read()
-        return _Ready(raw.key, raw.sample(model.size))
+        return _Ready(raw.key, raw.decode(model.size))
     except FrameError as error:
-        return Settled(Bad(task.index, fault_of(error, task.item.name, root)))
+        return Settled(Bad(task.index, Fault.from_error(error, task.item.name, root)))
 
 
 def _score(model: EvaluatedModel, task: Task, ready: _Ready, found: Prediction) -> Scored | Bad:

@@ -28,7 +28,7 @@ class QuantizeRequest:
     f32, that the result is held against.  `tolerances`: those of the form FP16-INT8 count, of
     these the limits on metrics against a known truth.  `ignored`: layers that stay float, by the
     network's names; "decoder" means all of its layers.  `dataset`: a folder of frames and plates
-    (see `frames.pictures.read_pairs`) to calibrate on, None for generated composites; of either
+    (see `frames.pairs.read_pairs`) to calibrate on, None for generated composites; of either
     at most `calibration` are used.  `composites`: generated frames that the result is judged on.
     `device`: what the result is made for, by NNCF's names.
     """
