@@ -48,6 +48,21 @@ def test_a_damaged_entry_is_replaced(server, make, entry, tmp_path, damage) -> N
     assert make.target.read_bytes() == entry.read_bytes() == DATA
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_an_entry_that_is_not_a_plain_file_is_not_read(server, make, entry, tmp_path, kind) -> None:
+    """Without waiting; the file comes from its source."""
+    entry.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(entry)
+    elif kind == "device":
+        entry.symlink_to("/dev/zero")
+    else:
+        entry.mkdir()
+    url = server.serve("/f", File(DATA))
+    download(make.request(make.file(DATA, url), cache_dir=tmp_path / "cache"))
+    assert make.target.read_bytes() == DATA
+
+
 def test_a_damaged_entry_does_not_change_the_target(server, make, entry, tmp_path) -> None:
     """Without a source either, the target is unchanged and the entry is removed."""
     entry.parent.mkdir(parents=True)

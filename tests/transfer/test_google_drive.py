@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import tracemalloc
 
 import pytest
 
@@ -109,6 +111,38 @@ def test_a_page_cannot_redirect_to_another_host(server, fetch) -> None:
     server.serve("/uc", page(200, WARNING.format(action="http://stranger.invalid/download")))
     with pytest.raises(DownloadError, match="login or quota page"):
         fetch()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WARNING.format(action="http://[::1/download"),
+        WARNING.format(action="//[/download"),
+        '<html><a href="http://[foo]/?confirm=a&amp;id=b">',
+        "<html><![foo[ x ]]><a href='?'>",
+        "<html><!-",
+    ],
+)
+def test_a_malformed_page_is_an_error(server, make, fetch, text) -> None:
+    """One line, no retry."""
+    server.serve("/uc", page(200, text))
+    with pytest.raises(DownloadError, match="login or quota page"):
+        fetch()
+    assert len(server.asked) == 1
+
+
+def test_a_compressed_page_is_read_up_to_a_limit(server, make, fetch) -> None:
+    """A small one as it is; of one that expands to 600 MB only the beginning."""
+    packed = gzip.compress(WARNING.format(action="/download").encode() + bytes(600 << 20), 1)
+    headers = {"Content-Type": "text/html", "Content-Encoding": "gzip"}
+    server.serve("/uc", File(packed[:400_000], headers=headers))
+    server.serve("/download", File(DATA))
+    tracemalloc.start()
+    fetch()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert make.target.read_bytes() == DATA
+    assert peak < 32 << 20
 
 
 def test_a_missing_file_is_an_error(server, fetch) -> None:

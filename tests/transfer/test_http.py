@@ -233,6 +233,46 @@ def test_html_may_be_downloaded_as_a_html_file(server, make) -> None:
     assert (make.folder / make.name).read_bytes() == data
 
 
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_file_without_a_published_size_has_a_limit(server, make, declared) -> None:
+    """By its Content-Length before the transfer, else during it; nothing is kept."""
+    url = server.serve("/f", File(DATA, chunked=not declared))
+    request = make.request(make.file(None, url), transport={"size_limit": 200_000})
+    with pytest.raises(DownloadError, match="larger than 200,000 bytes"):
+        download(request)
+    assert not make.partial.exists()
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("digits", [19, 5000])
+def test_a_content_range_with_too_many_digits_restarts_the_download(server, make, digits) -> None:
+    """Like any invalid one."""
+
+    def huge(handler):
+        if "range" not in handler.asked.headers:
+            File(DATA)(handler)
+            return
+        handler.head(206, ETag='"one"', Content_Range="bytes 1000-5/" + "9" * digits)
+
+    url = server.serve("/f", File(DATA, cut=1000), huge)
+    download(make.request(make.file(DATA, url)))
+    assert make.target.read_bytes() == DATA
+
+
+def test_a_reason_phrase_is_printable(server, make) -> None:
+    """Escapes of a terminal are shown as text, and long phrases are cut."""
+
+    def rude(handler):
+        handler.wfile.write(b"HTTP/1.1 404 \x1b[31mred\x07" + b"x" * 9999 + b"\r\n\r\n")
+
+    with pytest.raises(DownloadError) as caught:
+        download(make.request(make.file(DATA, server.serve("/f", rude))))
+    reason = caught.value.message.split("\n")[1]
+    assert "404 \\x1b[31mred\\x07xx" in reason
+    assert reason.isprintable()
+    assert len(reason) < 200
+
+
 def test_redirects_are_followed(server, make) -> None:
     """Also when a download is resumed."""
     server.serve("/real", File(DATA, cut=1000), File(DATA))

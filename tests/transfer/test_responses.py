@@ -23,6 +23,8 @@ from toolchain.transfer.responses import (
         ("bytes 5-9/10", (5, 10)),
         ("bytes 5-9/*", (5, None)),
         ("bytes */10", None),
+        ("bytes 5-9/" + "9" * 5000, None),
+        ("bytes 5-9/\u0661", None),
         ("lines 5-9/10", None),
         ("", None),
     ],

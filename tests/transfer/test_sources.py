@@ -81,3 +81,21 @@ def test_contents_are_never_mixed(server, script, runs) -> None:
         for _ in range(runs):
             path = try_download(request)
             assert path is None or any(own.startswith(path.read_bytes()) for own in CONTENTS)
+
+
+@pytest.mark.parametrize("sized", [True, False])
+@pytest.mark.parametrize("kind", ["pipe", "device", "large"])
+def test_a_local_source_is_a_plain_file_of_the_expected_size(make, tmp_path, kind, sized) -> None:
+    """A pipe, a device or a larger file is refused before anything is copied."""
+    source = tmp_path / "source"
+    if kind == "pipe":
+        os.mkfifo(source)
+    elif kind == "device":
+        source.symlink_to("/dev/zero")
+    else:
+        source.write_bytes(bytes(2000))
+    file = make.file(bytes(10), make.source(source), size=sized)
+    expected = "not a plain file" if kind != "large" else "wrong size|larger than 1,000 bytes"
+    with pytest.raises(DownloadError, match=expected):
+        download(make.request(file, transport={"size_limit": 1000}))
+    assert not make.partial.exists()

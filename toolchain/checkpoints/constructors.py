@@ -264,8 +264,8 @@ def _rebuild_from_array(_: Builder, arguments: list[Value]) -> Value:
 
 
 def _reconstruct_array(_: Builder, arguments: list[Value]) -> Value:
-    kind, shape, _code = arguments
-    if not isinstance(kind, Global) or read_sizes(shape) is None:
+    kind, shape, code = arguments
+    if not isinstance(kind, Global) or read_sizes(shape) is None or code not in (b"b", "b"):
         raise TypeError
     return NumpyArray()
 

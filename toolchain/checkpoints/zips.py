@@ -52,8 +52,7 @@ class Member:
         method: How it is compressed.
         crc: CRC-32 of its content.
         is_encrypted: Whether a password is needed.
-        start: Where its local header begins.
-        end: Where the next member, or the central directory, begins.
+        start: Where its local header begins; once that is read, where its content begins.
     """
 
     name: str
@@ -63,7 +62,6 @@ class Member:
     crc: int
     is_encrypted: bool
     start: int
-    end: int
 
 
 class Archive:
@@ -98,11 +96,12 @@ class Archive:
             raise DamagedError("it is damaged: its directory has another number of entries")
         ends = [*(entry.start for entry in found[1:]), start][:count]
         for member, end in zip(found, ends, strict=True):
-            if member.start + _LOCAL.size + len(member.name) + member.packed > end:
+            content = _find_content(source, member)
+            if content + member.packed > end:
                 raise DamagedError("it is damaged: files in it overlap")
             if member.name in self.members:
                 raise DamagedError(f"it holds two files named {printable(member.name)}")
-            self.members[member.name] = replace(member, end=end)
+            self.members[member.name] = replace(member, start=content)
         self._has_checksums = any(member.crc for member in self.members.values())
 
     def open(self, name: str) -> Source:
@@ -119,7 +118,7 @@ class Archive:
             raise CheckpointError(
                 "it is an encrypted zip archive", hint="Unpack it with its password first."
             )
-        packed = Slice(self._source, self._content_start(member), member.packed)
+        packed = Slice(self._source, member.start, member.packed)
         if member.method == _STORED:
             if member.packed != member.size:
                 raise self._damaged(member)
@@ -137,16 +136,6 @@ class Archive:
             self._last = ("", Memory(b""))
             self._last = (name, self._inflate(member, packed))
         return self._last[1]
-
-    def _content_start(self, member: Member) -> int:
-        header = self._source.read(member.start, _LOCAL.size)
-        signature, _, flags, *_, name_size, extra_size = _LOCAL.unpack(header)
-        name = self._source.read(member.start + _LOCAL.size, min(name_size, len(member.name) * 4))
-        start = member.start + _LOCAL.size + name_size + extra_size
-        same_name = _decode_name(bytes(name), flags) == member.name
-        if signature != SIGNATURE or not same_name or start + member.packed > member.end:
-            raise self._damaged(member)
-        return int(start)
 
     def _inflate(self, member: Member, packed: Source) -> Source:
         if member.size > INFLATED_BYTES or member.size > self._left:
@@ -237,8 +226,8 @@ def _find_directory(source: Source) -> tuple[int, int, int]:
             if disk or disks > 1:
                 raise DamagedError("it is damaged: the end of the zip archive is wrong")
             signature, *_, count, size, start = _END64.unpack(source.read(offset, _END64.size))
-            end = offset
-            if signature != _END64_SIGNATURE:
+            end -= _LOCATOR.size + _END64.size
+            if signature != _END64_SIGNATURE or end != offset:
                 raise DamagedError("it is damaged: the end of the zip archive is wrong")
     if start + size != end:
         raise DamagedError("it is damaged: the directory of the zip archive is misplaced")
@@ -246,7 +235,7 @@ def _find_directory(source: Source) -> tuple[int, int, int]:
 
 
 def _read_directory(source: Source, start: int, size: int) -> Iterator[Member]:
-    """Entries of the central directory; where each ends is not known yet."""
+    """Entries of the central directory, with the starts of their local headers."""
     data, place = bytes(source.read(start, size)), 0
     while place < size:
         if place + _DIRECTORY.size > size:
@@ -261,8 +250,18 @@ def _read_directory(source: Source, start: int, size: int) -> Iterator[Member]:
         extra = data[place + name_size : place + name_size + extra_size]
         unpacked, packed, offset = _read_zip64(extra, (unpacked, packed, offset))
         encrypted = bool(flags & _ENCRYPTED)
-        yield Member(name, unpacked, packed, method, crc, encrypted, start=offset, end=offset)
+        yield Member(name, unpacked, packed, method, crc, encrypted, start=offset)
         place = following
+
+
+def _find_content(source: Source, member: Member) -> int:
+    """Read the local header of a member; returns where its content begins."""
+    header = source.read(member.start, _LOCAL.size)
+    signature, _, flags, *_, name_size, extra_size = _LOCAL.unpack(header)
+    name = bytes(source.read(member.start + _LOCAL.size, name_size))
+    if signature != SIGNATURE or _decode_name(name, flags) != member.name:
+        raise DamagedError(f"it is damaged: the header of {printable(member.name)} in it is wrong")
+    return int(member.start + _LOCAL.size + name_size + extra_size)
 
 
 def _decode_name(name: bytes, flags: int) -> str:
