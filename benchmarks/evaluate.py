@@ -84,11 +84,13 @@ def model_at(xml: Path, hint: Hint) -> EvaluatedModel:
 def ready(model: EvaluatedModel, root: Path) -> list[dict[str, Any]]:
     """The first frames as the IR takes them."""
     from toolchain.frames.open_dataset import open_dataset
-    from toolchain.runtimes.base import planes
+    from toolchain.runtimes.base import to_planes
 
     items = open_dataset(root, None, 1).items[: 2 * CLIP]
     samples = (item.read().sample(model.size) for item in items)
-    return [{"src": planes(s.src[..., ::-1]), "bgr": planes(s.bgr[..., ::-1])} for s in samples]
+    return [
+        {"src": to_planes(s.src[..., ::-1]), "bgr": to_planes(s.bgr[..., ::-1])} for s in samples
+    ]
 
 
 def by_us(model: EvaluatedModel, root: Path, work: Path) -> float:

@@ -40,12 +40,12 @@ def ready(folder: Path) -> list[dict[str, Any]]:
     from PIL import Image
 
     from toolchain.run.video_source import VideoSource
-    from toolchain.runtimes.base import planes
+    from toolchain.runtimes.base import to_planes
 
     with Image.open(folder / "plate.png") as picture:
-        plate = planes(np.asarray(picture)[..., ::-1])
+        plate = to_planes(np.asarray(picture)[..., ::-1])
     frames = islice(VideoSource(folder / "clip.mp4").frames(), 16)
-    return [{"src": planes(frame.pixels[..., ::-1]), "bgr": plate} for frame in frames]
+    return [{"src": to_planes(frame.pixels[..., ::-1]), "bgr": plate} for frame in frames]
 
 
 def by_us(xml: Path, folder: Path, hint: str, frames: int) -> float:

@@ -33,7 +33,7 @@ from toolchain.frames.generated import composite
 from toolchain.network.profile import profile
 from toolchain.pipeline.build import build
 from toolchain.pipeline.request import BuildRequest
-from toolchain.pipeline.weights import choose
+from toolchain.pipeline.weights import choose_weights
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
 from toolchain.runtimes.pytorch import PyTorchRuntime
 from toolchain.stages.convert.convert import convert
@@ -101,7 +101,7 @@ def _build(
     output = folder / f"{size[0]}x{size[1]}"
     request = BuildRequest(
         model,
-        choose(model, "bundled", output),
+        choose_weights(model, "bundled", output),
         output,
         settings=settings,
         precisions=("FP16", INT8) if incumbent else ("FP16",),

@@ -84,7 +84,7 @@ def validated(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     from toolchain.catalog.reader import read_model
     from toolchain.pipeline.build import build
     from toolchain.pipeline.request import BuildRequest
-    from toolchain.pipeline.weights import choose
+    from toolchain.pipeline.weights import choose_weights
 
     folder = tmp_path_factory.mktemp("validated")
     config = folder / "model.yml"
@@ -92,7 +92,7 @@ def validated(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     model = read_model(config)
     request = BuildRequest(
         model,
-        choose(model, "upstream", folder / "out"),
+        choose_weights(model, "upstream", folder / "out"),
         folder / "out",
         stages=("download", "export", "convert", "validate"),
         composites=2,
@@ -107,12 +107,12 @@ def converted(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     from toolchain.catalog.reader import read_model
     from toolchain.pipeline.build import build
     from toolchain.pipeline.request import BuildRequest
-    from toolchain.pipeline.weights import choose
+    from toolchain.pipeline.weights import choose_weights
 
     output = tmp_path_factory.mktemp("converted")
     model = read_model(small_config)
     stages = ("download", "export", "convert")
-    build(BuildRequest(model, choose(model, "upstream", output), output, stages=stages))
+    build(BuildRequest(model, choose_weights(model, "upstream", output), output, stages=stages))
     return output
 
 

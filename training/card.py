@@ -31,7 +31,7 @@ from toolchain.metrics.score import Matte, mean_scores, published_scores
 from toolchain.network.resize import bilinear
 from toolchain.pipeline.build import build
 from toolchain.pipeline.request import BuildRequest
-from toolchain.pipeline.weights import choose
+from toolchain.pipeline.weights import choose_weights
 from toolchain.progress import Listener
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 from toolchain.workspace.atomic import write_bytes
@@ -65,7 +65,7 @@ class Matter:
 
     def __init__(self, weights: Path, folder: Path) -> None:
         model = read_model(builtin_config())
-        chosen = choose(model, str(weights), folder)
+        chosen = choose_weights(model, str(weights), folder)
         request = BuildRequest(
             model, chosen, folder, precisions=("FP16",), stages=("download", "export", "convert")
         )

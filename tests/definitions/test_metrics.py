@@ -28,8 +28,8 @@ from toolchain.definitions.metrics import (
 )
 from toolchain.definitions.variants import CONVERTED_FORMS, Variant, hints_of
 from toolchain.metrics.score import FUNCTIONS
-from toolchain.report.figures import accuracy
-from toolchain.stages.evaluate.tables import as_csv, as_markdown
+from toolchain.report.record_tables import accuracy_table
+from toolchain.stages.evaluate.tables import render_csv, render_markdown
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +48,14 @@ def test_a_metric_is_computed_and_shown_in_every_table(
     published = read_published_accuracy()
     (row,) = (
         [cell.text for cell in row]
-        for row in accuracy({"runs": []}, record, published).rows
+        for row in accuracy_table({"runs": []}, record, published).rows
         if row[0].text == metric.title
     )
     assert row[1].split()[0] == value
-    (head, total, *_) = csv.reader(io.StringIO(as_csv(record)))
+    (head, total, *_) = csv.reader(io.StringIO(render_csv(record)))
     for end in ("", "_low", "_high"):
         assert total[head.index(f"{metric.key}{end}")] != ""
-    lines = as_markdown(record).splitlines()
+    lines = render_markdown(record).splitlines()
     names, values = (
         [cell.strip() for cell in line.split("|")]
         for line in lines
@@ -74,7 +74,7 @@ def test_published_metrics_are_in_the_report_without_an_evaluation() -> None:
     run = {"form": "FP32", "hint": "f32", "executed": "f32"}
     scores = {metric.key: float(place) for place, metric in enumerate(PUBLISHED_METRICS)}
     validation = {"original": {"metrics": scores}, "runs": [{**run, "metrics": scores}]}
-    rows = accuracy(validation, None, read_published_accuracy()).rows
+    rows = accuracy_table(validation, None, read_published_accuracy()).rows
     assert [row[0].text for row in rows] == [metric.title for metric in PUBLISHED_METRICS]
     assert [row[2].text for row in rows] == [f"{value:.3f}" for value in scores.values()]
 

@@ -13,7 +13,13 @@ from toolchain.catalog.records import Limit, Limits
 from toolchain.definitions.metrics import FIGURES, PUBLISHED_METRICS
 from toolchain.definitions.variants import Variant
 from toolchain.errors import ValidationError
-from toolchain.metrics.comparison import Comparison, Measured, Reference, Scores, grade_of
+from toolchain.metrics.comparison import (
+    Comparison,
+    ComparisonResult,
+    Reference,
+    Scores,
+    compute_grade,
+)
 from toolchain.metrics.score import Matte
 from toolchain.runtimes.base import Inference
 
@@ -33,7 +39,7 @@ def compared(
     reference: Inference | None = None,
     *,
     truth: bool = True,
-) -> Measured:
+) -> ComparisonResult:
     exact = reference or inference()
     matte = Matte(exact.pha, exact.fgr)
     known = Matte(np.zeros((16, 16)), np.full((16, 16, 3), 0.25)) if truth else None
@@ -128,7 +134,7 @@ def test_an_output_of_another_shape_is_an_error() -> None:
 )
 def test_grades_are_by_the_worse_output(pha: float, fgr: float, grade: str) -> None:
     """A up to a quarter of an 8-bit step, B up to one step, C beyond or without a number."""
-    assert grade_of({"pha_mean_abs": pha, "fgr_mean_abs": fgr}) == grade
+    assert compute_grade({"pha_mean_abs": pha, "fgr_mean_abs": fgr}) == grade
 
 
 def test_what_is_recorded_lists_limits_with_what_would_have_passed() -> None:

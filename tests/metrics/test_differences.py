@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from toolchain.metrics.differences import Differences, outside
+from toolchain.metrics.differences import Differences, mask_outside
 
 values = hnp.arrays(np.float32, (8, 12), elements=st.floats(0, 1, width=32))
 
@@ -52,7 +52,7 @@ def test_differently_chosen_patches_are_left_out() -> None:
     """A quarter-size mark covers its 4x4 pixels and no others."""
     different = np.zeros((2, 3), bool)
     different[1, 2] = True
-    where = outside(different)
+    where = mask_outside(different)
     assert where.shape == (8, 12)
     assert (~where).sum() == 16
     assert not where[4:, 8:].any()

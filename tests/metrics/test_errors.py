@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from toolchain.metrics.errors import ILL_CONDITIONED, Errors, as_stages, is_ill_conditioned
-from toolchain.metrics.errors import own_errors as combine
+from toolchain.metrics.errors import ILL_CONDITIONED, Errors, is_ill_conditioned, stages_as_json
+from toolchain.metrics.errors import combine_own_errors as combine
 from toolchain.runtimes.base import Inference
 
 
@@ -109,7 +109,7 @@ def test_stages_list_both_errors_on_one_absolute_scale() -> None:
     """So that a reader can divide them."""
     large = np.full((1, 2, 2, 2), 50.0)
     errors = errors_of(inference(hid_sm=large), inference(0.25, hid_sm=large + 0.5))
-    rows = {row["name"]: row for row in as_stages(errors.result(), {"hid_sm": (1e-3, 1e-4)})}
+    rows = {row["name"]: row for row in stages_as_json(errors.result(), {"hid_sm": (1e-3, 1e-4)})}
     (hidden,) = rows["base"]["tensors"]
     assert (hidden["name"], hidden["max_abs"], hidden["own_max_abs"]) == ("hid_sm", 0.5, 0.05)
     assert hidden["own_rmse"] == pytest.approx(5e-3)

@@ -31,7 +31,7 @@ from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest, Float32Constants
 from toolchain.stages.export.export import export
 from toolchain.stages.export.request import ExportRequest
-from toolchain.stages.quantize.layers import all_convolutions, convolutions, within
+from toolchain.stages.quantize.layers import find_convolutions, is_in_layers, list_convolution_nodes
 
 
 class TinyEncoder(nn.Module):
@@ -127,10 +127,10 @@ def test_special_layers_exist_in_the_exported_and_converted_graph(
         )
     )
     model = openvino.Core().read_model(xml)
-    layers = convolutions(model)
-    assert 0 < len(layers) < len(all_convolutions(model))  # without the resizes
+    layers = find_convolutions(model)
+    assert 0 < len(layers) < len(list_convolution_nodes(model))  # without the resizes
     for layer in architecture.ignored_layers:
-        assert any(within(name, (layer,)) for name in layers.values())
+        assert any(is_in_layers(name, (layer,)) for name in layers.values())
 
 
 def test_a_file_over_the_limit_is_an_error(

@@ -29,7 +29,7 @@ from toolchain.catalog.arguments import export_settings
 from toolchain.catalog.records import Limit, Limits
 from toolchain.pipeline.build import BuildResult
 from toolchain.pipeline.request import BuildRequest
-from toolchain.pipeline.weights import choose
+from toolchain.pipeline.weights import choose_weights
 
 
 def test_every_promised_file_is_made(built: BuildResult) -> None:
@@ -163,7 +163,7 @@ def test_another_checkpoint_makes_everything_again(
     file = replace(copy.model.files[0], sources=(source,))
     model = replace(copy.model, files=(file,))
     changed = replace(
-        copy, model=model, weights=choose(model, "upstream", copy.output), accept=file.name
+        copy, model=model, weights=choose_weights(model, "upstream", copy.output), accept=file.name
     )
     copy.checkpoint.unlink()
     result = build_as_planned(changed)

@@ -30,7 +30,7 @@ from toolchain.errors import (
 )
 from toolchain.pipeline.build import build, plan_build
 from toolchain.pipeline.request import BuildRequest
-from toolchain.pipeline.weights import choose
+from toolchain.pipeline.weights import choose_weights
 from toolchain.progress import SilentListener
 
 
@@ -167,7 +167,7 @@ def test_a_bad_checkpoint_changes_no_file(copy: BuildRequest, tmp_path: Path) ->
     source = replace(copy.model.files[0].sources[0], path=bad)  # type: ignore[call-arg, arg-type]
     file = replace(copy.model.files[0], sources=(source,))
     model = replace(copy.model, files=(file,))
-    weights = choose(model, "upstream", copy.output)
+    weights = choose_weights(model, "upstream", copy.output)
     copy.checkpoint.rename(tmp_path / "kept.pth")
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         build(replace(copy, model=model, weights=weights, accept=file.name))
@@ -183,11 +183,11 @@ def test_a_bad_local_checkpoint_does_not_replace_a_good_one(
     own = tmp_path / "own.pth"
     shutil.copy(copy.checkpoint, own)
     request = replace(copy, stages=("download",))
-    mine = replace(request, weights=choose(copy.model, str(own), copy.output))
+    mine = replace(request, weights=choose_weights(copy.model, str(own), copy.output))
     assert ran(build(mine)) == ["download"]
     good = mine.checkpoint.read_bytes()
     own.write_bytes(b"damaged")
     with pytest.raises(CheckpointError) as error:
-        build(replace(request, weights=choose(copy.model, str(own), copy.output)))
+        build(replace(request, weights=choose_weights(copy.model, str(own), copy.output)))
     assert str(own) in error.value.message
     assert mine.checkpoint.read_bytes() == good

@@ -14,7 +14,7 @@ from toolchain.cli.main import main
 from toolchain.errors import FrameError, QuantizationError
 from toolchain.pipeline.build import BuildResult, build, plan_build
 from toolchain.pipeline.request import BuildRequest, Quantization
-from toolchain.pipeline.weights import choose
+from toolchain.pipeline.weights import choose_weights
 
 NAME = "small-matting"
 INT8 = f"FP16-INT8/{NAME}.xml"
@@ -45,7 +45,7 @@ def built(config: Path, tmp_path_factory: pytest.TempPathFactory) -> BuildResult
     model, output = read_model(config), tmp_path_factory.mktemp("built") / "out"
     request = BuildRequest(
         model,
-        choose(model, "upstream", output),
+        choose_weights(model, "upstream", output),
         output,
         precisions=("FP32", "FP16", "FP16-INT8"),
         composites=1,
@@ -145,7 +145,7 @@ def test_missing_requirements_are_reported_before_the_download(
 ) -> None:
     """Without the folder of frames, or without NNCF, nothing is written."""
     model, output = read_model(config), tmp_path / "out"
-    weights = choose(model, "upstream", output)
+    weights = choose_weights(model, "upstream", output)
     missing = Quantization(dataset=tmp_path / "none")
     request = BuildRequest(model, weights, output, precisions=("FP16-INT8",), quantization=missing)
     with pytest.raises(FrameError, match="not a folder"):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from toolchain.errors import ValidationError
-from toolchain.pipeline.validation_failure import validation_failure
+from toolchain.pipeline.validation_failure import create_validation_error
 from toolchain.workspace.layout import Layout
 
 Json = dict[str, Any]
@@ -35,7 +35,7 @@ def error_for(
     layout = Layout(folder, "public/m", "m")
     layout.folder.mkdir(parents=True)
     layout.validation.write_text(json.dumps({"verdict": verdict, "runs": runs, **more}))
-    return validation_failure(layout)
+    return create_validation_error(layout)
 
 
 def runs_with(failures: dict[tuple[str, str], str]) -> list[Json]:

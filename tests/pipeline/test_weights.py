@@ -21,9 +21,9 @@ from toolchain.catalog.records import Model
 from toolchain.cli.main import main
 from toolchain.errors import CheckpointError, DownloadError, IntegrityError, UsageError
 from toolchain.pipeline.build import build
-from toolchain.pipeline.obtain import plan_obtaining
+from toolchain.pipeline.obtain import plan_checkpoint
 from toolchain.pipeline.request import BuildRequest
-from toolchain.pipeline.weights import choose
+from toolchain.pipeline.weights import choose_weights
 from toolchain.progress import SilentListener
 
 NAME = "small-matting"
@@ -94,7 +94,7 @@ def from_sources(config: Path, *sources: str) -> Model:
 
 def fetch(model: Model, output: Path, notes: Notes | None = None, **more: str) -> Path:
     """Run the download stage for the published weights; return the checkpoint's path."""
-    weights = choose(model, "upstream", output)
+    weights = choose_weights(model, "upstream", output)
     request = BuildRequest(model, weights, output, stages=("download",), attempts=1, **more)  # type: ignore[arg-type]
     build(request, notes)
     return request.checkpoint
@@ -105,7 +105,7 @@ def test_each_kind_of_weights_has_its_own_folder(
 ) -> None:
     """Results of published, bundled and given weights have different names."""
     names = {
-        kind: choose(model, asked, tmp_path, name).name
+        kind: choose_weights(model, asked, tmp_path, name).name
         for kind, asked, name in (
             ("upstream", "upstream", None),
             ("bundled", "bundled", None),
@@ -120,7 +120,7 @@ def test_each_kind_of_weights_has_its_own_folder(
         "named": "mine-2.0",
     }
     folders = {
-        BuildRequest(model, choose(model, asked, tmp_path), tmp_path).layout.folder
+        BuildRequest(model, choose_weights(model, asked, tmp_path), tmp_path).layout.folder
         for asked in ("upstream", "bundled", str(checkpoint))
     }
     assert folders == {tmp_path / "public" / name for name in list(names.values())[:3]}
@@ -149,21 +149,21 @@ def test_an_ambiguous_or_invalid_name_is_refused(
 ) -> None:
     """Names of other weights in any case, and invalid file names, are usage errors."""
     with pytest.raises(UsageError, match="--name"):
-        choose(model, str(checkpoint), tmp_path, name)
+        choose_weights(model, str(checkpoint), tmp_path, name)
 
 
 @pytest.mark.parametrize("asked", ["upstream", "bundled", "auto"])
 def test_only_weights_given_by_path_can_be_named(asked: str, model: Model, tmp_path: Path) -> None:
     """--name with upstream, bundled or auto is a usage error."""
     with pytest.raises(UsageError, match="has its own name"):
-        choose(model, asked, tmp_path, "mine")
+        choose_weights(model, asked, tmp_path, "mine")
 
 
 def test_a_missing_file_or_a_folder_is_not_a_checkpoint(model: Model, tmp_path: Path) -> None:
     """The error states what --weights accepts."""
     for path in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(CheckpointError, match="cannot be read") as error:
-            choose(model, str(path), tmp_path)
+            choose_weights(model, str(path), tmp_path)
         assert "upstream, bundled, auto" in error.value.hint
 
 
@@ -172,7 +172,7 @@ def test_auto_uses_upstream_if_it_answers(
 ) -> None:
     """One byte is requested; the results have the published name."""
     url = server.serve("/weights.pth", File(checkpoint.read_bytes()))
-    weights = choose(from_sources(config, url), "auto", tmp_path)
+    weights = choose_weights(from_sources(config, url), "auto", tmp_path)
     assert (weights.kind, weights.name, weights.why) == (
         "upstream",
         NAME,
@@ -206,7 +206,7 @@ def test_auto_uses_a_present_upstream_checkpoint(
     target = tmp_path / "public" / NAME / FILE
     target.parent.mkdir(parents=True)
     shutil.copy(checkpoint, target)
-    weights = choose(model, "auto", tmp_path)
+    weights = choose_weights(model, "auto", tmp_path)
     assert (weights.kind, weights.why) == ("upstream", "its checkpoint is already present")
 
 
@@ -231,7 +231,7 @@ def test_a_model_without_bundled_weights_gets_those_of_the_toolchain(
     small_config: Path, tmp_path: Path
 ) -> None:
     """Those of the built-in model.yml."""
-    weights = choose(read_model(small_config), "bundled", tmp_path)
+    weights = choose_weights(read_model(small_config), "bundled", tmp_path)
     assert weights.name == f"{NAME}-bundled"
     assert weights.file.name.endswith(".safetensors")
 
@@ -241,7 +241,7 @@ def test_every_file_records_the_weights_it_was_built_from(
 ) -> None:
     """ONNX metadata, rt_info and validation.json have kind and digest."""
     digest = hashlib.sha384(checkpoint.read_bytes()).hexdigest()
-    weights = choose(model, "bundled", tmp_path)
+    weights = choose_weights(model, "bundled", tmp_path)
     request = BuildRequest(model, weights, tmp_path, precisions=("FP32",), composites=1)
     result = build(request)
     expected = {
@@ -329,7 +329,10 @@ def test_planning_with_a_changed_checkpoint_changes_nothing(
     path = fetch(model, tmp_path / "out")
     save_checkpoint(path, seed=3)
     request = BuildRequest(
-        model, choose(model, "upstream", tmp_path / "out"), tmp_path / "out", stages=("download",)
+        model,
+        choose_weights(model, "upstream", tmp_path / "out"),
+        tmp_path / "out",
+        stages=("download",),
     )
 
     def snapshot() -> dict[Path, int]:
@@ -337,7 +340,7 @@ def test_planning_with_a_changed_checkpoint_changes_nothing(
 
     before = snapshot()
     with pytest.raises(IntegrityError, match="expected sha384") as error:
-        plan_obtaining(request)
+        plan_checkpoint(request)
     assert error.value.kept == "Nothing was changed."
     assert snapshot() == before
 
@@ -345,10 +348,12 @@ def test_planning_with_a_changed_checkpoint_changes_nothing(
 def test_a_given_checkpoint_is_copied(model: Model, checkpoint: Path, tmp_path: Path) -> None:
     """A changed file replaces the copy."""
     own = Path(shutil.copy(checkpoint, tmp_path / "own.pth"))
-    request = BuildRequest(model, choose(model, str(own), tmp_path), tmp_path, stages=("download",))
+    request = BuildRequest(
+        model, choose_weights(model, str(own), tmp_path), tmp_path, stages=("download",)
+    )
     build(request)
     assert request.checkpoint == tmp_path / "public" / f"{NAME}-custom" / "own.pth"
     assert request.checkpoint.read_bytes() == checkpoint.read_bytes()
     save_checkpoint(own, seed=4)
-    build(replace(request, weights=choose(model, str(own), tmp_path)))
+    build(replace(request, weights=choose_weights(model, str(own), tmp_path)))
     assert request.checkpoint.read_bytes() == own.read_bytes()

@@ -10,7 +10,7 @@ import pytest
 from tests.support.browser import decoded
 from toolchain.frames.generated import composite
 from toolchain.pictures.heat import NOT_A_NUMBER
-from toolchain.report.gallery import Gallery, ShownVariant
+from toolchain.report.gallery import FrameGallery, ReportedVariant
 
 WIDTH, HEIGHT = 64, 48
 FRAME = composite(2029, WIDTH, HEIGHT)
@@ -34,15 +34,15 @@ def output(seed: int = 1) -> Output:
     )
 
 
-def way() -> ShownVariant:
-    return ShownVariant("fp32-f32", "FP32", (2e-5, None))
+def way() -> ReportedVariant:
+    return ReportedVariant("fp32-f32", "FP32", (2e-5, None))
 
 
 def test_the_largest_difference_is_where_it_is() -> None:
     """Its place is told as shares of the frame, its size in the row of figures."""
     original, other, ran = output(), output(), way()
     other.pha[30, 50] = (original.pha[30, 50] + 0.5) % 1
-    gallery = Gallery(FRAME, "generated", original)
+    gallery = FrameGallery(FRAME, "generated", original)
     gallery.add(ran, other)
     shown = gallery.finished()
     (shot,) = shown.shots
@@ -65,7 +65,7 @@ def test_differently_chosen_patches_are_no_numeric_error() -> None:
     original, other, ran = output(), output(), way()
     other.ref[3, 5] ^= True
     other.pha[12:16, 20:24] = 1 - original.pha[12:16, 20:24]
-    gallery = Gallery(FRAME, "generated", original)
+    gallery = FrameGallery(FRAME, "generated", original)
     gallery.add(ran, other)
     alpha, foreground = ran.spread().series
     assert alpha.shares[0] == foreground.shares[0] == 1
@@ -81,7 +81,7 @@ def test_what_is_no_number_is_shown_as_such() -> None:
     """NaN has its own colour and place, and no figure hides it."""
     original, other, ran = output(), output(), way()
     other.pha[7, 9] = np.nan
-    gallery = Gallery(FRAME, "generated", original)
+    gallery = FrameGallery(FRAME, "generated", original)
     gallery.add(ran, other)
     (shot,) = gallery.finished().shots
     assert decoded(shot.heat, "RGB")[7, 9].tolist() == list(NOT_A_NUMBER)
@@ -92,7 +92,7 @@ def test_what_is_no_number_is_shown_as_such() -> None:
 @pytest.mark.parametrize("widest", [64, 32, 20])
 def test_pictures_are_no_wider_than_asked_for(widest: int) -> None:
     """All of one frame have one size, and the truth and the plate come along."""
-    gallery = Gallery(FRAME, "generated", output(), widest)
+    gallery = FrameGallery(FRAME, "generated", output(), widest)
     gallery.add(way(), output(2))
     shown = gallery.finished()
     (shot,) = shown.shots

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolchain.catalog.builtin import read_published_accuracy
-from toolchain.report import runs
-from toolchain.report.figures import accuracy
-from toolchain.report.markdown import safe, table_lines
-from toolchain.report.table import Cell, Table, figure
-from toolchain.report.words import power_of_ten, scientific
+from toolchain.report import run_tables
+from toolchain.report.markdown import escape, render_table
+from toolchain.report.record_tables import accuracy_table
+from toolchain.report.table import Cell, Table, number_cell
+from toolchain.report.text import format_power_of_ten, format_scientific
 
 LIMITS = {"bounds": {"pha_max_abs": 2e-5, "different_patches": 0.001}, "reason": "rounding\n only"}
 
@@ -38,7 +38,7 @@ def run(**changes: object) -> dict[str, object]:
 @given(st.text())
 def test_text_is_no_markup(text: str) -> None:
     """Whatever a record holds, its cell is one line without a mark that is not escaped."""
-    shown = safe(text)
+    shown = escape(text)
     assert "\n" not in shown
     assert not re.search(r"(?<!\\)(?:\\\\)*[|<>*_`\[\]]", shown)
 
@@ -47,7 +47,7 @@ def test_text_is_no_markup(text: str) -> None:
 def test_a_markdown_table_has_as_many_cells_as_its_head(texts: list[list[str]]) -> None:
     """No content adds or swallows a column."""
     rows = tuple(tuple(map(Cell, row)) for row in texts)
-    for line in table_lines(Table("t", ("a", "b", "c"), rows)):
+    for line in render_table(Table("t", ("a", "b", "c"), rows)):
         bare = re.sub(r"\\.", "", line)
         assert bare.count("|") == 4
 
@@ -68,25 +68,25 @@ def test_rows_of_one_name_are_spanned_by_it(names: list[str]) -> None:
 @given(st.floats(1e-12, 0.99))
 def test_numbers_are_written_as_people_do(value: float) -> None:
     """Two digits and a power of ten, the same number as Python's own form."""
-    digits, power = scientific(value).split(" \u00d7 10")
+    digits, power = format_scientific(value).split(" \u00d7 10")
     plain = power.translate(
         str.maketrans(
             "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079", "-0123456789"
         )
     )
     assert f"{digits}e{plain}" == re.sub(r"e-0?", "e-", f"{value:.1e}")
-    assert (power_of_ten(0), scientific(0)) == ("1", "0")
+    assert (format_power_of_ten(0), format_scientific(0)) == ("1", "0")
 
 
 def test_a_run_is_named_by_what_it_did() -> None:
     """Form and hint, and what the device computed in where the hint does not say it."""
-    assert runs.run_label(run()) == "FP32 \u00b7 f32"
+    assert run_tables.format_run_label(run()) == "FP32 \u00b7 f32"
     default = run(form="FP16", hint="default", executed="bf16")
-    assert runs.run_label(default) == "FP16 \u00b7 device default (bf16)"
-    assert runs.variant_of(default).id == "fp16-default"
+    assert run_tables.format_run_label(default) == "FP16 \u00b7 device default (bf16)"
+    assert run_tables.get_variant(default).id == "fp16-default"
     elsewhere = {**default, "device": "GPU.1"}
-    assert runs.run_label(elsewhere) == "FP16 \u00b7 device default (bf16) on GPU.1"
-    assert runs.variant_of(elsewhere).id == "fp16-default-gpu.1"
+    assert run_tables.format_run_label(elsewhere) == "FP16 \u00b7 device default (bf16) on GPU.1"
+    assert run_tables.get_variant(elsewhere).id == "fp16-default-gpu.1"
 
 
 @pytest.mark.parametrize(
@@ -107,16 +107,18 @@ def test_shares_of_limits(found: float | None, limit: float, text: str) -> None:
     one = run(
         figures={"pha_max_abs": found}, limits={"bounds": {"pha_max_abs": limit}, "reason": "r"}
     )
-    (row,) = runs.limits({"runs": [one]}).rows
+    (row,) = run_tables.limits_table({"runs": [one]}).rows
     assert row[4].text == text
     assert (row[4].mood == "fail") == (found is not None and found > limit)
 
 
 def test_the_closest_limit_is_the_one_told() -> None:
     """Of several figures that with the largest share of its limit."""
-    share, name = runs.closest_limit(run(figures={"pha_max_abs": 5e-6, "different_patches": 4e-4}))
+    share, name = run_tables.find_closest_limit(
+        run(figures={"pha_max_abs": 5e-6, "different_patches": 4e-4})
+    )
     assert (share, name) == (pytest.approx(0.4), "differently chosen patches")
-    assert runs.closest_limit(run(limits=None)) == (None, "")
+    assert run_tables.find_closest_limit(run(limits=None)) == (None, "")
 
 
 @pytest.mark.parametrize(
@@ -127,13 +129,15 @@ def test_the_headline_counts(failed: int, said: str) -> None:
     """Passed ways, failed ways, frames."""
     records = [run(verdict="fail") for _ in range(failed)] + [run()] * (2 - failed)
     verdict = "fail" if failed else "pass"
-    assert said in runs.headline({"runs": records, "frames": ["one"], "verdict": verdict, **OWN})
+    assert said in run_tables.describe_verdict(
+        {"runs": records, "frames": ["one"], "verdict": verdict, **OWN}
+    )
 
 
 def test_the_published_figures_stand_apart_and_are_marked() -> None:
     """Last two columns, under a head of their own, with the data set that they are from."""
     validation = {"original": {"metrics": {"alpha_mad": 8.125}}, "runs": [run()]}
-    table = accuracy(validation, None, read_published_accuracy())
+    table = accuracy_table(validation, None, read_published_accuracy())
     assert table.groups[-1] == ("published, on another data set", 2)
     assert [cell.text for cell in table.rows[0]] == [
         "alpha MAD, \u00d71000",
@@ -148,10 +152,10 @@ def test_the_published_figures_stand_apart_and_are_marked() -> None:
 
 def test_without_truth_nothing_is_made_up() -> None:
     """On captures alone there are no figures but the published ones."""
-    table = accuracy(
+    table = accuracy_table(
         {"original": {"metrics": None}, "runs": [run(metrics=None)]},
         None,
         read_published_accuracy(),
     )
     assert [cell.text for cell in table.rows[0][1:3]] == ["\u2013", "\u2013"]
-    assert figure(None).text == "\u2013"
+    assert number_cell(None).text == "\u2013"

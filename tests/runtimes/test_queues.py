@@ -11,12 +11,12 @@ import pytest
 from toolchain.catalog.arguments import ConversionSettings, ExportSettings
 from toolchain.errors import ValidationError
 from toolchain.frames.generated import composites
+from toolchain.runtimes.inference_queue import SequentialQueue
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
 from toolchain.runtimes.openvino_api import operators
 from toolchain.runtimes.openvino_async import OpenVinoQueue
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
-from toolchain.runtimes.plate_part import cut
-from toolchain.runtimes.queued import OneByOne
+from toolchain.runtimes.plate_subgraph import split_plate_subgraph
 from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest
 from toolchain.stages.export.export import export
@@ -107,7 +107,7 @@ def test_a_graph_whose_plate_meets_the_frame_at_once_is_not_cut() -> None:
     src, bgr = (operators.parameter([1, 4, 4, 3], np.uint8, name) for name in ("src", "bgr"))
     for port, name in ((src, "src"), (bgr, "bgr")):
         port.output(0).set_names({name})
-    assert cut(openvino.Model([operators.subtract(src, bgr)], [src, bgr])) is None
+    assert split_plate_subgraph(openvino.Model([operators.subtract(src, bgr)], [src, bgr])) is None
 
 
 def _difference(path: Path, *, reverse: bool) -> Path:
@@ -132,7 +132,7 @@ def test_the_plain_onnx_is_the_probed_one(built: Path) -> None:
     """Without the inner tensors the outputs are the same, in a thread as well."""
     (frame,) = composites(1, 9, 320, 192)
     expected = OnnxRuntime(built / "m.onnx").infer(frame.src, frame.bgr)
-    queue = OneByOne(OnnxRuntime(built / "m.onnx", plain=True, threads=1))
+    queue = SequentialQueue(OnnxRuntime(built / "m.onnx", plain=True, threads=1))
     found = queue.wait(queue.submit(frame.src, frame.bgr))
     queue.close()
     assert np.array_equal(found.pha, expected.pha)

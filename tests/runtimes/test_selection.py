@@ -19,11 +19,11 @@ from toolchain.runtimes.base import Inference
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 from toolchain.runtimes.selection import (
+    apply_published_rule,
     count_wrong_cells,
-    published_choice,
+    load_ir_with_given_error,
+    load_onnx_with_given_error,
     synthetic_errors,
-    with_given_error_ir,
-    with_given_error_onnx,
 )
 from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest
@@ -45,7 +45,7 @@ def tiny(*values: float) -> Floats:
 
 
 def chosen(err: Floats, settings: ExportSettings = TINY) -> list[int]:
-    cells, undecided = published_choice(err, settings)
+    cells, undecided = apply_published_rule(err, settings)
     assert not undecided.any()
     return np.flatnonzero(cells).tolist()
 
@@ -69,7 +69,7 @@ def test_only_near_the_cut_rounding_may_decide_after_a_resize() -> None:
     """An expected error of another size is resized first, in another order of sums."""
     settings = replace(SIZE, backbone_scale=0.5)
     err = np.random.default_rng(3).random((1, 1, 96, 160)).astype(np.float32)
-    cells, undecided = published_choice(err, settings)
+    cells, undecided = apply_published_rule(err, settings)
     assert cells.sum() == PATCHES
     assert 0 < undecided.sum() < 10
     assert undecided[cells].any()
@@ -95,7 +95,7 @@ def test_special_expected_errors_are_what_real_frames_do_not_give() -> None:
 def test_wrong_cells_are_counted_one_by_one() -> None:
     """Against the rule on the model's own expected error, whatever the reference selects."""
     err = CASES["ties"]
-    cells, _ = published_choice(err, SIZE)
+    cells, _ = apply_published_rule(err, SIZE)
     outputs = np.zeros((192, 320)), np.zeros((192, 320, 3))
     ref = cells[None, None].astype(np.float32)
     found = Inference(*outputs, ref=cells, inner={"err_sm": err, "ref_sm": ref})
@@ -115,10 +115,10 @@ def frame_counts(path: Path, settings: ExportSettings = SIZE) -> dict[str, int]:
     is_onnx = path.suffix == ".onnx"
     runtime: Any = OnnxRuntime(path) if is_onnx else OpenVinoRuntime(path, "f32")
     counts = {"real": count_wrong_cells(runtime.infer(frame.src, frame.bgr), settings)}
-    run = with_given_error_onnx(path) if is_onnx else with_given_error_ir(path)
+    run = load_onnx_with_given_error(path) if is_onnx else load_ir_with_given_error(path)
     assert run is not None
     for name, err in synthetic_errors(settings, 1):
-        cells, undecided = published_choice(err, settings)
+        cells, undecided = apply_published_rule(err, settings)
         found = run(frame.src, frame.bgr, err)
         counts[name] = int(((found.ref != cells) & ~undecided).sum())
     return counts
@@ -159,8 +159,8 @@ def test_a_model_that_refines_everything_selects_nothing(checkpoint: Path, tmp_p
     path, xml = tmp_path / "m.onnx", tmp_path / "m.xml"
     export(ExportRequest(checkpoint, path, replace(SIZE, mode="full"), ()))
     convert(ConvertRequest(path, xml, "FP32", SETTINGS, ()))
-    assert with_given_error_onnx(path) is None
-    assert with_given_error_ir(xml) is None
+    assert load_onnx_with_given_error(path) is None
+    assert load_ir_with_given_error(xml) is None
 
 
 @pytest.mark.parametrize("patches", [1, 50])

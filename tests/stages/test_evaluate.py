@@ -23,7 +23,7 @@ from toolchain.definitions.metrics import METRIC_KEYS as METRICS
 from toolchain.errors import EvaluationError
 from toolchain.frames.generated_dataset import make_generated
 from toolchain.frames.open_dataset import open_dataset
-from toolchain.runtimes.queued import Prediction
+from toolchain.runtimes.inference_queue import Prediction
 from toolchain.stages.evaluate import shard as sharding
 from toolchain.stages.evaluate.evaluate import evaluate
 from toolchain.stages.evaluate.request import EvaluatedModel, EvaluateRequest
@@ -173,17 +173,17 @@ def test_an_interrupted_run_goes_on(
     """What was scored before an interruption is not scored again, and the bytes are the same."""
     whole = evaluate(replace(request_, target=tmp_path / "whole" / "evaluation.json"))
     assert whole.scored == 5
-    enter = sharding.Scored
+    enter = sharding.ScoredFrame
 
     def interrupts(*arguments: Any) -> Any:
         if arguments[0] == 3:
             raise KeyboardInterrupt
         return enter(*arguments)
 
-    monkeypatch.setattr(sharding, "Scored", interrupts)
+    monkeypatch.setattr(sharding, "ScoredFrame", interrupts)
     with pytest.raises(KeyboardInterrupt):
         evaluate(request_)
-    monkeypatch.setattr(sharding, "Scored", enter)
+    monkeypatch.setattr(sharding, "ScoredFrame", enter)
     assert not request_.target.exists()
     with counted(monkeypatch) as seen:
         result = evaluate(request_)

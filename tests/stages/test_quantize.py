@@ -31,8 +31,8 @@ from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest, Float32Constants
 from toolchain.stages.export.export import export
 from toolchain.stages.export.request import ExportRequest
-from toolchain.stages.quantize.frames import loaders
-from toolchain.stages.quantize.layers import convolutions, groups, within
+from toolchain.stages.quantize.calibration_frames import build_loaders
+from toolchain.stages.quantize.layers import find_convolutions, group_layers, is_in_layers
 from toolchain.stages.quantize.quantize import quantize
 from toolchain.stages.quantize.request import QuantizeRequest, QuantizeResult
 
@@ -96,12 +96,12 @@ def test_convolutions_are_in_8_bits_and_nothing_else_is(
         if node.get_type_name() == "FakeQuantize"
         for port in node.output(0).get_target_inputs()
     ]
-    layers = convolutions(model)
+    layers = find_convolutions(model)
     assert set(fed) == {node for node, layer in layers.items() if layer in result.quantized}
     assert set(result.quantized).isdisjoint(result.kept)
     assert {*result.quantized, *result.kept} == set(layers.values())
     assert set(result.kept) == {
-        layer for layer in layers.values() if within(layer, MOBILENETV2.ignored_layers)
+        layer for layer in layers.values() if is_in_layers(layer, MOBILENETV2.ignored_layers)
     }
     before = openvino.Core().read_model(request.source)
     for kind in ("Gather", "TopK", "ScatterNDUpdate", "Convolution", "GroupConvolution"):
@@ -261,19 +261,19 @@ def test_without_nncf_the_way_to_get_it_is_told(
 
 def test_layers_are_spared_by_whole_names(made: tuple[QuantizeRequest, QuantizeResult]) -> None:
     """A name means itself and its parts: features.1 is not features.10; groups hold every layer."""
-    assert within("backbone.features.1.conv.1", ("backbone.features.1",))
-    assert not within("backbone.features.10.conv.1", ("backbone.features.1",))
+    assert is_in_layers("backbone.features.1.conv.1", ("backbone.features.1",))
+    assert not is_in_layers("backbone.features.10.conv.1", ("backbone.features.1",))
     model = openvino.Core().read_model(made[0].source)
-    names = tuple(name for group in groups(model) for name in group)
+    names = tuple(name for group in group_layers(model) for name in group)
     assert len(names) == len(set(names))
-    assert all(within(layer, names) for layer in convolutions(model).values())
-    assert ("decoder.conv4",) in groups(model)
-    assert sum(group[0].startswith("backbone") for group in groups(model)) == 4
+    assert all(is_in_layers(layer, names) for layer in find_convolutions(model).values())
+    assert ("decoder.conv4",) in group_layers(model)
+    assert sum(group[0].startswith("backbone") for group in group_layers(model)) == 4
 
 
 def test_no_frame_is_both_calibrated_and_judged_on() -> None:
     """Generated frames differ from those that validation and evaluation take."""
-    frames = [load() for load in loaders(None, 2, (64, 64))]
+    frames = [load() for load in build_loaders(None, 2, (64, 64))]
     judged = [composite(2026 + index, 64, 64) for index in range(2)]
     for one in frames:
         for other in judged:

@@ -9,7 +9,7 @@ from typing import Any
 from toolchain.catalog.reader import read_model
 from toolchain.pipeline.build import BuildResult, build, plan_build
 from toolchain.pipeline.request import BuildRequest
-from toolchain.pipeline.weights import choose
+from toolchain.pipeline.weights import choose_weights
 
 ROOT = Path(__file__).parents[2]
 NAME = "small-matting"
@@ -30,7 +30,7 @@ ENTRIES = ["download", "export", "convert-FP32", "convert-FP16", "validate", "re
 
 def small_request(config: Path, output: Path, **changes: Any) -> BuildRequest:
     model = read_model(config)
-    weights = choose(model, "upstream", output)
+    weights = choose_weights(model, "upstream", output)
     return BuildRequest(model, weights, output, composites=1, **changes)
 
 

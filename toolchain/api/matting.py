@@ -20,9 +20,9 @@ from toolchain.api.model_files import ModelFile, find_model
 from toolchain.definitions.arrays import Pixels
 from toolchain.definitions.variants import Hint
 from toolchain.errors import FrameError
+from toolchain.runtimes.inference_queue import Prediction
 from toolchain.runtimes.openvino_async import OpenVinoQueue
-from toolchain.runtimes.overlapped import Settled, overlapped
-from toolchain.runtimes.queued import Prediction
+from toolchain.runtimes.overlap import SkipInference, run_overlapped
 
 Pair = tuple[Pixels, Pixels]
 Item = TypeVar("Item")
@@ -187,13 +187,13 @@ class Matting:
             after the results before it.
         """
 
-        def read(item: Item | _Failure) -> PreparedPair | Settled[Result | _Failure]:
+        def read(item: Item | _Failure) -> PreparedPair | SkipInference[Result | _Failure]:
             if isinstance(item, _Failure):
-                return Settled(item)
+                return SkipInference(item)
             try:
                 return prepare(item)
             except Exception as error:  # noqa: BLE001 - raised below, in its place
-                return Settled(_Failure(error))
+                return SkipInference(_Failure(error))
 
         def complete(
             item: Item | _Failure, pair: PreparedPair, prediction: Prediction
@@ -201,7 +201,7 @@ class Matting:
             assert not isinstance(item, _Failure)
             return finish(item, self._restore(pair, prediction))
 
-        with closing(overlapped(_until_failure(items), read, self._queue, complete)) as results:
+        with closing(run_overlapped(_until_failure(items), read, self._queue, complete)) as results:
             for result in results:
                 if isinstance(result, _Failure):
                     raise result.error

@@ -23,7 +23,7 @@ from toolchain.cli.values import list_of, parse_positive
 from toolchain.definitions.metrics import METRIC_KEYS, METRICS
 from toolchain.definitions.variants import FORMS, HINTS, Hint
 from toolchain.errors import UsageError
-from toolchain.stages.evaluate.tables import number
+from toolchain.stages.evaluate.tables import format_number
 
 if TYPE_CHECKING:
     from toolchain.pipeline.evaluate import EvaluationRequest
@@ -154,8 +154,8 @@ def table(content: Mapping[str, Any]) -> list[str]:
     for entry in content["models"]:
         total = [entry["total"][metric] for metric in METRIC_KEYS]
         who = [entry["form"], entry["hint"], entry["executed"]]
-        lines.append(_row([*who, *(number(cell["mean"]) for cell in total)]))
-        bounds = (f"{number(cell['low'])}-{number(cell['high'])}" for cell in total)
+        lines.append(_row([*who, *(format_number(cell["mean"]) for cell in total)]))
+        bounds = (f"{format_number(cell['low'])}-{format_number(cell['high'])}" for cell in total)
         lines.append(_row(["", "", "", *bounds]))
     for name, row in content["published"]["rows"].items():
         figures = (f"{row[metric]:g}" if metric in row else "-" for metric in METRIC_KEYS)

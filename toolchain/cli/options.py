@@ -118,10 +118,10 @@ def read_build(options: argparse.Namespace) -> BuildRequest:
         ToolchainError: model.yml or the checkpoint is invalid, or options contradict each other.
     """
     from toolchain.pipeline.request import BuildRequest  # YAML, requests
-    from toolchain.pipeline.weights import choose
+    from toolchain.pipeline.weights import choose_weights
 
     model = read_config(options)
-    weights = choose(model, options.weights, options.output, options.name)
+    weights = choose_weights(model, options.weights, options.output, options.name)
     return BuildRequest(model, weights, options.output)
 
 

@@ -13,7 +13,7 @@ from toolchain.definitions.ports import OUTPUTS
 from toolchain.definitions.variants import DEFAULT_DEVICE, Variant
 from toolchain.pipeline.build import BuildResult
 from toolchain.pipeline.request import BuildRequest
-from toolchain.report.runs import own_error, ratio_of
+from toolchain.report.run_tables import compute_error_ratio, get_own_error
 
 HEAD = (
     ("model", 9),
@@ -98,7 +98,7 @@ def format_failure(request: BuildRequest, verdict: Mapping[str, Any], *, as_json
 def table(verdict: Mapping[str, Any]) -> list[str]:
     """Format one row per run.  `+`: minus the original's, on the published scales."""
     lines = [_row([name for name, _ in HEAD])]
-    own = own_error(verdict)
+    own = get_own_error(verdict)
     original = verdict["original"]["metrics"]
     mad = _number((original or {}).get("alpha_mad"), ".3f")
     lines.append(_row(["original", "", "f32", f"{own:.1e}", "1", "", "", mad, "", "", "", "", ""]))
@@ -113,7 +113,7 @@ def table(verdict: Mapping[str, Any]) -> list[str]:
                     run["hint"],
                     run["executed"],
                     _number(_largest(errors), ".1e"),
-                    _number(ratio_of(run), ".3g"),
+                    _number(compute_error_ratio(run), ".3g"),
                     _number(_largest(means), ".1e"),
                     run.get("grade") or "-",
                     _number(metrics.get("alpha_mad"), ".3f"),

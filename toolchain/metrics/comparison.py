@@ -11,17 +11,17 @@ from toolchain.definitions.metrics import max_error_of, rms_error_of
 from toolchain.definitions.ports import OUTPUTS
 from toolchain.definitions.variants import Variant
 from toolchain.errors import ValidationError
-from toolchain.metrics.differences import Differences, outside
-from toolchain.metrics.errors import INNER, Errors, Observed, OwnErrors, TensorError, as_stages
+from toolchain.metrics.differences import Differences, mask_outside
+from toolchain.metrics.errors import INNER, Errors, Observed, OwnErrors, TensorError, stages_as_json
 from toolchain.metrics.score import Matte, mean_scores, published_scores
 from toolchain.metrics.verdict import (
-    bounds_of,
-    judge,
-    metric_bases,
-    metric_figures,
-    multiple_of_bound,
-    of_runs,
-    would_pass,
+    compare_metrics,
+    compute_bounds,
+    find_failures,
+    find_passing_limits,
+    get_metric_bases,
+    ratio_to_bound,
+    select_run_limits,
 )
 
 Grade = Literal["A", "B", "C"]
@@ -29,7 +29,7 @@ GRADES: tuple[tuple[Grade, float], ...] = (("A", 1 / 1020), ("B", 1 / 255))
 """Largest mean difference of a grade: a quarter step and one step of an 8-bit image."""
 
 
-class Inferred(Observed, Protocol):
+class InferenceLike(Observed, Protocol):
     """What is needed of an inference, see `runtimes.base.Inference`."""
 
     @property
@@ -38,7 +38,7 @@ class Inferred(Observed, Protocol):
 
 
 @dataclass(frozen=True)
-class Measured:
+class ComparisonResult:
     """Result of a comparison.
 
     Attributes:
@@ -67,8 +67,8 @@ class Reference:
         truth: Ground truth, None if it is not known.
     """
 
-    exact: Inferred
-    original: Inferred
+    exact: InferenceLike
+    original: InferenceLike
     matte: Matte
     truth: Matte | None
 
@@ -102,7 +102,7 @@ class Comparison:
         self._different = self._patches = self._refined = 0
         self._exact = True
 
-    def add(self, found: Inferred, reference: Reference) -> float:
+    def add(self, found: InferenceLike, reference: Reference) -> float:
         """Add one frame.
 
         Returns:
@@ -124,7 +124,7 @@ class Comparison:
         self._patches += different.size
         self._refined += int(found.ref.sum())
         self._exact &= found.exact
-        same = outside(different) if different.any() else None
+        same = mask_outside(different) if different.any() else None
         for name in OUTPUTS:
             one, other = getattr(original, name), getattr(found, name)
             sums = self._everywhere[name].add(one, other)
@@ -136,7 +136,7 @@ class Comparison:
         self._truth.add(Matte(found.pha, found.fgr), reference.truth)
         return largest
 
-    def result(self, original: Scores, own: OwnErrors) -> Measured:
+    def result(self, original: Scores, own: OwnErrors) -> ComparisonResult:
         """Judge the sums.
 
         Args:
@@ -163,9 +163,9 @@ class Comparison:
         figures["different_patches"] = self._different / self._patches
         before, after = original.mean(), self._truth.mean()
         if before is not None and after is not None:
-            figures.update(metric_figures(before, after))
-            bases.update(metric_bases(before))
-        details["grade"] = grade_of(figures)
+            figures.update(compare_metrics(before, after))
+            bases.update(get_metric_bases(before))
+        details["grade"] = compute_grade(figures)
         details["metrics"] = after
         details["patches"] = {
             "compared": self._patches,
@@ -173,19 +173,19 @@ class Comparison:
             "chosen_differently": self._different,
             "read_from_identical_run": self._exact,
         }
-        details["stages"] = as_stages(errors, own)
+        details["stages"] = stages_as_json(errors, own)
         if self._limits is None:
             faults.append(f"model.yml has no limits for {self._variant.anywhere}")
-            return Measured(figures, bases, details, tuple(faults), tuple(faults))
+            return ComparisonResult(figures, bases, details, tuple(faults), tuple(faults))
         # Without a frame of known truth no metric can get worse.
-        limits = of_runs(self._limits, truth=before is not None)
-        exceeded = [str(failure) for failure in judge(limits, figures, bases)]
+        limits = select_run_limits(self._limits, truth=before is not None)
+        exceeded = [str(failure) for failure in find_failures(limits, figures, bases)]
         details["limits"] = {
             "reason": limits.reason,
-            "bounds": bounds_of(limits, bases),
-            "would_pass": would_pass(limits, figures),
+            "bounds": compute_bounds(limits, bases),
+            "would_pass": find_passing_limits(limits, figures),
         }
-        return Measured(figures, bases, details, (*faults, *exceeded), tuple(faults))
+        return ComparisonResult(figures, bases, details, (*faults, *exceeded), tuple(faults))
 
     def _enter_inner(
         self,
@@ -204,7 +204,7 @@ class Comparison:
             ]
             if pairs:
                 found, base = max(
-                    pairs, key=lambda pair: multiple_of_bound(pair[0], limit.bound(pair[1]))
+                    pairs, key=lambda pair: ratio_to_bound(pair[0], limit.bound(pair[1]))
                 )
                 figures[key], bases[key] = found, base
 
@@ -222,7 +222,7 @@ def _enter(
         figures[key], bases[key] = value, base
 
 
-def grade_of(figures: Mapping[str, float | None]) -> Grade:
+def compute_grade(figures: Mapping[str, float | None]) -> Grade:
     """Grade of a variant by its mean difference from the original, of the worse output.
 
     A: at most a quarter of an 8-bit step, invisible.  B: at most one step.  C: more.

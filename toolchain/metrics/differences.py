@@ -32,7 +32,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Sums:
+class FrameSums:
     """What one frame adds; sums and counts, so that they can be added up in any grouping."""
 
     largest: float = 0.0
@@ -42,8 +42,8 @@ class Sums:
     count: int = 0
     finite: bool = True
 
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
+    def __add__(self, other: FrameSums) -> FrameSums:
+        return FrameSums(
             max(self.largest, other.largest),
             self.absolute + other.absolute,
             self.squares + other.squares,
@@ -61,9 +61,9 @@ class Differences:
 
     def __init__(self, limit: float = STEP) -> None:
         self._limit = limit
-        self._sums = Sums()
+        self._sums = FrameSums()
 
-    def add(self, original: AnyFloats, other: AnyFloats, where: Mask | None = None) -> Sums:
+    def add(self, original: AnyFloats, other: AnyFloats, where: Mask | None = None) -> FrameSums:
         """Compare two arrays of one shape, at the pixels of `where` (H x W) if given.
 
         Returns what this frame added, for `include` in other sums of the same limit.
@@ -73,14 +73,14 @@ class Differences:
         if where is not None:
             error = error[where]
         if error.size == 0:
-            return self.include(Sums(finite=finite))
+            return self.include(FrameSums(finite=finite))
         np.abs(error, out=error)
         largest = float(error.max())
         if not math.isfinite(largest):
             error = np.nan_to_num(error, nan=math.inf, posinf=math.inf)
             largest = float(error.max())
         return self.include(
-            Sums(
+            FrameSums(
                 largest=largest,
                 absolute=float(error.sum()),
                 over=int(np.count_nonzero(error > self._limit)),
@@ -90,7 +90,7 @@ class Differences:
             )
         )
 
-    def include(self, sums: Sums) -> Sums:
+    def include(self, sums: FrameSums) -> FrameSums:
         """Add what `add` gave elsewhere."""
         self._sums += sums
         return sums
@@ -113,6 +113,6 @@ class Differences:
         )
 
 
-def outside(different: Mask) -> Mask:
+def mask_outside(different: Mask) -> Mask:
     """Quarter-size map of differently chosen patches -> full-size mask of all other pixels."""
     return ~different.repeat(CELL, axis=0).repeat(CELL, axis=1)

@@ -15,7 +15,7 @@ import numpy as np
 
 from toolchain.definitions.arrays import AnyFloats, Mask
 from toolchain.definitions.ports import OUTPUTS
-from toolchain.metrics.differences import Difference, Differences, outside
+from toolchain.metrics.differences import Difference, Differences, mask_outside
 
 # The stages of the network in order, with the tensors that each passes on.
 STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -99,7 +99,7 @@ class Errors:
             The largest error of an output on this frame.
         """
         different = found.ref != reference.ref
-        same = outside(different) if different.any() else None
+        same = mask_outside(different) if different.any() else None
         largest = 0.0
         for name in OUTPUTS:
             sums = self._of(name).add(getattr(reference, name), getattr(found, name), same)
@@ -110,7 +110,7 @@ class Errors:
                 if one is None or other is None or one.shape != other.shape:
                     continue
                 if name == REFINED:
-                    both = ~outside(reference.ref & found.ref)
+                    both = ~mask_outside(reference.ref & found.ref)
                     one, other = one[0][:, both], other[0][:, both]
                 self._of(name).add(one, other)
                 size = float(np.abs(one).max(initial=0.0))
@@ -133,7 +133,7 @@ class Errors:
 OwnErrors = Mapping[str, tuple[float, float]]  # largest and rms error of the original, by tensor
 
 
-def own_errors(samples: Iterable[Errors]) -> dict[str, tuple[float, float]]:
+def combine_own_errors(samples: Iterable[Errors]) -> dict[str, tuple[float, float]]:
     """Combine the errors of the original, computed in several equivalent ways.
 
     Each way is one sample of what rounding does; the largest is taken, so that a tensor in which
@@ -152,7 +152,7 @@ def is_ill_conditioned(own: OwnErrors) -> bool:
     return any(not own[name][0] <= ILL_CONDITIONED for name in OUTPUTS if name in own)
 
 
-def as_stages(errors: Mapping[str, TensorError], own: OwnErrors) -> list[dict[str, Any]]:
+def stages_as_json(errors: Mapping[str, TensorError], own: OwnErrors) -> list[dict[str, Any]]:
     """Rows for JSON in the order of the network: the first stage that stands out is at fault.
 
     `own_max_abs`, `own_rmse`: the same error of the original, on the same absolute scale.

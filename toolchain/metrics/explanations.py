@@ -7,14 +7,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from toolchain.catalog.records import Limits
-from toolchain.metrics.comparison import Measured
-from toolchain.metrics.verdict import furthest, of_runs
+from toolchain.metrics.comparison import ComparisonResult
+from toolchain.metrics.verdict import find_worst_figure, select_run_limits
 
 SHARE = 0.1  # of the difference: an explanation leaves at most this much of it
 
 
-def explanation(
-    hypothesis: str, found: str, limits: Limits, before: Measured, after: Measured | None
+def build_explanation(
+    hypothesis: str,
+    found: str,
+    limits: Limits,
+    before: ComparisonResult,
+    after: ComparisonResult | None,
 ) -> dict[str, Any]:
     """Build one row of "explanations" in validation.json.
 
@@ -30,8 +34,8 @@ def explanation(
         values, null where they are not numbers.  `convinces`: the experiment keeps every limit
         and the figure falls to a tenth or less.
     """
-    known = of_runs(limits, truth=before.details["metrics"] is not None)
-    figure = furthest(known, before.figures, before.bases) or "pha_max_abs"
+    known = select_run_limits(limits, truth=before.details["metrics"] is not None)
+    figure = find_worst_figure(known, before.figures, before.bases) or "pha_max_abs"
     old = before.figures[figure]
     new = None if after is None else after.figures.get(figure)
     convinces = (
@@ -50,7 +54,7 @@ def explanation(
     }
 
 
-def in_order(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def sort_explanations(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Sort rows: convincing ones first, then by what is left of the difference."""
 
     def key(row: dict[str, Any]) -> tuple[bool, float]:

@@ -27,7 +27,7 @@ class LayerDifference:
     finite: bool
 
 
-def difference(original: Array, other: Array, limit: float) -> LayerDifference:
+def compare_tensors(original: Array, other: Array, limit: float) -> LayerDifference:
     """Compare two tensors of any numeric type; `limit`: on relative differences, for `over`."""
     if original.shape != other.shape:
         return LayerDifference(math.inf, math.inf, math.inf, math.inf, None, 1.0, finite=True)
@@ -51,7 +51,7 @@ def difference(original: Array, other: Array, limit: float) -> LayerDifference:
     )
 
 
-def is_over(found: LayerDifference, share: float) -> bool:
+def exceeds_limit(found: LayerDifference, share: float) -> bool:
     """Whether more than `share` of the values are beyond the limit, or any is NaN or infinite.
 
     `share` is 0 but for what depends on a choice between values that are all but equal.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from toolchain.catalog.records import Limits
 from toolchain.definitions.metrics import FIGURES, change_of, increase_of
 
-Measured = Mapping[str, float | None]
-OF_RUNS = tuple(figure.key for figure in FIGURES if not figure.of_layers)
-NEED_TRUTH = tuple(figure.key for figure in FIGURES if figure.needs_truth)
+FigureValues = Mapping[str, float | None]
+RUN_FIGURES = tuple(figure.key for figure in FIGURES if not figure.of_layers)
+TRUTH_FIGURES = tuple(figure.key for figure in FIGURES if figure.needs_truth)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Failure:
         return f"{self.figure} is {self.found:.3g}, the limit is {self.limit:.3g}"
 
 
-def metric_figures(original: Mapping[str, float], found: Mapping[str, float]) -> dict[str, float]:
+def compare_metrics(original: Mapping[str, float], found: Mapping[str, float]) -> dict[str, float]:
     """Compute the figures "change" and "increase" of every metric.
 
     Args:
@@ -49,42 +49,44 @@ def metric_figures(original: Mapping[str, float], found: Mapping[str, float]) ->
     return figures
 
 
-def metric_bases(original: Mapping[str, float]) -> dict[str, float]:
+def get_metric_bases(original: Mapping[str, float]) -> dict[str, float]:
     """Map each metric figure to the metric of the original, the base of its relative limit."""
     return {
         key(metric): value for metric, value in original.items() for key in (change_of, increase_of)
     }
 
 
-def with_truth(limits: Limits) -> Limits:
+def select_truth_limits(limits: Limits) -> Limits:
     """Restrict `limits` to figures that need a ground truth."""
-    return limits.only(NEED_TRUTH)
+    return limits.only(TRUTH_FIGURES)
 
 
-def of_runs(limits: Limits, *, truth: bool) -> Limits:
+def select_run_limits(limits: Limits, *, truth: bool) -> Limits:
     """Restrict `limits` to figures of a run; without `truth` to those that need none."""
-    return limits.only(key for key in OF_RUNS if truth or key not in NEED_TRUTH)
+    return limits.only(key for key in RUN_FIGURES if truth or key not in TRUTH_FIGURES)
 
 
-def bounds_of(limits: Limits, bases: Measured) -> dict[str, float]:
+def compute_bounds(limits: Limits, bases: FigureValues) -> dict[str, float]:
     """Largest permitted value of each limited figure."""
     return {key: limit.bound(bases.get(key)) for key, limit in limits.by_figure.items()}
 
 
-def judge(limits: Limits, measured: Measured, bases: Measured) -> tuple[Failure, ...]:
+def find_failures(
+    limits: Limits, measured: FigureValues, bases: FigureValues
+) -> tuple[Failure, ...]:
     """List every limit that is exceeded, in the order of the limits.
 
     A limited figure that was not measured is a failure too: it was not shown to hold.  So is NaN.
     """
     failures = []
-    for figure, bound in bounds_of(limits, bases).items():
+    for figure, bound in compute_bounds(limits, bases).items():
         found = measured.get(figure)
         if found is None or not found <= bound:
             failures.append(Failure(figure, found, bound))
     return tuple(failures)
 
 
-def would_pass(limits: Limits, measured: Measured) -> dict[str, float | None]:
+def find_passing_limits(limits: Limits, measured: FigureValues) -> dict[str, float | None]:
     """Smallest absolute limit that each limited figure would have kept: its measured value.
 
     None where no limit would do: not measured, NaN or infinite.
@@ -96,7 +98,7 @@ def would_pass(limits: Limits, measured: Measured) -> dict[str, float | None]:
     }
 
 
-def multiple_of_bound(found: float | None, bound: float) -> float:
+def ratio_to_bound(found: float | None, bound: float) -> float:
     """`found` as a multiple of `bound`; infinite where it is not a finite number."""
     if found is None or not math.isfinite(found):
         return math.inf
@@ -105,8 +107,8 @@ def multiple_of_bound(found: float | None, bound: float) -> float:
     return found / bound if bound > 0 else math.inf
 
 
-def furthest(limits: Limits, measured: Measured, bases: Measured) -> str | None:
+def find_worst_figure(limits: Limits, measured: FigureValues, bases: FigureValues) -> str | None:
     """The measured figure that is the largest multiple of its bound, None if none was measured."""
-    bounds = bounds_of(limits, bases)
+    bounds = compute_bounds(limits, bases)
     known = [figure for figure in bounds if measured.get(figure) is not None]
-    return max(known, key=lambda key: multiple_of_bound(measured[key], bounds[key]), default=None)
+    return max(known, key=lambda key: ratio_to_bound(measured[key], bounds[key]), default=None)

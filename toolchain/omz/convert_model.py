@@ -13,11 +13,16 @@ from toolchain.catalog.arguments import ConversionSettings, conversion_settings,
 from toolchain.catalog.records import Model, UnpackArchive
 from toolchain.definitions.ports import OUTPUTS
 from toolchain.errors import ConversionError, ToolchainError
-from toolchain.pipeline.job import Forecast, Job, Outcome, run
-from toolchain.pipeline.jobs import conversion_job, export_job, facts_of, ir_facts
-from toolchain.pipeline.obtain import obtain
+from toolchain.pipeline.job import Forecast, Job, Outcome, run_job
+from toolchain.pipeline.jobs import (
+    collect_facts,
+    collect_ir_facts,
+    create_conversion_job,
+    create_export_job,
+)
+from toolchain.pipeline.obtain import obtain_checkpoint
 from toolchain.pipeline.request import BuildRequest
-from toolchain.pipeline.weights import choose, get_layout
+from toolchain.pipeline.weights import choose_weights, get_layout
 from toolchain.progress import Listener
 from toolchain.stages.convert.request import ConvertRequest
 from toolchain.stages.download.download import download
@@ -108,10 +113,10 @@ def convert_model(request: ConvertModelRequest, listener: Listener) -> tuple[Out
         _verify_downloads(request, listener)
         if request.model.framework == "pytorch":
             with _EXPORTING:
-                outcomes.append(run(_export_job(request), ledger, listener))
+                outcomes.append(run_job(_export_job(request), ledger, listener))
         for precision in request.precisions:
             job = _conversion_job(request, settings, precision)  # reads the ONNX's digest
-            outcomes.append(run(job, ledger, listener))
+            outcomes.append(run_job(job, ledger, listener))
     return tuple(outcomes)
 
 
@@ -169,7 +174,7 @@ def _verify_downloads(request: ConvertModelRequest, listener: Listener) -> None:
     """Compare every downloaded file with its digest; fetch nothing."""
     model = request.model
     if model.framework == "pytorch":
-        obtain(_build_request(request), listener)
+        obtain_checkpoint(_build_request(request), listener)
         return
     changed = {step.file for step in model.postprocessing}
     files = [replace(file, sources=()) for file in model.files if file.name not in changed]
@@ -203,7 +208,7 @@ def _build_request(request: ConvertModelRequest) -> BuildRequest:
     model = request.model
     return BuildRequest(
         model=model,
-        weights=choose(model, "upstream", request.output),
+        weights=choose_weights(model, "upstream", request.output),
         output=request.output,
         source=request.downloads,
         offline=True,
@@ -212,7 +217,7 @@ def _build_request(request: ConvertModelRequest) -> BuildRequest:
 
 def _export_job(request: ConvertModelRequest) -> Job:
     build = _build_request(request)
-    return export_job(build, facts_of(build))
+    return create_export_job(build, collect_facts(build))
 
 
 def _conversion_job(
@@ -231,7 +236,7 @@ def _conversion_job(
         facts=_facts(request, onnx, settings),
         model_info=request.model.model_info,
     )
-    return conversion_job(work, f"convert-{precision}", layout)
+    return create_conversion_job(work, f"convert-{precision}", layout)
 
 
 def _onnx_path(request: ConvertModelRequest, settings: ConversionSettings) -> Path:
@@ -257,7 +262,7 @@ def _facts(
     request: ConvertModelRequest, onnx: Path, settings: ConversionSettings
 ) -> tuple[tuple[str, str], ...]:
     if request.model.framework == "pytorch":
-        return facts_of(_build_request(request)) + ir_facts(settings)
+        return collect_facts(_build_request(request)) + collect_ir_facts(settings)
     digest = file_digest(onnx, "sha384").value if onnx.is_file() else ""
     facts = (
         ("model", request.model.name),
@@ -268,5 +273,5 @@ def _facts(
         ("onnx", version("onnx")),
     )
     if settings.outputs == OUTPUTS:
-        return facts + ir_facts(settings)
+        return facts + collect_ir_facts(settings)
     return (*facts, ("openvino", version("openvino")))  # meaning of inputs and outputs unknown

@@ -17,9 +17,9 @@ from toolchain.omz.postprocess import (
     postprocess,
     restore_originals,
 )
-from toolchain.pipeline.obtain import obtain
+from toolchain.pipeline.obtain import obtain_checkpoint
 from toolchain.pipeline.request import BuildRequest
-from toolchain.pipeline.weights import choose, get_layout
+from toolchain.pipeline.weights import choose_weights, get_layout
 from toolchain.progress import Listener
 from toolchain.stages.download.download import download
 from toolchain.stages.download.request import DownloadRequest
@@ -82,7 +82,7 @@ def download_model(request: DownloadModelRequest, progress: DownloadProgress) ->
     """Download and verify every file of a model, and postprocess them, under the folder's lock.
 
     A checkpoint without a published digest is verified by its structure, and its sha384 recorded,
-    see `obtain`.
+    see `obtain_checkpoint`.
 
     Args:
         request: What to download.
@@ -90,7 +90,7 @@ def download_model(request: DownloadModelRequest, progress: DownloadProgress) ->
 
     Raises:
         DownloadError: No source provides a file; the first such file ends the download.
-        ToolchainError: See `obtain` and `postprocess`.
+        ToolchainError: See `obtain_checkpoint` and `postprocess`.
     """
     after = request.postprocessing
     with lock(request.folder):
@@ -139,10 +139,10 @@ def _obtain_file(request: DownloadModelRequest, file: ModelFile, listener: Liste
             kept="Nothing was fetched.",
             hint=f"Add its `checksum` to {model.config_path}.",
         )
-    obtain(
+    obtain_checkpoint(
         BuildRequest(
             model=model,
-            weights=choose(model, "upstream", request.output),
+            weights=choose_weights(model, "upstream", request.output),
             output=request.output,
             cache_dir=request.cache_dir,
             attempts=request.attempts,

@@ -10,9 +10,9 @@ from toolchain.definitions.architecture import find_architecture
 from toolchain.definitions.ports import INPUTS
 from toolchain.definitions.variants import FP32, QUANTIZED_FROM
 from toolchain.errors import ToolchainError
-from toolchain.pipeline.job import Forecast, Job, Outcome, run
-from toolchain.pipeline.quantization import quantization_job
-from toolchain.pipeline.request import tolerances_of
+from toolchain.pipeline.job import Forecast, Job, Outcome, run_job
+from toolchain.pipeline.quantization import create_quantization_job
+from toolchain.pipeline.request import get_tolerances
 from toolchain.pipeline.weights import get_layout
 from toolchain.progress import Listener
 from toolchain.stages.quantize.request import Device, QuantizeRequest, require_nncf
@@ -80,7 +80,7 @@ def quantize_model(request: QuantizeModelRequest, listener: Listener) -> Outcome
         with os_errors(folder, "write"):
             folder.mkdir(parents=True, exist_ok=True)
             sweep(folder)
-        return run(job, Ledger(folder), listener)
+        return run_job(job, Ledger(folder), listener)
 
 
 def has_quantization_to_do(request: QuantizeModelRequest) -> bool:
@@ -103,9 +103,9 @@ def _job(request: QuantizeModelRequest) -> Job:
         source=source,
         reference=reference if reference.is_file() else source,
         xml=request.target,
-        tolerances=tolerances_of(request.model),
+        tolerances=get_tolerances(request.model),
         ignored=find_architecture(request.model.name).ignored_layers,
         dataset=request.dataset,
         device=request.device,
     )
-    return quantization_job(work, f"quantize-{request.precision}", request.layout)
+    return create_quantization_job(work, f"quantize-{request.precision}", request.layout)

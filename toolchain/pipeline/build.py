@@ -13,9 +13,9 @@ from typing import Any, Literal
 from toolchain.catalog.arguments import conversion_settings
 from toolchain.definitions.variants import INT8
 from toolchain.errors import BusyError, ToolchainError, ValidationError
-from toolchain.pipeline.job import Forecast, Outcome, run
-from toolchain.pipeline.jobs import jobs_of
-from toolchain.pipeline.obtain import obtain, plan_obtaining
+from toolchain.pipeline.job import Forecast, Outcome, run_job
+from toolchain.pipeline.jobs import create_jobs
+from toolchain.pipeline.obtain import obtain_checkpoint, plan_checkpoint
 from toolchain.pipeline.request import ORDER, BuildRequest
 from toolchain.progress import Listener, SilentListener
 from toolchain.stages.quantize.request import require_nncf
@@ -89,7 +89,7 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
                 outcomes.append(_obtain(request, listener))
                 continue
             try:
-                outcomes += [run(job, ledger, listener) for job in jobs_of(request, stage)]
+                outcomes += [run_job(job, ledger, listener) for job in create_jobs(request, stage)]
             except ValidationError as failed:
                 if stage == "validate" and "report" in request.stages and failed.verdict:
                     _report_fail(request, ledger, listener, failed)
@@ -112,7 +112,7 @@ def plan_build(request: BuildRequest) -> tuple[PlannedEntry, ...]:
         if stage not in request.stages:
             continue
         if stage == "download":
-            fetching = plan_obtaining(request)
+            fetching = plan_checkpoint(request)
             seen.append(
                 PlannedEntry("download", "run" if fetching.runs else "keep", fetching.detail)
             )
@@ -120,7 +120,7 @@ def plan_build(request: BuildRequest) -> tuple[PlannedEntry, ...]:
                 forecast.coming[request.checkpoint] = fetching.sha256
                 sha384 = fetching.sha384 or UNKNOWN
             continue
-        for job in jobs_of(request, stage, sha384):
+        for job in create_jobs(request, stage, sha384):
             made = ", ".join(map(str, job.outputs))
             seen.append(PlannedEntry(job.entry, "run" if forecast.runs(job) else "keep", made))
     return tuple(seen)
@@ -131,8 +131,8 @@ def _report_fail(
 ) -> None:
     """Write the report of a failed verdict; an error here does not hide the verdict."""
     try:
-        for job in jobs_of(request, "report"):
-            run(job, ledger, listener)
+        for job in create_jobs(request, "report"):
+            run_job(job, ledger, listener)
         failed.hint += f" {request.layout.report} shows what differs, and where."
     except ToolchainError as error:
         listener.note(f"No report could be made: {error.message}")
@@ -168,5 +168,5 @@ def _check_request(request: BuildRequest) -> None:
 
 def _obtain(request: BuildRequest, listener: Listener) -> Outcome:
     began = time.monotonic()
-    ran = obtain(request, listener)
+    ran = obtain_checkpoint(request, listener)
     return Outcome("download", ran, time.monotonic() - began, (request.checkpoint,))

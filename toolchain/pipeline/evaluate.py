@@ -12,7 +12,7 @@ from toolchain.frames.dataset import Dataset, Fault
 from toolchain.frames.generated_dataset import make_generated
 from toolchain.frames.open_dataset import open_dataset
 from toolchain.pipeline.build import lock_folder
-from toolchain.pipeline.jobs import facts_of
+from toolchain.pipeline.jobs import collect_facts
 from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener, SilentListener
 from toolchain.stages.evaluate.evaluate import evaluate, inspect_frames
@@ -81,7 +81,7 @@ def evaluate_build(request: EvaluationRequest, listener: Listener | None = None)
         dataset=plan.dataset,
         models=plan.models,
         target=plan.target,
-        facts=facts_of(request.build),
+        facts=collect_facts(request.build),
         skip_bad=request.skip_bad,
         cluster=request.cluster,
         workers=request.workers,

@@ -49,7 +49,7 @@ class Outcome:
     files: tuple[Path, ...]
 
 
-def run(job: Job, ledger: Ledger, listener: Listener) -> Outcome:
+def run_job(job: Job, ledger: Ledger, listener: Listener) -> Outcome:
     """Do the job unless its result holds.
 
     Raises what the work raises, and ToolchainError for an input that is not there.
@@ -81,9 +81,9 @@ class Forecast:
     _invalid: set[Path] = field(default_factory=set)
 
     def runs(self, job: Job) -> bool:
-        """Whether `run` would do this job, after those that were asked about before.
+        """Whether `run_job` would do this job, after those that were asked about before.
 
-        Raises as `run` for an input that is neither there nor coming.
+        Raises as `run_job` for an input that is neither there nor coming.
         """
         digests = {
             name: self.coming[path] if path in self.coming else _digest(job, path)

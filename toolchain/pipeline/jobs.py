@@ -16,10 +16,10 @@ from toolchain.catalog.arguments import (
 from toolchain.definitions.variants import INT8
 from toolchain.errors import ToolchainError, ValidationError
 from toolchain.pipeline.job import Job
-from toolchain.pipeline.quantization import quantize_job
-from toolchain.pipeline.report import report_job
-from toolchain.pipeline.request import BuildRequest, Stage, tolerances_of
-from toolchain.pipeline.validation_failure import validation_failure
+from toolchain.pipeline.quantization import create_build_quantization_job
+from toolchain.pipeline.report import create_report_job
+from toolchain.pipeline.request import BuildRequest, Stage, get_tolerances
+from toolchain.pipeline.validation_failure import create_validation_error
 from toolchain.progress import Listener
 from toolchain.stages.convert.request import (
     ConvertRequest,
@@ -38,24 +38,31 @@ from toolchain.workspace.third_party import reuse_freed_memory
 Facts = tuple[tuple[str, str], ...]
 
 
-def jobs_of(request: BuildRequest, stage: Stage, sha384: str | None = None) -> tuple[Job, ...]:
+def create_jobs(request: BuildRequest, stage: Stage, sha384: str | None = None) -> tuple[Job, ...]:
     """The jobs of `stage`.
 
     `sha384`: the checkpoint's, where it is foreseen; None: that of the file, which must be there.
     Raises ToolchainError if it is not.
     """
     if stage == "report":
-        return (report_job(request),)
+        return (create_report_job(request),)
     if stage == "quantize":
-        return (quantize_job(request),) if INT8 in request.precisions else ()
-    facts = facts_of(request, sha384)
+        return (create_build_quantization_job(request),) if INT8 in request.precisions else ()
+    facts = collect_facts(request, sha384)
     if stage == "convert":
-        return tuple(_convert_job(request, precision, facts) for precision in request.converted)
-    alone = {"export": export_job, "layers": _layers_job, "validate": _validate_job}
+        return tuple(
+            _create_build_conversion_job(request, precision, facts)
+            for precision in request.converted
+        )
+    alone = {
+        "export": create_export_job,
+        "layers": _create_layers_job,
+        "validate": _create_validate_job,
+    }
     return (alone[stage](request, facts),) if stage in alone else ()
 
 
-def export_job(request: BuildRequest, facts: Facts) -> Job:
+def create_export_job(request: BuildRequest, facts: Facts) -> Job:
     """The job that makes the ONNX."""
     layout, settings = request.layout, request.export_settings
     work = ExportRequest(request.checkpoint, layout.onnx, settings, facts)
@@ -77,7 +84,7 @@ def _export(work: ExportRequest) -> None:
     export(work)
 
 
-def _convert_job(request: BuildRequest, precision: str, facts: Facts) -> Job:
+def _create_build_conversion_job(request: BuildRequest, precision: str, facts: Facts) -> Job:
     layout = request.layout
     xml = layout.ir(precision)
     settings = _with_fixed_inputs(request)
@@ -86,16 +93,16 @@ def _convert_job(request: BuildRequest, precision: str, facts: Facts) -> Job:
         xml,
         precision,
         settings,
-        facts + ir_facts(settings, request.input_format),
+        facts + collect_ir_facts(settings, request.input_format),
         request.model.model_info,
         Float32Constants.from_architecture(request.architecture),
         request.input_format,
         moves_preprocessing=True,
     )
-    return conversion_job(work, f"convert-{precision}", layout)
+    return create_conversion_job(work, f"convert-{precision}", layout)
 
 
-def conversion_job(work: ConvertRequest, entry: str, layout: Layout) -> Job:
+def create_conversion_job(work: ConvertRequest, entry: str, layout: Layout) -> Job:
     """The job that makes one IR in the folder of `layout`."""
     return Job(
         stage="convert",
@@ -123,21 +130,21 @@ def _convert(work: ConvertRequest) -> None:
     convert(work)
 
 
-def _validate_job(request: BuildRequest, facts: Facts) -> Job:
+def _create_validate_job(request: BuildRequest, facts: Facts) -> Job:
     layout = request.layout
     work = ValidateRequest(
         name=layout.name,
         checkpoint=request.checkpoint,
         onnx=layout.onnx,
-        irs=_irs(request),
+        irs=_list_irs(request),
         settings=request.export_settings,
-        tolerances=tolerances_of(request.model),
+        tolerances=get_tolerances(request.model),
         target=layout.validation,
         facts=facts,
         composites=request.composites,
         captures=request.captures,
         devices=request.devices,
-        scale=_scale(conversion_settings(request.model)),
+        scale=_get_scale(conversion_settings(request.model)),
         require_default=request.require_default,
     )
 
@@ -148,12 +155,12 @@ def _validate_job(request: BuildRequest, facts: Facts) -> Job:
             layout.validation.unlink(missing_ok=True)
             raise
         if verdict != "pass":
-            raise validation_failure(layout)
+            raise create_validation_error(layout)
 
     return Job(
         stage="validate",
         entry="validate",
-        inputs=_compared(request),
+        inputs=_list_compared_files(request),
         parameters={
             "settings": asdict(work.settings),
             "tolerances": [asdict(item) for item in work.tolerances],
@@ -179,21 +186,21 @@ def _validate(work: ValidateRequest, listener: Listener) -> Verdict:
     return validate(work, listener).verdict
 
 
-def _scale(settings: ConversionSettings) -> tuple[float, ...]:
+def _get_scale(settings: ConversionSettings) -> tuple[float, ...]:
     """Divisor of the input values; that of the first input where each has its own."""
     return settings.scale[0][1] if settings.scale else (1.0,)
 
 
-def _layers_job(request: BuildRequest, facts: Facts) -> Job:
+def _create_layers_job(request: BuildRequest, facts: Facts) -> Job:
     """A divergence is a finding, not a failure: the same files diverge again at the same place."""
     layout = request.layout
     work = LayersRequest(
         name=layout.name,
         checkpoint=request.checkpoint,
         onnx=layout.onnx,
-        irs=_irs(request),
+        irs=_list_irs(request),
         settings=request.export_settings,
-        tolerances=tolerances_of(request.model),
+        tolerances=get_tolerances(request.model),
         target=layout.layers,
         facts=facts,
         mode=request.layers,
@@ -202,7 +209,7 @@ def _layers_job(request: BuildRequest, facts: Facts) -> Job:
     return Job(
         stage="layers",
         entry="layers",
-        inputs=_compared(request),
+        inputs=_list_compared_files(request),
         parameters={
             "settings": asdict(work.settings),
             "tolerances": [asdict(item) for item in work.tolerances],
@@ -224,24 +231,24 @@ def _compare_layers(work: LayersRequest, listener: Listener) -> None:
     compare_layers(work, listener)
 
 
-def _irs(request: BuildRequest) -> tuple[tuple[str, Path], ...]:
+def _list_irs(request: BuildRequest) -> tuple[tuple[str, Path], ...]:
     return tuple((precision, request.layout.ir(precision)) for precision in request.precisions)
 
 
-def _compared(request: BuildRequest) -> dict[str, Path]:
+def _list_compared_files(request: BuildRequest) -> dict[str, Path]:
     """The files that are compared, and the pictures that they are compared on."""
     inputs = {"checkpoint": request.checkpoint, "onnx": request.layout.onnx}
-    for precision, xml in _irs(request):
+    for precision, xml in _list_irs(request):
         inputs[f"{precision}.xml"] = xml
         inputs[f"{precision}.bin"] = xml.with_suffix(".bin")
     inputs.update(request.capture_files)
     return inputs
 
 
-def facts_of(request: BuildRequest, sha384: str | None = None) -> Facts:
+def collect_facts(request: BuildRequest, sha384: str | None = None) -> Facts:
     """What every file of a build says about itself; the same for the same inputs.
 
-    `sha384`: see `jobs_of`.
+    `sha384`: see `create_jobs`.
     """
     model, weights, checkpoint = request.model, request.weights, request.checkpoint
     if sha384 is None and not checkpoint.is_file():
@@ -264,7 +271,7 @@ def facts_of(request: BuildRequest, sha384: str | None = None) -> Facts:
     )
 
 
-def ir_facts(settings: ConversionSettings, input_format: InputFormat = "f32-nchw") -> Facts:
+def collect_ir_facts(settings: ConversionSettings, input_format: InputFormat = "f32-nchw") -> Facts:
     """What an IR says about its inputs and outputs."""
     kind, layout = input_format.upper().split("-")
     return (

@@ -25,7 +25,7 @@ OFFLINE = (
 
 @dataclass(frozen=True)
 class ObtainPlan:
-    """What `obtain` would do.
+    """What `obtain_checkpoint` would do.
 
     Attributes:
         runs: Whether anything has to be done.
@@ -42,7 +42,7 @@ class ObtainPlan:
     sha256: str | None = None
 
 
-def obtain(request: BuildRequest, listener: Listener) -> bool:
+def obtain_checkpoint(request: BuildRequest, listener: Listener) -> bool:
     """Place the request's checkpoint in its folder, verified.
 
     A file without a published digest is compared strictly with the network, then its sha384 is
@@ -112,11 +112,11 @@ def _without(asked: DownloadRequest, source: str) -> DownloadRequest:
     return replace(asked, files=(replace(file, sources=after),))
 
 
-def plan_obtaining(request: BuildRequest) -> ObtainPlan:
-    """Determine what `obtain` would do, without network access or any change.
+def plan_checkpoint(request: BuildRequest) -> ObtainPlan:
+    """Determine what `obtain_checkpoint` would do, without network access or any change.
 
     Raises:
-        IntegrityError: The file differs from the recorded one, as for `obtain`.
+        IntegrityError: The file differs from the recorded one, as for `obtain_checkpoint`.
     """
     asked, ledger = _download_request(request), Ledger(request.checkpoint.parent)
     (planned,) = plan(asked)

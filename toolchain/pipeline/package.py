@@ -8,7 +8,7 @@ from pathlib import Path
 from toolchain.catalog.names import find_name_fault
 from toolchain.errors import UsageError
 from toolchain.pipeline.build import lock_folder
-from toolchain.pipeline.report import provenance_of
+from toolchain.pipeline.report import describe_provenance
 from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener, SilentListener
 from toolchain.stages.package.request import PackageRequest, PackageResult
@@ -57,7 +57,7 @@ def package_build(request: PackagingRequest, listener: Listener | None = None) -
         layout=build.layout,
         version=request.version,
         target=request.target,
-        provenance=provenance_of(build),
+        provenance=describe_provenance(build),
         key=request.key,
     )
     if not build.layout.folder.is_dir():  # the lock would create it

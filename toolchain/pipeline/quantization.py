@@ -8,38 +8,38 @@ from toolchain.definitions.variants import FP16, FP32, INT8
 from toolchain.pipeline.job import Job
 from toolchain.pipeline.request import (
     BuildRequest,
-    files_below,
-    tolerances_of,
+    get_tolerances,
+    list_files,
 )
 from toolchain.progress import Listener
 from toolchain.stages.quantize.request import RECORD, QuantizeRequest
 from toolchain.workspace.layout import Layout
 
 
-def quantize_job(request: BuildRequest) -> Job:
+def create_build_quantization_job(request: BuildRequest) -> Job:
     """The job that makes the FP16-INT8 IR of a build."""
     layout, wanted = request.layout, request.quantization
     work = QuantizeRequest(
         source=layout.ir(FP16),
         reference=layout.ir(FP32),
         xml=layout.ir(INT8),
-        tolerances=tolerances_of(request.model),
+        tolerances=get_tolerances(request.model),
         ignored=(*request.architecture.ignored_layers, *wanted.ignored),
         dataset=wanted.dataset,
         calibration=wanted.calibration,
         composites=request.composites,
     )
-    return quantization_job(work, f"quantize-{INT8}", layout)
+    return create_quantization_job(work, f"quantize-{INT8}", layout)
 
 
-def quantization_job(work: QuantizeRequest, entry: str, layout: Layout) -> Job:
+def create_quantization_job(work: QuantizeRequest, entry: str, layout: Layout) -> Job:
     """The job that makes one 8-bit IR in the folder of `layout`."""
     inputs = {}
     for name, xml in (("source", work.source), ("reference", work.reference)):
         inputs[f"{name}.xml"] = xml
         inputs[f"{name}.bin"] = xml.with_suffix(".bin")
     if work.dataset is not None:
-        inputs |= files_below("dataset", work.dataset)
+        inputs |= list_files("dataset", work.dataset)
     return Job(
         stage="quantize",
         entry=entry,

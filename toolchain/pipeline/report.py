@@ -10,13 +10,13 @@ from toolchain.definitions.variants import ONNX
 from toolchain.pipeline.job import Job
 from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener
-from toolchain.report.html import sources_digest
+from toolchain.report.html import compute_sources_digest
 from toolchain.stages.report.request import ReportRequest
 
 MOST_COMPOSITES = 3  # of those validated are shown by a build
 
 
-def report_job(request: BuildRequest) -> Job:
+def create_report_job(request: BuildRequest) -> Job:
     """The job that makes report.html and report.md.
 
     It tells of the precisions that are validated in this run, or else of those that
@@ -36,7 +36,7 @@ def report_job(request: BuildRequest) -> Job:
         latency=optional.get(layout.latency.name),
         composites=_composites(request),
         captures=request.captures,
-        provenance=provenance_of(request),
+        provenance=describe_provenance(request),
     )
     inputs = {
         "validation": layout.validation,
@@ -57,7 +57,7 @@ def report_job(request: BuildRequest) -> Job:
             "seed": work.seed,
             "at_most": work.at_most,
             "provenance": work.provenance,
-            "sources": sources_digest(),
+            "sources": compute_sources_digest(),
         },
         tools=("torch", "onnxruntime", "openvino", "numpy", "pillow", "scipy", "jinja2"),
         outputs=(layout.report, layout.report_text),
@@ -82,7 +82,7 @@ def _composites(request: BuildRequest) -> int:
     return min(wanted, MOST_COMPOSITES) if "validate" in request.stages else wanted
 
 
-def provenance_of(request: BuildRequest) -> tuple[tuple[str, str], ...]:
+def describe_provenance(request: BuildRequest) -> tuple[tuple[str, str], ...]:
     """Where model and weights come from, without any path of this machine."""
     model, weights = request.model, request.weights
     told = [("Model", " ".join(re.sub("[<>]", "", model.description).split()))]

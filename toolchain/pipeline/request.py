@@ -15,7 +15,7 @@ from toolchain.definitions.variants import BUILT_BY_DEFAULT, CONVERTED, INT8
 from toolchain.pipeline.weights import Weights, get_layout
 from toolchain.stages.convert.request import InputFormat
 from toolchain.stages.layers.request import LayersMode
-from toolchain.stages.quantize.request import FRAMES
+from toolchain.stages.quantize.request import CALIBRATION_FRAMES
 from toolchain.stages.validate.request import Grade
 from toolchain.workspace.layout import Layout
 
@@ -44,7 +44,7 @@ class Quantization:
     """
 
     dataset: Path | None = None
-    calibration: int = FRAMES
+    calibration: int = CALIBRATION_FRAMES
     ignored: tuple[str, ...] = ()
 
 
@@ -125,16 +125,16 @@ class BuildRequest:
         """Every file in the captures' folders, by a name that does not depend on their path."""
         found: dict[str, Path] = {}
         for number, folder in enumerate(self.captures):
-            found |= files_below(str(number), folder)
+            found |= list_files(str(number), folder)
         return found
 
 
-def files_below(label: str, folder: Path) -> dict[str, Path]:
+def list_files(label: str, folder: Path) -> dict[str, Path]:
     """Return every file below `folder`, by names that do not depend on its path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {f"{label}:{path.relative_to(folder).as_posix()}": path for path in paths}
 
 
-def tolerances_of(model: Model) -> tuple[Tolerance, ...]:
+def get_tolerances(model: Model) -> tuple[Tolerance, ...]:
     """Return the model's limits, or the built-in model's where its model.yml sets none."""
     return model.tolerances or read_model(builtin_config()).tolerances

@@ -18,7 +18,7 @@ CHECK_WEIGHTS = (
 )
 
 
-def validation_failure(layout: Layout) -> ValidationError:
+def create_validation_error(layout: Layout) -> ValidationError:
     """Build the error from validation.json: what failed, why, what to do next."""
     record = json.loads(layout.validation.read_text(encoding="utf-8"))
     if record["verdict"] == "undecidable":

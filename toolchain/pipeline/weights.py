@@ -53,7 +53,7 @@ def get_layout(model: Model, name: str, output: Path) -> Layout:
     return Layout(output, f"{parent}/{name}" if parent else name, name)
 
 
-def choose(model: Model, asked: str, output: Path, name: str | None = None) -> Weights:
+def choose_weights(model: Model, asked: str, output: Path, name: str | None = None) -> Weights:
     """Choose the weights of a build.
 
     Args:

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from toolchain.report.words import power_of_ten
+from toolchain.report.text import format_power_of_ten
 
 if TYPE_CHECKING:
-    from toolchain.report.page import Series, Spread
+    from toolchain.report.page import Histogram, VariantHistograms
 
 WIDTH, HEIGHT = 360, 150  # of the drawing, in its own units
 LEFT, TOP, RIGHT, BOTTOM = 44, 10, 6, 26
@@ -38,7 +38,7 @@ class Chart:
     said: tuple[str, ...]
 
 
-def chart(spread: Spread) -> Chart:
+def build_chart(spread: VariantHistograms) -> Chart:
     """Both axes are logarithmic: difference across, share of all values up."""
     return Chart(
         run=spread.run,
@@ -46,7 +46,9 @@ def chart(spread: Spread) -> Chart:
         curves=tuple(
             Curve(item.output, _outline(item.shares), _limit(item)) for item in spread.series
         ),
-        across=tuple((_x(power), power_of_ten(power)) for power in range(LOWEST_POWER, 1, 2)),
+        across=tuple(
+            (_x(power), format_power_of_ten(power)) for power in range(LOWEST_POWER, 1, 2)
+        ),
         up=tuple((_y(10.0**power), _percent(power)) for power in range(LOWEST_SHARE + 1, 1, 2)),
         said=tuple(item.said for item in spread.series),
     )
@@ -63,7 +65,7 @@ def _outline(shares: tuple[float, ...]) -> str:
     return "".join((*points, f"L{WIDTH - RIGHT} {base}Z"))
 
 
-def _limit(series: Series) -> float | None:
+def _limit(series: Histogram) -> float | None:
     if series.limit is None or series.limit <= 0:
         return None
     return round(_x(math.log10(series.limit)), 1)
@@ -86,4 +88,4 @@ def _y(share: float) -> float:
 
 def _percent(power: int) -> str:
     """10 to `power`, a share, as percent."""
-    return f"{100 * 10.0**power:g}%" if power >= PLAIN else f"{power_of_ten(power + 2)}%"
+    return f"{100 * 10.0**power:g}%" if power >= PLAIN else f"{format_power_of_ten(power + 2)}%"

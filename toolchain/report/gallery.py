@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from toolchain.definitions.arrays import Floats
 from toolchain.frames.frame import Frame
-from toolchain.metrics.differences import Differences, outside
+from toolchain.metrics.differences import Differences, mask_outside
 from toolchain.metrics.score import Matte, published_scores
 from toolchain.pictures.encode import WIDEST, cutout, grey, photo, reduction
 from toolchain.pictures.heat import heat
 from toolchain.pictures.histogram import Counts
 from toolchain.pictures.patches import patch_map
-from toolchain.report.page import FramePictures, Series, Shot, Spread
-from toolchain.report.table import NONE, Cell, Table, figure
+from toolchain.report.page import FrameImages, Histogram, VariantHistograms, VariantImages
+from toolchain.report.table import EMPTY_CELL, Cell, Table, number_cell
 
 STEP = 1 / 255  # of an 8-bit picture: less than that nobody sees
 SEEN = 0.01  # the foreground counts where the original's alpha is above
@@ -34,7 +34,7 @@ HEAD = (
 GROUPS = (("", 1), ("Alpha", 3), ("Foreground", 1), ("", 1), ("Against the truth", 2))
 
 
-class Output(Protocol):
+class VariantOutputs(Protocol):
     """What one way of running gave: alpha H x W; foreground H x W x 3, RGB; H/4 x W/4 patches."""
 
     @property
@@ -51,7 +51,7 @@ class Output(Protocol):
 
 
 @dataclass
-class ShownVariant:
+class ReportedVariant:
     """A way of running and the differences seen so far, by output."""
 
     run: str
@@ -62,7 +62,7 @@ class ShownVariant:
         default_factory=lambda: (Differences(STEP), Differences(STEP))
     )
 
-    def spread(self) -> Spread:
+    def spread(self) -> VariantHistograms:
         """The differences over all frames, outside differently chosen patches."""
         series = []
         names = ("alpha", "foreground")
@@ -74,14 +74,16 @@ class ShownVariant:
             if total.over == 0:
                 said = f"{name}: no value differs by more than 1/255"
             said += f", the largest difference is {total.max_abs:.1e}"
-            series.append(Series(name, counts.total().shares, limit, said))
-        return Spread(self.run, self.label, tuple(series))
+            series.append(Histogram(name, counts.total().shares, limit, said))
+        return VariantHistograms(self.run, self.label, tuple(series))
 
 
-class Gallery:
+class FrameGallery:
     """Grows with each way of running; keeps pictures, not outputs."""
 
-    def __init__(self, frame: Frame, kind: str, original: Output, widest: int = WIDEST) -> None:
+    def __init__(
+        self, frame: Frame, kind: str, original: VariantOutputs, widest: int = WIDEST
+    ) -> None:
         self._frame, self._kind, self._original = frame, kind, original
         self._matte = Matte(original.pha, original.fgr)
         self._truth = None
@@ -89,16 +91,16 @@ class Gallery:
             self._truth = Matte(frame.alpha, frame.foreground)
         self._widest = widest  # pixels
         self._factor = reduction(frame.src.shape[1], widest)
-        self._shots: list[Shot] = []
-        self._rows = [(Cell("Original"), *([NONE] * 5), *self._score(self._matte))]
+        self._shots: list[VariantImages] = []
+        self._rows = [(Cell("Original"), *([EMPTY_CELL] * 5), *self._score(self._matte))]
 
-    def add(self, shown: ShownVariant, found: Output) -> None:
+    def add(self, shown: ReportedVariant, found: VariantOutputs) -> None:
         """Show what `shown` made of the frame, and add its differences to `shown`."""
         original, factor = self._original, self._factor
         alpha = _difference(found.pha, original.pha)
         foreground = _difference(found.fgr, original.fgr)
         different = found.ref != original.ref
-        where = outside(different)
+        where = mask_outside(different)
         for counts, sums, difference, pair in zip(
             shown.counts,
             shown.sums,
@@ -112,7 +114,7 @@ class Gallery:
         height, width = alpha.shape
         y, x = np.unravel_index(int(np.argmax(np.nan_to_num(alpha, nan=2.0))), alpha.shape)
         self._shots.append(
-            Shot(
+            VariantImages(
                 run=shown.run,
                 label=shown.label,
                 alpha=grey(found.pha, factor),
@@ -129,20 +131,20 @@ class Gallery:
         self._rows.append(
             (
                 Cell(shown.label),
-                figure(figures.max_abs),
-                figure(figures.mean_abs),
-                figure(figures.over, ".4%"),
-                figure(float(np.nan_to_num(foreground, nan=np.inf).max())),
-                figure(float(different.mean()), ".3%"),
+                number_cell(figures.max_abs),
+                number_cell(figures.mean_abs),
+                number_cell(figures.over, ".4%"),
+                number_cell(float(np.nan_to_num(foreground, nan=np.inf).max())),
+                number_cell(float(different.mean()), ".3%"),
                 *self._score(Matte(found.pha, found.fgr)),
             )
         )
 
-    def finished(self) -> FramePictures:
+    def finished(self) -> FrameImages:
         """The frame as the report shows it."""
         frame, factor, original = self._frame, self._factor, self._original
         height, width = (-(-side // factor) for side in original.pha.shape)
-        return FramePictures(
+        return FrameImages(
             name=frame.name,
             kind=self._kind,
             width=width,
@@ -164,9 +166,9 @@ class Gallery:
 
     def _score(self, matte: Matte) -> tuple[Cell, Cell]:
         if self._truth is None:
-            return NONE, NONE
+            return EMPTY_CELL, EMPTY_CELL
         found = published_scores(matte, self._truth)
-        return figure(found["alpha_mad"], ".3f"), figure(found["alpha_grad"], ".3f")
+        return number_cell(found["alpha_mad"], ".3f"), number_cell(found["alpha_grad"], ".3f")
 
 
 def _difference(one: Floats, other: Floats) -> Floats:

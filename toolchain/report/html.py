@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolchain.report.chart import chart
-from toolchain.report.words import DEMONSTRATION, power_of_ten
+from toolchain.report.chart import build_chart
+from toolchain.report.text import DEMONSTRATION, format_power_of_ten
 
 if TYPE_CHECKING:
     from toolchain.report.page import Page
@@ -18,7 +18,9 @@ FOLDER = Path(__file__).parents[1] / "data" / "report"
 SOURCES = ("report.html", "macros.html", "report.css", "report.js")
 
 
-def html(page: Page, gradient: list[tuple[float, str]], ticks: list[tuple[float, int]]) -> str:
+def render_html(
+    page: Page, gradient: list[tuple[float, str]], ticks: list[tuple[float, int]]
+) -> str:
     """The report.  Heat maps' scale: `gradient`, place and colour; `ticks`, place and power of ten.
 
     The Content-Security-Policy allows the page's own style and script by their digests, pictures
@@ -51,14 +53,14 @@ def html(page: Page, gradient: list[tuple[float, str]], ticks: list[tuple[float,
             )
         ),
         data=Markup(_data(page)),  # noqa: S704 - escaped there
-        charts=[chart(spread) for spread in page.pictures.spreads],
+        charts=[build_chart(spread) for spread in page.pictures.spreads],
         gradient=gradient,
-        ticks=[(place, power_of_ten(power)) for place, power in ticks],
+        ticks=[(place, format_power_of_ten(power)) for place, power in ticks],
         demonstration=DEMONSTRATION,
     )
 
 
-def sources_digest() -> str:
+def compute_sources_digest() -> str:
     """sha256 over the template, style and script: what else the bytes of a report come from."""
     hasher = hashlib.sha256()
     for name in SOURCES:

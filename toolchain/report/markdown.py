@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from toolchain.report.table import Table
-from toolchain.report.words import DEMONSTRATION
+from toolchain.report.text import DEMONSTRATION
 
 if TYPE_CHECKING:
     from toolchain.report.page import Page
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")  # what would be taken for markup, also by GitHub
 
 
-def markdown(page: Page) -> str:
+def render_markdown(page: Page) -> str:
     """The report: verdict first, then the tables; long ones folded."""
     return "\n".join(_lines(page)).rstrip("\n") + "\n"
 
@@ -26,12 +26,12 @@ def _lines(page: Page) -> Iterator[str]:
         yield from _failures(page)
     for table in (page.accuracy, page.agreement, page.latency):
         if table is not None:
-            yield from (f"## {safe(table.title)}", "", *table_lines(table), "")
+            yield from (f"## {escape(table.title)}", "", *render_table(table), "")
     for table in (*(frame.table for frame in page.pictures.frames), page.stages, page.limits):
         if table is not None:
             yield from _folded(table)
     yield from ("## Where it comes from", "")
-    yield from (f"- {safe(name)}: {safe(text)}" for name, text in page.provenance)
+    yield from (f"- {escape(name)}: {escape(text)}" for name, text in page.provenance)
     yield ""
     for table in (page.digests, page.versions):
         yield from _folded(table)
@@ -40,52 +40,52 @@ def _lines(page: Page) -> Iterator[str]:
 
 def _verdict(page: Page) -> Iterator[str]:
     mark = f"{chr(0x2705) if page.passed else chr(0x274C)} {page.verdict}"
-    yield f"# {mark}: {safe(page.name)}"
-    yield from ("", safe(page.headline), "")
+    yield f"# {mark}: {escape(page.name)}"
+    yield from ("", escape(page.headline), "")
     if page.demonstration:
-        yield from (f"> **Demonstration weights.** {safe(DEMONSTRATION)}", "")
-    yield from (f"Weights: {safe(page.weights)}.", "")
+        yield from (f"> **Demonstration weights.** {escape(DEMONSTRATION)}", "")
+    yield from (f"Weights: {escape(page.weights)}.", "")
     for note in page.notes:
-        yield from (f"> {safe(note)}", "")
+        yield from (f"> {escape(note)}", "")
 
 
 def _failures(page: Page) -> Iterator[str]:
     yield from ("## What failed", "")
     for label, reasons, explanations in page.failures:
-        yield from (f"**{safe(label)}**", "")
-        yield from (f"- {safe(reason)}" for reason in reasons)
+        yield from (f"**{escape(label)}**", "")
+        yield from (f"- {escape(reason)}" for reason in reasons)
         yield ""
         if explanations is not None:
-            yield from (*table_lines(explanations), "")
+            yield from (*render_table(explanations), "")
     if page.rounding:
-        yield from (safe(page.rounding), "")
+        yield from (escape(page.rounding), "")
 
 
 def _folded(table: Table) -> Iterator[str]:
-    yield from (f"<details><summary>{safe(table.title)}</summary>", "", *table_lines(table), "")
+    yield from (f"<details><summary>{escape(table.title)}</summary>", "", *render_table(table), "")
     yield from ("</details>", "")
 
 
-def table_lines(table: Table) -> Iterator[str]:
+def render_table(table: Table) -> Iterator[str]:
     """A table in GitHub's form, its notes below."""
     heads = list(table.head)
     if table.groups:
         groups = [name for name, count in table.groups for _ in range(count)]
         heads = [
             f"{head}<br>{group}" if group else head
-            for head, group in zip(map(safe, heads), map(safe, groups), strict=True)
+            for head, group in zip(map(escape, heads), map(escape, groups), strict=True)
         ]
     else:
-        heads = [safe(head) for head in heads]
+        heads = [escape(head) for head in heads]
     yield f"| {' | '.join(heads)} |"
     yield "|" + " --- |" * len(heads)
     for row in table.rows:
-        cells = (f"**{safe(c.text)}**" if c.mood == "fail" else safe(c.text) for c in row)
+        cells = (f"**{escape(c.text)}**" if c.mood == "fail" else escape(c.text) for c in row)
         yield f"| {' | '.join(cells)} |"
     for note in table.notes:
-        yield from ("", f"<sub>{safe(note)}</sub>")
+        yield from ("", f"<sub>{escape(note)}</sub>")
 
 
-def safe(text: str) -> str:
+def escape(text: str) -> str:
     """Text that stands for itself: no markup, one line."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))

@@ -9,16 +9,33 @@ from typing import Any
 from toolchain.catalog.builtin import Published
 from toolchain.definitions.metrics import METRICS, change_of
 from toolchain.definitions.variants import FP32, ONNX
-from toolchain.report import figures, runs
+from toolchain.report.record_tables import (
+    accuracy_table,
+    describe_settings,
+    digests_table,
+    latency_table,
+    versions_table,
+)
+from toolchain.report.run_tables import (
+    agreement_table,
+    compute_error_ratio,
+    describe_verdict,
+    format_run_label,
+    get_own_error,
+    get_variant,
+    limits_table,
+    list_failures,
+    stages_table,
+)
 from toolchain.report.table import Table
-from toolchain.report.words import Fact, scientific
+from toolchain.report.text import Fact, format_scientific
 
 Json = Mapping[str, Any]
 VERDICTS = {"pass": "PASS", "fail": "FAIL", "undecidable": "UNDECIDABLE"}
 
 
 @dataclass(frozen=True)
-class Shot:
+class VariantImages:
     """One frame through one way of running.  Pictures are `data:` addresses.
 
     `worst`: where alpha differs most, x and y as shares of width and height.
@@ -35,7 +52,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class FramePictures:
+class FrameImages:
     """One frame: `width`, `height` of its pictures, what the original made of it, each run's.
 
     `truth`: the true matte, None where it is not known.
@@ -50,12 +67,12 @@ class FramePictures:
     truth: str | None
     alpha: str
     cutout: str
-    shots: tuple[Shot, ...]
+    shots: tuple[VariantImages, ...]
     table: Table
 
 
 @dataclass(frozen=True)
-class Series:
+class Histogram:
     """How often which difference occurs in one output; `limit`: on its largest, if any."""
 
     output: str
@@ -65,20 +82,20 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Spread:
+class VariantHistograms:
     """The differences of one run over the frames shown."""
 
     run: str
     label: str
-    series: tuple[Series, ...]
+    series: tuple[Histogram, ...]
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ReportImages:
     """What only the models themselves can tell."""
 
-    frames: tuple[FramePictures, ...]
-    spreads: tuple[Spread, ...]
+    frames: tuple[FrameImages, ...]
+    spreads: tuple[VariantHistograms, ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +113,7 @@ class Page:
     rounding: str
     accuracy: Table
     agreement: Table
-    pictures: Pictures
+    pictures: ReportImages
     stages: Table | None
     latency: Table | None
     limits: Table
@@ -108,12 +125,12 @@ class Page:
     chosen: str
 
 
-def page(
+def build_page(
     validation: Json,
     evaluation: Json | None,
     latency: Json | None,
     published: Published,
-    pictures: Pictures,
+    pictures: ReportImages,
     provenance: tuple[Fact, ...],
     notes: tuple[str, ...] = (),
 ) -> Page:
@@ -123,28 +140,28 @@ def page(
         name=validation["model"],
         passed=validation["verdict"] == "pass",
         verdict=VERDICTS[validation["verdict"]],
-        headline=runs.headline(validation),
+        headline=describe_verdict(validation),
         demonstration=facts.get("weights") == "bundled",
         weights=f"{facts.get('weights', 'unknown')}: {facts.get('weights_are', 'not recorded')}",
         tiles=_tiles(validation),
-        failures=tuple(runs.failures(validation)),
+        failures=tuple(list_failures(validation)),
         rounding=_rounding(validation),
-        accuracy=figures.accuracy(validation, evaluation, published),
-        agreement=runs.agreement(validation),
+        accuracy=accuracy_table(validation, evaluation, published),
+        agreement=agreement_table(validation),
         pictures=pictures,
-        stages=runs.stages(validation),
-        latency=None if latency is None else figures.latency(latency),
-        limits=runs.limits(validation),
+        stages=stages_table(validation),
+        latency=None if latency is None else latency_table(latency),
+        limits=limits_table(validation),
         provenance=(
             *provenance,
             Fact("Checkpoint", str(facts.get("checkpoint", ""))),
             Fact("Its sha384", str(facts.get("checkpoint_sha384", ""))),
-            Fact("Exported for", figures.settings(validation)),
+            Fact("Exported for", describe_settings(validation)),
         ),
-        digests=figures.digests(validation),
-        versions=figures.versions(validation),
+        digests=digests_table(validation),
+        versions=versions_table(validation),
         notes=notes,
-        runs=tuple((runs.variant_of(run).id, runs.run_label(run)) for run in validation["runs"]),
+        runs=tuple((get_variant(run).id, format_run_label(run)) for run in validation["runs"]),
         chosen=_chosen(validation),
     )
 
@@ -152,7 +169,7 @@ def page(
 def _chosen(validation: Json) -> str:
     """The run that is shown first: one that failed, else the last, the farthest from f32."""
     failed = [run for run in validation["runs"] if run["verdict"] != "pass"]
-    return runs.variant_of((failed or validation["runs"][-1:])[0]).id if validation["runs"] else ""
+    return get_variant((failed or validation["runs"][-1:])[0]).id if validation["runs"] else ""
 
 
 def _tiles(validation: Json) -> tuple[Fact, ...]:
@@ -160,9 +177,9 @@ def _tiles(validation: Json) -> tuple[Fact, ...]:
     passed = sum(run["verdict"] == "pass" for run in found)
     tiles = [Fact("variants passed", f"{passed} of {len(found)}")]
     exact = [run for run in found if run["hint"] == "f32" and run["form"] in (ONNX, FP32)]
-    ratios = [ratio for run in exact if (ratio := runs.ratio_of(run)) is not None]
+    ratios = [ratio for run in exact if (ratio := compute_error_ratio(run)) is not None]
     if ratios:
-        own = scientific(runs.own_error(validation))
+        own = format_scientific(get_own_error(validation))
         tiles.append(
             Fact(
                 f"largest error of ONNX and FP32 at f32, as a multiple of PyTorch's own ({own})",
@@ -172,7 +189,7 @@ def _tiles(validation: Json) -> tuple[Fact, ...]:
     metric = METRICS[0]
     key = change_of(metric.key)
     changed = [
-        (run["figures"][key], runs.run_label(run), run["metrics"][metric.key])
+        (run["figures"][key], format_run_label(run), run["metrics"][metric.key])
         for run in found
         if run["figures"].get(key) is not None and run.get("metrics")
     ]
@@ -193,6 +210,6 @@ def _rounding(validation: Json) -> str:
     if validation["verdict"] == "pass":
         return ""
     return (
-        f"PyTorch at float32 is off by {runs.own_error(validation):.1e} from the network in "
+        f"PyTorch at float32 is off by {get_own_error(validation):.1e} from the network in "
         "float64 with these weights; limits are multiples of that."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Mood = Literal["", "pass", "fail", "quiet"]
+CellStyle = Literal["", "pass", "fail", "quiet"]
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Cell:
     """`share`: of a limit, drawn as a bar where there is room; over 1 is over the limit."""
 
     text: str
-    mood: Mood = ""
+    mood: CellStyle = ""
     share: float | None = None
 
 
@@ -43,9 +43,9 @@ class Table:
         return spans
 
 
-NONE = Cell("\u2013", "quiet")
+EMPTY_CELL = Cell("\u2013", "quiet")
 
 
-def figure(value: float | None, form: str = ".1e") -> Cell:
+def number_cell(value: float | None, form: str = ".1e") -> Cell:
     """A number as a cell; none, or what JSON could not hold, as a dash."""
-    return NONE if value is None else Cell(format(value, form))
+    return EMPTY_CELL if value is None else Cell(format(value, form))

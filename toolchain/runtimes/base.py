@@ -52,7 +52,7 @@ class Runtime(Protocol):
         """`src`, `bgr`: H x W x 3 uint8 RGB of the model's size."""
 
 
-def planes(frame: Pixels) -> Floats:
+def to_planes(frame: Pixels) -> Floats:
     """H x W x 3 uint8 -> 1 x 3 x H x W float32, 0..255, the channel order kept."""
     return np.ascontiguousarray(frame.transpose(2, 0, 1)[None], dtype=np.float32)
 
@@ -71,7 +71,7 @@ def require_size(file: Path, shape: Sequence[int], frame: Pixels) -> None:
         )
 
 
-def unpack(
+def to_inference(
     pha: AnyFloats, fgr: AnyFloats, inner: Mapping[str, AnyFloats], *, exact: bool = True
 ) -> Inference:
     """The network's own layout (1 x C x H x W) into an Inference; no `ref_sm`: all is refined."""
@@ -86,7 +86,7 @@ def unpack(
     )
 
 
-def same_bits(one: Floats, other: Floats) -> bool:
+def have_same_bits(one: Floats, other: Floats) -> bool:
     """Whether two float32 arrays hold the same bits."""
     return one.shape == other.shape and bool(
         np.array_equal(one.view(np.uint32), other.view(np.uint32))

@@ -13,9 +13,9 @@ import onnxruntime
 from toolchain.definitions.arrays import Array, Pixels
 from toolchain.definitions.ports import OUTPUTS
 from toolchain.definitions.variants import Hint
-from toolchain.runtimes.base import planes, require_size
+from toolchain.runtimes.base import require_size, to_planes
 from toolchain.runtimes.openvino_api import openvino
-from toolchain.runtimes.openvino_runtime import fed, precision_config, precision_of
+from toolchain.runtimes.openvino_runtime import get_precision, precision_config, prepare_inputs
 
 
 class Intermediates(Protocol):
@@ -63,7 +63,7 @@ class OnnxIntermediates:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         require_size(self._path, session.get_inputs()[0].shape, src)
-        feed = {name: planes(frame) / 255 for name, frame in (("src", src), ("bgr", bgr))}
+        feed = {name: to_planes(frame) / 255 for name, frame in (("src", src), ("bgr", bgr))}
         return dict(zip(wanted, session.run(wanted, feed), strict=True))
 
 
@@ -93,7 +93,7 @@ class IrIntermediates:
         model = self._core.read_model(self._xml)
         model.add_outputs(wanted)
         compiled = self._core.compile_model(model, self._device, precision_config(self._hint))
-        self.executed = precision_of(compiled)
+        self.executed = get_precision(compiled)
         require_size(self._xml, list(compiled.input("src").shape), src)
-        result = compiled(fed(compiled.inputs, src, bgr))
+        result = compiled(prepare_inputs(compiled.inputs, src, bgr))
         return {name: np.array(result[name]) for name in (*OUTPUTS, *wanted)}

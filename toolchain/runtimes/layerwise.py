@@ -12,11 +12,11 @@ import numpy as np
 from toolchain.definitions.arrays import Array
 from toolchain.definitions.variants import Variant
 from toolchain.frames.frame import Frame
-from toolchain.metrics.layerwise import LayerDifference, difference, is_over
+from toolchain.metrics.layerwise import LayerDifference, compare_tensors, exceeds_limit
 from toolchain.metrics.matching import match
 from toolchain.runtimes.graph import Ranking, Tensor
 from toolchain.runtimes.intermediates import Intermediates
-from toolchain.runtimes.recorder import Recorder
+from toolchain.runtimes.operator_recorder import OperatorRecorder
 
 
 class OriginalTensors:
@@ -24,7 +24,7 @@ class OriginalTensors:
 
     def __init__(
         self,
-        recorder: Recorder,
+        recorder: OperatorRecorder,
         graph: Sequence[Tensor],
         frame: Frame,
         ranking: Ranking | None = None,
@@ -107,16 +107,16 @@ class VariantTensors:
             expected.update(self.original.read(after, values[ranking.places]))
         limit = math.inf if self.limit is None else self.limit
         for name in names:
-            self.found[name] = difference(expected[name], values[name], limit)
+            self.found[name] = compare_tensors(expected[name], values[name], limit)
         for name, plain in self._plain.items():
             change = np.nan_to_num(np.abs(values[name] - plain), nan=0.0)
             self.changed = max(self.changed, float(change.max()))
 
-    def is_over(self, tensor: Tensor) -> bool:
+    def exceeds_limit(self, tensor: Tensor) -> bool:
         """Return whether a compared tensor is over its limit."""
         if self.limit is None:
             return False
-        return is_over(self.found[tensor.name], self._share(tensor))
+        return exceeds_limit(self.found[tensor.name], self._share(tensor))
 
     def _share(self, tensor: Tensor) -> float:
         """`share` is one of all patches; among the ranked ones alone it is larger."""
@@ -186,5 +186,5 @@ class VariantTensors:
             "chosen": tensor.chosen,
             "after_top_k": tensor.after,
             **asdict(self.found[tensor.name]),
-            "is_over": self.is_over(tensor),
+            "is_over": self.exceeds_limit(tensor),
         }

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from toolchain.definitions.arrays import Pixels
 from toolchain.definitions.ports import OUTPUTS, PROBES
 from toolchain.errors import ValidationError
-from toolchain.runtimes.base import Inference, planes, require_size, same_bits, unpack
+from toolchain.runtimes.base import Inference, have_same_bits, require_size, to_inference, to_planes
 
 _FLOATS = {
     onnx.TensorProto.FLOAT: "f32",
@@ -66,7 +66,7 @@ class OnnxRuntime:
                 hint="Export it again with this toolchain.",
             )
         self._path = path
-        self._layers = layer_precisions(model)
+        self._layers = count_layer_precisions(model)
         self._proven = plain
         self._names = list(OUTPUTS)
         self._probe = self._plain
@@ -105,16 +105,16 @@ class OnnxRuntime:
     def infer(self, src: Pixels, bgr: Pixels) -> Inference:
         """See `Runtime.infer`."""
         require_size(self._path, self._plain.get_inputs()[0].shape, src)
-        feed = {name: planes(frame) / 255 for name, frame in (("src", src), ("bgr", bgr))}
+        feed = {name: to_planes(frame) / 255 for name, frame in (("src", src), ("bgr", bgr))}
         probe = dict(
             zip(self._names, run_session(self._path, self._probe, self._names, feed), strict=True)
         )
         pha, fgr = probe["pha"], probe["fgr"]
         if not self._proven:
             pha, fgr = run_session(self._path, self._plain, OUTPUTS, feed)
-            self._proven = same_bits(pha, probe["pha"]) and same_bits(fgr, probe["fgr"])
+            self._proven = have_same_bits(pha, probe["pha"]) and have_same_bits(fgr, probe["fgr"])
         inner = {name: probe[name] for name in self._names[len(OUTPUTS) :]}
-        return unpack(pha, fgr, inner, exact=self._proven)
+        return to_inference(pha, fgr, inner, exact=self._proven)
 
 
 def run_session(path: Path, session: Any, outputs: Sequence[str], feed: Mapping[str, Any]) -> Any:
@@ -143,7 +143,7 @@ def _unusable(path: Path, action: str, error: Exception) -> ValidationError:
     )
 
 
-def layer_precisions(model: onnx.ModelProto) -> dict[str, int]:
+def count_layer_precisions(model: onnx.ModelProto) -> dict[str, int]:
     """How many nodes give each floating-point type: {"f32": 142}."""
     typed = onnx.shape_inference.infer_shapes(model).graph
     kinds = {

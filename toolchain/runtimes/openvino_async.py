@@ -14,13 +14,13 @@ from toolchain.definitions.arrays import Pixels
 from toolchain.definitions.ports import OUTPUTS, RT_INFO
 from toolchain.definitions.variants import Hint
 from toolchain.errors import ValidationError
+from toolchain.runtimes.inference_queue import Prediction
 from toolchain.runtimes.openvino_api import PrePostProcessor, openvino, operators
-from toolchain.runtimes.openvino_runtime import check_ports, precision_of
-from toolchain.runtimes.plate_part import cut
-from toolchain.runtimes.queued import Prediction
+from toolchain.runtimes.openvino_runtime import check_ports, get_precision
+from toolchain.runtimes.plate_subgraph import split_plate_subgraph
 
-Asked = tuple[Future[Prediction], Pixels]
-PATIENCE = 30.0  # seconds after which a result that does not come is looked into
+QueuedRequest = tuple[Future[Prediction], Pixels]
+RESULT_TIMEOUT = 30.0  # seconds after which a result that does not come is looked into
 
 
 class OpenVinoQueue:
@@ -56,7 +56,7 @@ class OpenVinoQueue:
                 model = _with_bytes_out(model)
             model = _with_bytes_in(model)
             _, height, width, _ = model.input("src").shape
-            self._plate, model = _plate_apart(core, model, device, config)
+            self._plate, model = _split_plate(core, model, device, config)
             compiled = core.compile_model(model, device, config)
         except RuntimeError as error:
             raise ValidationError(
@@ -66,7 +66,7 @@ class OpenVinoQueue:
         self._queue = openvino.AsyncInferQueue(compiled)
         self._queue.set_callback(_deliver)
         self._lock = threading.Lock()  # it is not promised that several may start requests
-        self._executed = precision_of(compiled)
+        self._executed = get_precision(compiled)
         self._size = width, height
 
     @property
@@ -100,7 +100,7 @@ class OpenVinoQueue:
 
     def wait(self, future: Future[Prediction]) -> Prediction:
         """See `InferenceQueue.wait`."""
-        while not wait([future], PATIENCE).done:
+        while not wait([future], RESULT_TIMEOUT).done:
             self._queue.wait_all()  # a failed request has no callback, but raises here
         return future.result()
 
@@ -109,14 +109,14 @@ class OpenVinoQueue:
         self._queue.wait_all()
 
 
-class _Whole:
+class _PlateInput:
     """A plate as the graph takes it."""
 
     def __call__(self, bgr: Pixels) -> dict[int, Any]:
         return {1: bgr[None]}
 
 
-class _Apart:
+class _PlateCache:
     """What the plate's part of a graph made of the last plate."""
 
     def __init__(self, compiled: Any) -> None:
@@ -137,18 +137,18 @@ class _Apart:
         return self._made
 
 
-def _plate_apart(
+def _split_plate(
     core: Any, model: Any, device: str, config: dict[str, Any]
-) -> tuple[_Whole | _Apart, Any]:
+) -> tuple[_PlateInput | _PlateCache, Any]:
     """What makes of a plate the inputs after the first, and the graph that takes them."""
-    parts = cut(model)
+    parts = split_plate_subgraph(model)
     if parts is None:
-        return _Whole(), model
+        return _PlateInput(), model
     part, rest = parts
-    return _Apart(core.compile_model(part, device, config)), rest
+    return _PlateCache(core.compile_model(part, device, config)), rest
 
 
-def _deliver(request: Any, asked: Asked) -> None:
+def _deliver(request: Any, asked: QueuedRequest) -> None:
     future, _ = asked
     try:
         pha, fgr = (np.array(request.get_tensor(name).data) for name in OUTPUTS)

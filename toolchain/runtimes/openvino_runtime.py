@@ -14,10 +14,10 @@ from toolchain.definitions.arrays import Floats, Pixels
 from toolchain.definitions.ports import OUTPUTS, PROBES, SELECTION
 from toolchain.definitions.variants import Hint
 from toolchain.errors import ValidationError
-from toolchain.runtimes.base import Inference, planes, require_size, same_bits, unpack
+from toolchain.runtimes.base import Inference, have_same_bits, require_size, to_inference, to_planes
 from toolchain.runtimes.openvino_api import openvino
 
-CHOICE = ("err_sm", SELECTION)
+SELECTION_PROBES = ("err_sm", SELECTION)
 _STILL = ("Const", "Input", "Output", "Reorder")  # layers that hold or move values
 _SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
@@ -74,7 +74,7 @@ class OpenVinoRuntime:
         self._choice: Any = None  # in low precisions reading all may change how layers are rounded
         self._xml = xml
         self._size = list(self._plain.input("src").shape)
-        self._executed = precision_of(self._plain)
+        self._executed = get_precision(self._plain)
         self._conditions = {
             "runtime": "OpenVINO",
             "version": openvino.__version__,
@@ -98,20 +98,20 @@ class OpenVinoRuntime:
     def infer(self, src: Pixels, bgr: Pixels) -> Inference:
         """See `Runtime.infer`."""
         require_size(self._xml, self._size, src)
-        feed = fed(self._plain.inputs, src, bgr)
+        feed = prepare_inputs(self._plain.inputs, src, bgr)
         probe = _read(self._probe, feed, (*OUTPUTS, *self._probes))
         told = probe
         if self._choice is not None:
-            told = _read(self._choice, feed, (*OUTPUTS, *CHOICE))
+            told = _read(self._choice, feed, (*OUTPUTS, *SELECTION_PROBES))
         if not self._proven:
             own = _read(self._plain, feed, OUTPUTS)
             if not _same(told, own) and self._choice is None and SELECTION in probe:
-                self._choice = self._also(CHOICE)
-                told = _read(self._choice, feed, (*OUTPUTS, *CHOICE))
+                self._choice = self._also(SELECTION_PROBES)
+                told = _read(self._choice, feed, (*OUTPUTS, *SELECTION_PROBES))
             self._proven = _same(told, own)
             told = {**told, **own}
         inner = {name: told.get(name, probe[name]) for name in self._probes}
-        return unpack(told["pha"], told["fgr"], inner, exact=self._proven)
+        return to_inference(told["pha"], told["fgr"], inner, exact=self._proven)
 
 
 def _read(
@@ -122,7 +122,7 @@ def _read(
 
 
 def _same(one: Mapping[str, Floats], other: Mapping[str, Floats]) -> bool:
-    return all(same_bits(one[name], other[name]) for name in OUTPUTS)
+    return all(have_same_bits(one[name], other[name]) for name in OUTPUTS)
 
 
 def precision_config(hint: Hint) -> dict[str, str]:
@@ -130,13 +130,13 @@ def precision_config(hint: Hint) -> dict[str, str]:
     return {"INFERENCE_PRECISION_HINT": "f32"} if hint == "f32" else {}
 
 
-def precision_of(compiled: Any) -> str:
+def get_precision(compiled: Any) -> str:
     """The precision that a compiled model computes in: "f32", "bf16", "f16"."""
     kind = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     return _SHORT.get(kind, str(kind))
 
 
-def fed(ports: Sequence[Any], src: Pixels, bgr: Pixels) -> dict[str, npt.NDArray[Any]]:
+def prepare_inputs(ports: Sequence[Any], src: Pixels, bgr: Pixels) -> dict[str, npt.NDArray[Any]]:
     """The frames (H x W x 3 uint8 RGB) as the input `ports` of an IR ask for them, BGR.
 
     uint8 1 x H x W x 3, or float32 1 x 3 x H x W, 0..255.
@@ -145,7 +145,7 @@ def fed(ports: Sequence[Any], src: Pixels, bgr: Pixels) -> dict[str, npt.NDArray
     return {
         name: np.ascontiguousarray(frame[None, ..., ::-1])
         if kinds[name] == "u8"
-        else planes(frame[..., ::-1])
+        else to_planes(frame[..., ::-1])
         for name, frame in (("src", src), ("bgr", bgr))
     }
 

@@ -19,7 +19,7 @@ from toolchain.definitions.ports import CELL, PROBES
 from toolchain.network.matting_refine import Outputs
 from toolchain.network.refiner import FULL_HALO, HALF_HALO, Refiner, Selection, Shift
 from toolchain.network.resize import bilinear
-from toolchain.runtimes.base import Inference, planes, unpack
+from toolchain.runtimes.base import Inference, to_inference, to_planes
 
 
 class PyTorchRuntime:
@@ -126,12 +126,12 @@ class PyTorchRuntime:
         return RefinerOnFrame(self._network.refiner, src_bgr, coarse, hid)
 
     def _tensor(self, frame: Pixels) -> torch.Tensor:
-        return torch.from_numpy(planes(frame)).to(self._dtype) / 255
+        return torch.from_numpy(to_planes(frame)).to(self._dtype) / 255
 
 
 def _unpack(outputs: Outputs) -> Inference:
     inner = {name: getattr(outputs, name).numpy() for name in PROBES}
-    return unpack(outputs.pha.numpy(), outputs.fgr.numpy(), inner)
+    return to_inference(outputs.pha.numpy(), outputs.fgr.numpy(), inner)
 
 
 @dataclass(frozen=True)

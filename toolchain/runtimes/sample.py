@@ -13,20 +13,20 @@ from toolchain.definitions.ports import OUTPUTS
 from toolchain.errors import FrameError, ValidationError
 from toolchain.pictures.encode import to_bytes
 from toolchain.runtimes.openvino_api import openvino
-from toolchain.runtimes.openvino_runtime import check_ports, fed, precision_config
+from toolchain.runtimes.openvino_runtime import check_ports, precision_config, prepare_inputs
 
 STEP = 1  # of 8 bits: as far apart two roundings of nearly equal values can fall
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ImageDifference:
     """`different`: share of the values that are more than `STEP` apart; `mean`: in steps."""
 
     different: float
     mean: float
 
 
-def outputs_of(xml: Path, src: Pixels, bgr: Pixels, device: str = "CPU") -> dict[str, Pixels]:
+def infer_images(xml: Path, src: Pixels, bgr: Pixels, device: str = "CPU") -> dict[str, Pixels]:
     """`pha` (H x W) and `fgr` (H x W x 3, RGB) of the IR at f32, 0..1 as 8 bits.
 
     `src`, `bgr`: H x W x 3 uint8 RGB of the model's size.  Raises ValidationError for an IR that
@@ -38,7 +38,7 @@ def outputs_of(xml: Path, src: Pixels, bgr: Pixels, device: str = "CPU") -> dict
         model = core.read_model(xml)
         check_ports(model, xml)
         compiled = core.compile_model(model, device, precision_config("f32"))
-        found = compiled(fed(compiled.inputs, src, bgr))
+        found = compiled(prepare_inputs(compiled.inputs, src, bgr))
         pha, fgr = (np.array(found[name]) for name in OUTPUTS)
     except RuntimeError as error:
         raise ValidationError(
@@ -48,15 +48,15 @@ def outputs_of(xml: Path, src: Pixels, bgr: Pixels, device: str = "CPU") -> dict
     return {"pha": to_bytes(pha[0, 0]), "fgr": to_bytes(fgr[0].transpose(1, 2, 0))}
 
 
-def agreement(found: Pixels, expected: Pixels) -> Agreement:
+def compare_images(found: Pixels, expected: Pixels) -> ImageDifference:
     """How far two pictures of the same shape are apart; of other shapes: wholly."""
     if found.shape != expected.shape:
-        return Agreement(1.0, 255.0)
+        return ImageDifference(1.0, 255.0)
     apart = np.abs(found.astype(np.int16) - expected)
-    return Agreement(float((apart > STEP).mean()), float(apart.mean()))
+    return ImageDifference(float((apart > STEP).mean()), float(apart.mean()))
 
 
-def load_picture(path: Path) -> Pixels:
+def load_image(path: Path) -> Pixels:
     """A picture as it is stored, 8 bits.  Raises FrameError if it can't be read."""
     try:
         with Image.open(path) as image:

@@ -21,18 +21,18 @@ from toolchain.definitions.arrays import Floats, Mask, Pixels
 from toolchain.definitions.ports import CELL, OUTPUTS, SELECTION
 from toolchain.network.refiner import Selection
 from toolchain.network.resize import bilinear
-from toolchain.runtimes.base import Inference, planes, unpack
+from toolchain.runtimes.base import Inference, to_inference, to_planes
 from toolchain.runtimes.onnx_runtime import run_session
 from toolchain.runtimes.openvino_api import openvino, operators
-from toolchain.runtimes.openvino_runtime import fed, precision_config
+from toolchain.runtimes.openvino_runtime import precision_config, prepare_inputs
 
 ERR = "err_sm"
 GIVEN = "given_err"
 ULPS = 4  # by which resizing in another order of sums may move a value
-Run = Callable[[Pixels, Pixels, Floats], Inference]
+RunWithError = Callable[[Pixels, Pixels, Floats], Inference]
 
 
-def published_choice(err: Floats, settings: ExportSettings) -> tuple[Mask, Mask]:
+def apply_published_rule(err: Floats, settings: ExportSettings) -> tuple[Mask, Mask]:
     """Apply the published rule.
 
     Args:
@@ -65,7 +65,7 @@ def count_wrong_cells(found: Inference, settings: ExportSettings) -> int:
     """
     if ERR not in found.inner or SELECTION not in found.inner:
         return 0
-    chosen, undecided = published_choice(found.inner[ERR].astype(np.float32), settings)
+    chosen, undecided = apply_published_rule(found.inner[ERR].astype(np.float32), settings)
     wrong: Mask = (found.ref != chosen) & ~undecided
     return int(wrong.sum())
 
@@ -93,7 +93,7 @@ def synthetic_errors(settings: ExportSettings, seed: int) -> Iterator[tuple[str,
     yield "few above many equal", level
 
 
-def with_given_error_onnx(path: Path) -> Run | None:
+def load_onnx_with_given_error(path: Path) -> RunWithError | None:
     """Load an ONNX so that its expected error is an input; None if it selects nothing."""
     model = onnx.load(path)
     made = {name for node in model.graph.node for name in node.output}
@@ -112,17 +112,17 @@ def with_given_error_onnx(path: Path) -> Run | None:
     )
 
     def run(src: Pixels, bgr: Pixels, err: Floats) -> Inference:
-        feed = {name: planes(frame) / 255 for name, frame in (("src", src), ("bgr", bgr))}
+        feed = {name: to_planes(frame) / 255 for name, frame in (("src", src), ("bgr", bgr))}
         found = run_session(path, session, (*OUTPUTS, SELECTION), {**feed, GIVEN: err})
         pha, fgr, ref = found
-        return unpack(pha, fgr, {SELECTION: ref})
+        return to_inference(pha, fgr, {SELECTION: ref})
 
     return run
 
 
-def with_given_error_ir(
+def load_ir_with_given_error(
     xml: Path, device: str = "CPU", edit: Callable[[Any], None] | None = None
-) -> Run | None:
+) -> RunWithError | None:
     """Load an IR at f32 so that its expected error is an input; None if it selects nothing.
 
     Args:
@@ -155,10 +155,10 @@ def with_given_error_ir(
     compiled = core.compile_model(changed, device, precision_config("f32"))
 
     def run(src: Pixels, bgr: Pixels, err: Floats) -> Inference:
-        result = compiled({**fed(inputs, src, bgr), GIVEN: err})
+        result = compiled({**prepare_inputs(inputs, src, bgr), GIVEN: err})
         found: Mapping[str, Floats] = {
             name: np.array(result[name]) for name in (*OUTPUTS, SELECTION)
         }
-        return unpack(found["pha"], found["fgr"], {SELECTION: found[SELECTION]})
+        return to_inference(found["pha"], found["fgr"], {SELECTION: found[SELECTION]})
 
     return run

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from toolchain.runtimes.diagnostics import inputs, patches, precision, resizes
-from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
+from toolchain.runtimes.diagnostics.experiment import Experiment, FailedVariant
 
-__all__ = ["Experiment", "Suspect", "experiments"]
+__all__ = ["Experiment", "FailedVariant", "build_experiments"]
 
 
-def experiments(suspect: Suspect) -> Iterator[Experiment]:
+def build_experiments(suspect: FailedVariant) -> Iterator[Experiment]:
     """Yield every experiment that applies to the suspect, one at a time."""
     for module in (inputs, precision, resizes, patches):
         yield from module.experiments(suspect)

@@ -35,7 +35,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Suspect:
+class FailedVariant:
     """A variant that failed, and a frame on which it did.
 
     Attributes:

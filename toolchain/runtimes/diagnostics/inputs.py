@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from toolchain.definitions.arrays import Pixels
-from toolchain.runtimes.diagnostics.experiment import Experiment, Outcome, Suspect
+from toolchain.runtimes.diagnostics.experiment import Experiment, FailedVariant, Outcome
 
 RANGES = {
     "missing /255": (1 / 255, "Input values divided by 255"),
@@ -18,7 +18,7 @@ RANGES = {
 SWAPPED = "swapped channels"
 
 
-def experiments(suspect: Suspect) -> Iterator[Experiment]:
+def build_experiments(suspect: FailedVariant) -> Iterator[Experiment]:
     """Yield the same model with other inputs; wrong order and wrong range at once as well."""
     yield _fed(suspect, SWAPPED, "Red and blue of the inputs exchanged", swap=True)
     for name, (factor, said) in RANGES.items():
@@ -41,7 +41,7 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
 
 
 def _fed(
-    suspect: Suspect, hypothesis: str, found: str, *, factor: float = 1.0, swap: bool = False
+    suspect: FailedVariant, hypothesis: str, found: str, *, factor: float = 1.0, swap: bool = False
 ) -> Experiment:
     def run() -> Outcome:
         src, bgr = (

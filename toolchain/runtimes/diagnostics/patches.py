@@ -13,18 +13,18 @@ from toolchain.definitions.ports import CELL
 from toolchain.metrics.errors import REFINED
 from toolchain.network.refiner import Shift
 from toolchain.runtimes.base import Inference
-from toolchain.runtimes.diagnostics.experiment import Experiment, Outcome, Suspect
+from toolchain.runtimes.diagnostics.experiment import Experiment, FailedVariant, Outcome
 
-HYPOTHESIS = "shifted patch"
+CAUSE = "shifted patch"
 SAMPLE = 64  # patches that the search looks at
 HALF, FULL = 2, 4  # it looks so many pixels around, at half and at full size
 
 
-def experiments(suspect: Suspect) -> Iterator[Experiment]:
+def build_experiments(suspect: FailedVariant) -> Iterator[Experiment]:
     """Yield a reference whose patches are misplaced, by the offset that fits best."""
     cells = torch.from_numpy(np.argwhere(suspect.reference.ref & suspect.found.ref))
     if not len(cells):
-        yield Experiment(HYPOTHESIS, "No patch was refined by both", None)
+        yield Experiment(CAUSE, "No patch was refined by both", None)
         return
     sample = cells[:: max(1, len(cells) // SAMPLE)]
     refiner = suspect.original.refiner_on(suspect.frame.src, suspect.frame.bgr)
@@ -39,7 +39,7 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
         f"{_shown(best.full)} full-size pixels (down, right)"
     )
     if best == Shift():
-        yield Experiment(HYPOTHESIS, "Patches agree best without an offset", None)
+        yield Experiment(CAUSE, "Patches agree best without an offset", None)
         return
 
     def run() -> Outcome:
@@ -53,7 +53,7 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
         inner = {name: value for name, value in suspect.reference.inner.items() if name != REFINED}
         return suspect.found, replace(suspect.reference, pha=pha, fgr=fgr, inner=inner)
 
-    yield Experiment(HYPOTHESIS, text, run)
+    yield Experiment(CAUSE, text, run)
 
 
 def _shifts() -> list[Shift]:

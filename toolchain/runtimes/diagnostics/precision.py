@@ -13,7 +13,7 @@ from toolchain.checkpoints.load import load_state_dict
 from toolchain.definitions.arrays import Array
 from toolchain.definitions.variants import INT8
 from toolchain.network.folding import fold_state_dict
-from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
+from toolchain.runtimes.diagnostics.experiment import Experiment, FailedVariant
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 from toolchain.runtimes.weights_audit import ExpectedWeights, audit_ir, restore_float32
 
@@ -21,7 +21,7 @@ LARGEST = float(np.finfo(np.float16).max)  # 65504
 OVERFLOW, ROUNDING = "FP16 overflow", "FP16 rounding"
 
 
-def experiments(suspect: Suspect) -> Iterator[Experiment]:
+def build_experiments(suspect: FailedVariant) -> Iterator[Experiment]:
     """Yield the device's precision first, then that of the file."""
     executed = suspect.runtime.executed
     if suspect.is_onnx:
@@ -38,7 +38,7 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
     yield from _ir_in_half(suspect)
 
 
-def _exact(suspect: Suspect) -> dict[str, Array]:
+def _exact(suspect: FailedVariant) -> dict[str, Array]:
     """The network's weights and biases, BatchNorm folded, by their names in the ONNX."""
     weights = {}
     for name, layer in fold_state_dict(load_state_dict(suspect.checkpoint)).items():
@@ -47,7 +47,7 @@ def _exact(suspect: Suspect) -> dict[str, Array]:
     return weights
 
 
-def _ir_in_half(suspect: Suspect) -> Iterator[Experiment]:
+def _ir_in_half(suspect: FailedVariant) -> Iterator[Experiment]:
     values = audit_ir(suspect.file, ExpectedWeights(suspect.checkpoint)).float32_values
     if not values or suspect.variant.form == INT8:
         yield Experiment(OVERFLOW, "The file has no float16 weights", None)
@@ -75,7 +75,7 @@ def _ir_in_half(suspect: Suspect) -> Iterator[Experiment]:
     )
 
 
-def _onnx_in_half(suspect: Suspect) -> Iterator[Experiment]:
+def _onnx_in_half(suspect: FailedVariant) -> Iterator[Experiment]:
     model = onnx.load(suspect.file)
     if not any(item.data_type == onnx.TensorProto.FLOAT16 for item in model.graph.initializer) and (
         suspect.runtime.executed != "f16"

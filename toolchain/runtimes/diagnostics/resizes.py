@@ -7,15 +7,15 @@ from typing import Any
 
 import onnx
 
-from toolchain.runtimes.diagnostics.experiment import Experiment, Suspect
+from toolchain.runtimes.diagnostics.experiment import Experiment, FailedVariant
 from toolchain.runtimes.openvino_api import openvino
 
 MODE = "coordinate_transformation_mode"
 CENTRED = ("half_pixel", "pytorch_half_pixel")  # what align_corners=False is
-HYPOTHESIS = "align_corners"
+CAUSE = "align_corners"
 
 
-def experiments(suspect: Suspect) -> Iterator[Experiment]:
+def build_experiments(suspect: FailedVariant) -> Iterator[Experiment]:
     """Yield the model with every such linear resize corrected in memory."""
     model: Any
     if suspect.is_onnx:
@@ -25,11 +25,11 @@ def experiments(suspect: Suspect) -> Iterator[Experiment]:
         model = openvino.Core().read_model(suspect.file)
         wrong, repair = _wrong_in_ir(model), _repair_ir
     if not wrong:
-        yield Experiment(HYPOTHESIS, "Every linear resize has half-pixel centres", None)
+        yield Experiment(CAUSE, "Every linear resize has half-pixel centres", None)
         return
     listed = ", ".join(f"{name} ({mode})" for name, mode in wrong.items())
     yield suspect.replaced(
-        HYPOTHESIS,
+        CAUSE,
         f"Set to half-pixel centres, as align_corners=False is: {listed}",
         lambda: suspect.edited(repair),
     )

@@ -16,7 +16,14 @@ from typing import Any
 
 from toolchain.errors import EvaluationError, ToolchainError, UsageError
 from toolchain.stages.evaluate.request import EvaluatedModel
-from toolchain.stages.evaluate.shard import Bad, Scored, Scorer, Shard, Task, score_here
+from toolchain.stages.evaluate.shard import (
+    BadFrame,
+    FrameTask,
+    ScoredFrame,
+    Scorer,
+    Shard,
+    score_frames,
+)
 
 LOCAL = "local"
 FRAMES_PER_SHARD = 8  # of a shard: what a worker that dies has to leave to another
@@ -25,7 +32,7 @@ NO_WORKER_TIMEOUT = 60.0  # seconds without any worker until we give up
 POLL_SECONDS = 2.0  # seconds between two looks at the workers
 MAX_FAILURES = 3  # times that a shard may lose its worker
 _ONE_AT_A_TIME = threading.Lock()  # shards in one worker share its processor
-Part = tuple[Scorer, tuple[Scored | Bad, ...]]
+Part = tuple[Scorer, tuple[ScoredFrame | BadFrame, ...]]
 
 
 class Cluster:
@@ -36,11 +43,12 @@ class Cluster:
         self._threads = threads
 
     def outcomes(
-        self, model: EvaluatedModel, tasks: Sequence[Task], root: Path | None
-    ) -> Iterator[tuple[Scorer, Scored | Bad]]:
+        self, model: EvaluatedModel, tasks: Sequence[FrameTask], root: Path | None
+    ) -> Iterator[tuple[Scorer, ScoredFrame | BadFrame]]:
         """All outcomes of `tasks`, each once, in any order.
 
-        Raises EvaluationError when the workers stay away or keep dying, and what `score_here` does.
+        Raises EvaluationError when the workers stay away or keep dying, and what `score_frames`
+        does.
         """
         shards = [
             Shard(model, tuple(tasks[start : start + FRAMES_PER_SHARD]), root, self._threads)
@@ -94,12 +102,12 @@ class Cluster:
 def run_shard(shard: Shard) -> Part:
     """Score a shard; called in a worker."""
     with _ONE_AT_A_TIME:
-        scorer, outcomes = score_here(shard.model, shard.tasks, shard.root, shard.threads)
+        scorer, outcomes = score_frames(shard.model, shard.tasks, shard.root, shard.threads)
         return scorer, tuple(outcomes)
 
 
 @contextlib.contextmanager
-def connected(address: str, workers: int | None) -> Iterator[Cluster]:
+def connect(address: str, workers: int | None) -> Iterator[Cluster]:
     """Connect to the scheduler at `address`, or start `workers` processes here for "local".
 
     Raises UsageError if Dask is not installed, EvaluationError if there is no scheduler there.

@@ -13,12 +13,19 @@ from concurrent.futures import ThreadPoolExecutor
 from toolchain.errors import EvaluationError, FrameError
 from toolchain.frames.dataset import Dataset, Fault, Item
 from toolchain.progress import Listener, SilentListener
-from toolchain.stages.evaluate.cluster import Cluster, connected
-from toolchain.stages.evaluate.records import Records
+from toolchain.stages.evaluate.cluster import Cluster, connect
+from toolchain.stages.evaluate.records import ScoreRecords
 from toolchain.stages.evaluate.request import EvaluatedModel, EvaluateRequest, EvaluateResult
-from toolchain.stages.evaluate.shard import Bad, Scored, Scorer, Task, current_scorer, score_here
-from toolchain.stages.evaluate.summary import content
-from toolchain.stages.evaluate.tables import as_csv, as_markdown
+from toolchain.stages.evaluate.shard import (
+    BadFrame,
+    FrameTask,
+    ScoredFrame,
+    Scorer,
+    current_scorer,
+    score_frames,
+)
+from toolchain.stages.evaluate.summary import summarize_scores
+from toolchain.stages.evaluate.tables import render_csv, render_markdown
 from toolchain.workspace.atomic import write_bytes, write_json
 
 MAX_LISTED = 20  # bad frames named in an error
@@ -35,19 +42,19 @@ def evaluate(request: EvaluateRequest, listener: Listener | None = None) -> Eval
     """
     evaluation = _Evaluation(request, listener or SilentListener())
     evaluation.inspect()
-    records = [Records(request, model) for model in request.models]
+    records = [ScoreRecords(request, model) for model in request.models]
     evaluation.compare(records)
     with contextlib.ExitStack() as stack:
         cluster = None
         if request.cluster is not None and any(map(evaluation.tasks, records)):
-            cluster = stack.enter_context(connected(request.cluster, request.workers))
+            cluster = stack.enter_context(connect(request.cluster, request.workers))
         for model, record in zip(request.models, records, strict=True):
             evaluation.score(model, record, cluster)
     pairs = list(zip(request.models, records, strict=True))
-    result = content(request, evaluation.good(), evaluation.faults(), pairs)
+    result = summarize_scores(request, evaluation.good(), evaluation.faults(), pairs)
     write_json(request.target, result)
-    write_bytes(request.target.with_suffix(".csv"), as_csv(result).encode())
-    write_bytes(request.target.with_suffix(".md"), as_markdown(result).encode())
+    write_bytes(request.target.with_suffix(".csv"), render_csv(result).encode())
+    write_bytes(request.target.with_suffix(".md"), render_markdown(result).encode())
     return EvaluateResult(result, request.target, evaluation.scored)
 
 
@@ -88,7 +95,7 @@ class _Evaluation:
         self._bad = inspect_frames(self._request.dataset, self._listener)
         self._check()
 
-    def compare(self, records: list[Records]) -> None:
+    def compare(self, records: list[ScoreRecords]) -> None:
         """Find out which frames are still those that were scored before."""
         items = self._request.dataset.items
         known = [n for n in self.good() if any(record.key(items[n].name) for record in records)]
@@ -108,7 +115,7 @@ class _Evaluation:
                 task.reach(done)
         self._check()
 
-    def score(self, model: EvaluatedModel, records: Records, cluster: Cluster | None) -> None:
+    def score(self, model: EvaluatedModel, records: ScoreRecords, cluster: Cluster | None) -> None:
         tasks = self.tasks(records)
         items = self._request.dataset.items
         label = f"Evaluating {model}"
@@ -124,7 +131,7 @@ class _Evaluation:
                 contextlib.closing(self._outcomes(model, tasks, cluster)) as outcomes,
             ):
                 for done, (scorer, outcome) in enumerate(outcomes, 1):
-                    if isinstance(outcome, Bad):
+                    if isinstance(outcome, BadFrame):
                         self._bad[outcome.index] = outcome.fault
                         self._check()
                     else:
@@ -133,11 +140,11 @@ class _Evaluation:
         if not self.good():
             raise self._error("no frame of the dataset can be used")
 
-    def tasks(self, records: Records) -> list[Task]:
+    def tasks(self, records: ScoreRecords) -> list[FrameTask]:
         """Good frames that `records` lacks, or has of another content."""
         items = self._request.dataset.items
         return [
-            Task(n, items[n])
+            FrameTask(n, items[n])
             for n in self.good()
             if n not in self._keys or records.key(items[n].name) != self._keys[n]
         ]
@@ -157,18 +164,20 @@ class _Evaluation:
             return Fault.from_error(error, item.name, self._request.dataset.root)
 
     def _outcomes(
-        self, model: EvaluatedModel, tasks: list[Task], cluster: Cluster | None
-    ) -> Generator[tuple[Scorer, Scored | Bad], None, None]:
+        self, model: EvaluatedModel, tasks: list[FrameTask], cluster: Cluster | None
+    ) -> Generator[tuple[Scorer, ScoredFrame | BadFrame], None, None]:
         root = self._request.dataset.root
         if cluster is not None:
             yield from cluster.outcomes(model, tasks, root)
             return
-        scorer, outcomes = score_here(model, tasks, root)
+        scorer, outcomes = score_frames(model, tasks, root)
         with contextlib.closing(outcomes):
             for outcome in outcomes:
                 yield scorer, outcome
 
-    def _enter(self, outcome: Scored, scorer: Scorer, records: Records, name: str) -> None:
+    def _enter(
+        self, outcome: ScoredFrame, scorer: Scorer, records: ScoreRecords, name: str
+    ) -> None:
         own = current_scorer(scorer.executed)
         if (scorer.code, scorer.tools) != (own.code, own.tools):
             raise EvaluationError(

@@ -10,7 +10,7 @@ from typing import Any
 from toolchain.definitions.metrics import METRIC_KEYS
 from toolchain.frames.dataset import Dataset
 from toolchain.stages.evaluate.request import EvaluatedModel, EvaluateRequest
-from toolchain.stages.evaluate.shard import TOOLS, Scored, Scorer
+from toolchain.stages.evaluate.shard import TOOLS, ScoredFrame, Scorer
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.environment import code_digest, processor, version
 from toolchain.workspace.journal import Journal
@@ -18,7 +18,7 @@ from toolchain.workspace.journal import Journal
 FOLDER = ".evaluation"
 
 
-class Records:
+class ScoreRecords:
     """Scores of one model on one dataset, by frame, kept across runs.
 
     A record is used again only for the same frame (its key), and only if it stems from the same
@@ -27,7 +27,7 @@ class Records:
     """
 
     def __init__(self, request: EvaluateRequest, model: EvaluatedModel) -> None:
-        mark = fingerprint(model, request.dataset)
+        mark = compute_fingerprint(model, request.dataset)
         name = f"{model.variant.id}-{mark[:20]}.jsonl"
         self.journal = Journal(request.target.parent / FOLDER / name)
         self._found: dict[str, tuple[str, tuple[float, ...], Scorer]] = {}
@@ -42,7 +42,7 @@ class Records:
         found = self._found.get(frame)
         return found[0] if found else None
 
-    def enter(self, frame: str, scored: Scored, scorer: Scorer) -> None:
+    def enter(self, frame: str, scored: ScoredFrame, scorer: Scorer) -> None:
         """Take an outcome, and keep it."""
         self._found[frame] = (scored.key, scored.scores, scorer)
         self.journal.append(
@@ -65,7 +65,7 @@ class Records:
         return sorted(found, key=lambda scorer: (scorer.executed, scorer.processor))
 
 
-def fingerprint(model: EvaluatedModel, dataset: Dataset) -> str:
+def compute_fingerprint(model: EvaluatedModel, dataset: Dataset) -> str:
     """A digest of all that scores depend on, but for the frames' own content."""
     facts = {
         "model": [str(file_digest(path)) for path in model.files],

@@ -15,11 +15,11 @@ from toolchain.errors import EvaluationError, FrameError
 from toolchain.frames.dataset import Fault, Item, Sample
 from toolchain.metrics.resizing import resized
 from toolchain.metrics.score import Matte, all_scores
+from toolchain.runtimes.inference_queue import InferenceQueue, Prediction, SequentialQueue
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
 from toolchain.runtimes.openvino_async import OpenVinoQueue
-from toolchain.runtimes.overlapped import Settled, overlapped
+from toolchain.runtimes.overlap import SkipInference, run_overlapped
 from toolchain.runtimes.pytorch import PyTorchRuntime
-from toolchain.runtimes.queued import InferenceQueue, OneByOne, Prediction
 from toolchain.stages.evaluate.request import EvaluatedModel
 from toolchain.workspace.environment import code_digest, processor, version
 
@@ -27,7 +27,7 @@ TOOLS = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "scipy", "pillow")
 
 
 @dataclass(frozen=True)
-class Task:
+class FrameTask:
     """One frame to score.  `index`: in the dataset."""
 
     index: int
@@ -35,7 +35,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredFrame:
     """`key`: of the frame's content; `scores`: in the order of `definitions.metrics.METRICS`."""
 
     index: int
@@ -44,7 +44,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Bad:
+class BadFrame:
     """A frame that can't be used."""
 
     index: int
@@ -66,20 +66,20 @@ class Shard:
     """What a worker gets: frames of one model.  `threads`: how many it may use, 0 for all."""
 
     model: EvaluatedModel
-    tasks: tuple[Task, ...]
+    tasks: tuple[FrameTask, ...]
     root: Path | None
     threads: int
 
 
-def score_here(
-    model: EvaluatedModel, tasks: Iterable[Task], root: Path | None, threads: int = 0
-) -> tuple[Scorer, Generator[Scored | Bad, None, None]]:
+def score_frames(
+    model: EvaluatedModel, tasks: Iterable[FrameTask], root: Path | None, threads: int = 0
+) -> tuple[Scorer, Generator[ScoredFrame | BadFrame, None, None]]:
     """Load the model; outcomes come in the order of `tasks`, read, inferred and scored in overlap.
 
     Raises what loading raises; EvaluationError for outputs that are no numbers or of a wrong size.
     """
     queue = _load(model, threads)
-    outcomes = overlapped(tasks, partial(_read, model, root), queue, partial(_score, model))
+    outcomes = run_overlapped(tasks, partial(_read, model, root), queue, partial(_score, model))
     return current_scorer(queue.executed), outcomes
 
 
@@ -90,7 +90,7 @@ def current_scorer(executed: str) -> Scorer:
 
 
 @dataclass(frozen=True)
-class _Ready:
+class _KeyedSample:
     """A sample and its key."""
 
     key: str
@@ -105,15 +105,19 @@ class _Ready:
         return self.sample.bgr
 
 
-def _read(model: EvaluatedModel, root: Path | None, task: Task) -> _Ready | Settled[Scored | Bad]:
+def _read(
+    model: EvaluatedModel, root: Path | None, task: FrameTask
+) -> _KeyedSample | SkipInference[ScoredFrame | BadFrame]:
     try:
         raw = task.item.read()
-        return _Ready(raw.key, raw.decode(model.size))
+        return _KeyedSample(raw.key, raw.decode(model.size))
     except FrameError as error:
-        return Settled(Bad(task.index, Fault.from_error(error, task.item.name, root)))
+        return SkipInference(BadFrame(task.index, Fault.from_error(error, task.item.name, root)))
 
 
-def _score(model: EvaluatedModel, task: Task, ready: _Ready, found: Prediction) -> Scored | Bad:
+def _score(
+    model: EvaluatedModel, task: FrameTask, ready: _KeyedSample, found: Prediction
+) -> ScoredFrame | BadFrame:
     sample = ready.sample
     if not Matte(found.pha, found.fgr).is_finite:
         raise EvaluationError(
@@ -124,7 +128,7 @@ def _score(model: EvaluatedModel, task: Task, ready: _Ready, found: Prediction) 
     height, width = sample.alpha.shape
     size = width, height
     predicted = Matte(resized(found.pha, size), resized(found.fgr, size))
-    return Scored(
+    return ScoredFrame(
         task.index, ready.key, all_scores(predicted, Matte(sample.alpha, sample.foreground))
     )
 
@@ -133,11 +137,11 @@ def _load(model: EvaluatedModel, threads: int) -> InferenceQueue:
     if model.variant.form == ORIGINAL:
         if threads:
             torch.set_num_threads(threads)
-        return OneByOne(PyTorchRuntime(model.file, model.settings))
+        return SequentialQueue(PyTorchRuntime(model.file, model.settings))
     if model.variant.form == ONNX:
         runtime = OnnxRuntime(model.file, plain=True, threads=threads)
         _check_size(model, runtime.size)
-        return OneByOne(runtime)
+        return SequentialQueue(runtime)
     queue = OpenVinoQueue(model.file, model.variant.hint, threads=threads)
     _check_size(model, queue.size)
     return queue

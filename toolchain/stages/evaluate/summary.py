@@ -13,7 +13,7 @@ from toolchain.definitions.metrics import METRIC_KEYS, METRICS
 from toolchain.definitions.variants import ORIGINAL
 from toolchain.frames.dataset import Dataset, Fault
 from toolchain.metrics.bootstrap import interval, sentence, unit_of
-from toolchain.stages.evaluate.records import Records
+from toolchain.stages.evaluate.records import ScoreRecords
 from toolchain.stages.evaluate.request import EvaluatedModel, EvaluateRequest
 from toolchain.stages.evaluate.shard import TOOLS
 from toolchain.workspace.environment import machine, version
@@ -21,11 +21,11 @@ from toolchain.workspace.environment import machine, version
 Json = dict[str, Any]
 
 
-def content(
+def summarize_scores(
     request: EvaluateRequest,
     good: list[int],
     faults: list[Fault],
-    found: list[tuple[EvaluatedModel, Records]],
+    found: list[tuple[EvaluatedModel, ScoreRecords]],
 ) -> Json:
     """Means over the `good` frames with their intervals, for each model; per clip and in total."""
     dataset = request.dataset
@@ -46,14 +46,18 @@ def content(
             **model.variant.as_json(),
             "executed": ", ".join(sorted({scorer.executed for scorer in scorers})),
             "frames": len(items),
-            "total": _bounded(values[model], clips, request.seed),
+            "total": _compute_intervals(values[model], clips, request.seed),
         }
         if original is not None and model.variant.form != ORIGINAL:
-            entry["against_original"] = _bounded(values[model] - original, clips, request.seed)
+            entry["against_original"] = _compute_intervals(
+                values[model] - original, clips, request.seed
+            )
         entry["clips"] = {
             clip: {
                 "frames": int((clips == number).sum()),
-                **dict(zip(METRIC_KEYS, _means(values[model][clips == number]), strict=True)),
+                **dict(
+                    zip(METRIC_KEYS, _compute_means(values[model][clips == number]), strict=True)
+                ),
             }
             for clip, number in numbers.items()
         }
@@ -62,7 +66,7 @@ def content(
         "schema": schemas.EVALUATION,
         "model": request.name,
         "facts": dict(request.facts),
-        "dataset": _described(dataset, len(numbers), len(items), faults, request),
+        "dataset": _describe_dataset(dataset, len(numbers), len(items), faults, request),
         "models": entries,
         "scales": {metric.key: metric.definition for metric in METRICS},
         "interval": sentence(unit_of(clips), request.seed),
@@ -72,7 +76,7 @@ def content(
     }
 
 
-def _described(
+def _describe_dataset(
     dataset: Dataset, clips: int, frames: int, faults: list[Fault], request: EvaluateRequest
 ) -> Json:
     return {
@@ -86,15 +90,15 @@ def _described(
     }
 
 
-def _bounded(values: np.ndarray, clips: np.ndarray, seed: int) -> Json:
+def _compute_intervals(values: np.ndarray, clips: np.ndarray, seed: int) -> Json:
     """Mean, low and high of each metric over frames x metrics."""
     bounds = interval(values, clips, seed)
     return {
         metric: {"mean": mean, "low": float(bounds.low[n]), "high": float(bounds.high[n])}
-        for n, (metric, mean) in enumerate(zip(METRIC_KEYS, _means(values), strict=True))
+        for n, (metric, mean) in enumerate(zip(METRIC_KEYS, _compute_means(values), strict=True))
     }
 
 
-def _means(values: np.ndarray) -> list[float]:
+def _compute_means(values: np.ndarray) -> list[float]:
     """Mean of each column, rounded once: the same however frames were split among workers."""
     return [math.fsum(column) / len(values) for column in values.T.tolist()]

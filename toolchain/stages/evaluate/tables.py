@@ -13,7 +13,7 @@ CLIPS_SHOWN = 60  # in Markdown; the CSV has all
 Json = Mapping[str, Any]
 
 
-def as_csv(content: Json) -> str:
+def render_csv(content: Json) -> str:
     """One row for each model and clip, and one for the total, whose clip is empty."""
     stream = io.StringIO()
     bounds = [f"{metric}{end}" for metric in METRIC_KEYS for end in ("", "_low", "_high")]
@@ -30,7 +30,7 @@ def as_csv(content: Json) -> str:
     return stream.getvalue()
 
 
-def as_markdown(content: Json) -> str:
+def render_markdown(content: Json) -> str:
     """The table with its bounds, the published one beside it, the clips, and what all of it is."""
     dataset = content["dataset"]
     what = f"{dataset['frames']} frames in {dataset['clips']} clips of {dataset['name']}"
@@ -57,7 +57,7 @@ def as_markdown(content: Json) -> str:
     return "\n".join(lines) + "\n"
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Three decimals, or three digits where that would show nothing."""
     return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2e}"  # noqa: PLR2004
 
@@ -73,7 +73,7 @@ def _totals(content: Json) -> Iterator[list[str]]:
             entry["form"],
             entry["hint"],
             entry["executed"],
-            *(_bounded(cell) for cell in cells),
+            *(_format_interval(cell) for cell in cells),
         ]
     published = content["published"] or {"rows": {}}
     for name, row in published["rows"].items():
@@ -85,7 +85,7 @@ def _differences(content: Json) -> Iterator[list[str]]:
     for entry in content["models"]:
         if "against_original" in entry:
             cells = (entry["against_original"][metric] for metric in METRIC_KEYS)
-            yield [entry["form"], entry["hint"], *(_bounded(cell) for cell in cells)]
+            yield [entry["form"], entry["hint"], *(_format_interval(cell) for cell in cells)]
 
 
 def _clips(content: Json) -> Iterator[list[str]]:
@@ -93,11 +93,17 @@ def _clips(content: Json) -> Iterator[list[str]]:
         for entry in content["models"]:
             row = entry["clips"][clip]
             who = f"{entry['form']} {entry['hint']}"
-            yield [clip, str(row["frames"]), who, *(number(row[metric]) for metric in METRIC_KEYS)]
+            yield [
+                clip,
+                str(row["frames"]),
+                who,
+                *(format_number(row[metric]) for metric in METRIC_KEYS),
+            ]
 
 
-def _bounded(cell: Json) -> str:
-    return f"{number(cell['mean'])} ({number(cell['low'])} to {number(cell['high'])})"
+def _format_interval(cell: Json) -> str:
+    mean, low, high = (format_number(cell[key]) for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
 
 
 def _table(head: list[str], rows: Any) -> list[str]:

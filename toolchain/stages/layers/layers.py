@@ -19,14 +19,14 @@ from toolchain.frames.frame import Frame
 from toolchain.frames.generated import composite
 from toolchain.frames.pairs import load_pair, read_pairs
 from toolchain.metrics.bisection import first_bad
-from toolchain.metrics.differences import outside
+from toolchain.metrics.differences import mask_outside
 from toolchain.progress import Listener, SilentListener
-from toolchain.runtimes.base import unpack
+from toolchain.runtimes.base import to_inference
 from toolchain.runtimes.graph import Tensor, read_graph, read_ranking
 from toolchain.runtimes.intermediates import Intermediates, IrIntermediates, OnnxIntermediates
 from toolchain.runtimes.layerwise import OriginalTensors, VariantTensors
+from toolchain.runtimes.operator_recorder import OperatorRecorder
 from toolchain.runtimes.pytorch import PyTorchRuntime
-from toolchain.runtimes.recorder import Recorder
 from toolchain.stages.layers.request import LayersRequest, LayersResult
 from toolchain.workspace.atomic import nan_to_null, write_json
 from toolchain.workspace.digests import digests_by_name
@@ -48,7 +48,7 @@ def compare_layers(request: LayersRequest, listener: Listener | None = None) -> 
         ValidationError: A file cannot be run.
         WorkspaceError: The findings cannot be written.
     """
-    recorder = Recorder(request.checkpoint, request.settings)
+    recorder = OperatorRecorder(request.checkpoint, request.settings)
     graph = read_graph(request.onnx)
     original = OriginalTensors(recorder, graph, _frame(request), read_ranking(request.onnx))
     variants = list(_load_variants(request, original))
@@ -101,7 +101,7 @@ def _compare_all(
                 task.reach(done := done + 1)
     for variant in variants:
         variant.first = next(
-            (item for item in variant.known().values() if variant.is_over(item)), None
+            (item for item in variant.known().values() if variant.exceeds_limit(item)), None
         )
 
 
@@ -137,7 +137,7 @@ def _bisect(
 def _asking(variant: VariantTensors, original: OriginalTensors) -> Callable[[str], bool]:
     def is_bad(name: str) -> bool:
         variant.compare(original.read([name]))
-        return variant.is_over(original.tensors[name])
+        return variant.exceeds_limit(original.tensors[name])
 
     return is_bad
 
@@ -192,8 +192,8 @@ def _from_published(request: LayersRequest, original: OriginalTensors) -> dict[s
     published = PyTorchRuntime(request.checkpoint, request.settings).infer(frame.src, frame.bgr)
     inner = [name for name in ("ref_sm",) if name in original.tensors]
     values = original.read([*OUTPUTS, *inner])
-    found = unpack(values["pha"], values["fgr"], {name: values[name] for name in inner})
-    same = outside(found.ref != published.ref)
+    found = to_inference(values["pha"], values["fgr"], {name: values[name] for name in inner})
+    same = mask_outside(found.ref != published.ref)
     return {
         name: float(
             np.abs(getattr(found, name)[same] - getattr(published, name)[same]).max(initial=0.0)

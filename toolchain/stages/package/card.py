@@ -11,10 +11,10 @@ import yaml
 from toolchain.catalog.builtin import find_licences, read_published_accuracy
 from toolchain.definitions.variants import PREFERRED
 from toolchain.network.profile import Profile, profile
-from toolchain.report import figures, runs
-from toolchain.report.markdown import safe, table_lines
+from toolchain.report import record_tables, run_tables
+from toolchain.report.markdown import escape, render_table
 from toolchain.report.table import Table
-from toolchain.report.words import DEMONSTRATION
+from toolchain.report.text import DEMONSTRATION
 from toolchain.stages.package.accepted import AcceptedBuild
 from toolchain.stages.package.contents import LICENCE_NAMES
 from toolchain.stages.package.request import PackageRequest
@@ -115,10 +115,10 @@ def _front_matter(request: PackageRequest, build: AcceptedBuild) -> Iterator[str
 
 def _body(request: PackageRequest, build: AcceptedBuild) -> Iterator[str]:
     name, facts = request.layout.name, build.facts
-    yield from (f"# {safe(name)} {safe(request.version)}", "")
-    yield from (safe(re.sub("[<>]", "", request.model.description)), "")
+    yield from (f"# {escape(name)} {escape(request.version)}", "")
+    yield from (escape(re.sub("[<>]", "", request.model.description)), "")
     if facts["weights"] == "bundled":
-        yield from (f"> **Demonstration weights.** {safe(DEMONSTRATION)}", "")
+        yield from (f"> **Demonstration weights.** {escape(DEMONSTRATION)}", "")
     yield from ("## Use", "", USE, "", f"Not for: {NOT_FOR}", "")
     yield from _snippet(request, build)
     yield from ("## Inputs and outputs", "")
@@ -127,18 +127,18 @@ def _body(request: PackageRequest, build: AcceptedBuild) -> Iterator[str]:
     yield "Reversing the input channels reverses no output: `fgr` stays as the table says."
     yield from ("", "## Size and work", "", *_complexity(build), "")
     yield from _section(
-        figures.accuracy(build.validation, build.evaluation, read_published_accuracy())
+        record_tables.accuracy_table(build.validation, build.evaluation, read_published_accuracy())
     )
-    yield from _section(runs.agreement(build.validation))
+    yield from _section(run_tables.agreement_table(build.validation))
     yield from ("## Limits", "", *(f"- {limit}" for limit in LIMITS), "")
     yield from ("## Licence", "")
     for file, licence in zip(LICENCE_NAMES, find_licences(), strict=True):
         yield f"- {licence.spdx}, of {licence.covers}: `{file}`"
     yield from ("", "## Provenance", "")
-    yield from (f"- {safe(key)}: {safe(text)}" for key, text in request.provenance)
-    yield f"- Checkpoint: {safe(facts['checkpoint'])}, sha384 `{facts['checkpoint_sha384']}`"
-    yield f"- Exported for: {safe(figures.settings(build.validation))}"
-    yield from ("", *table_lines(figures.versions(build.validation)), "")
+    yield from (f"- {escape(key)}: {escape(text)}" for key, text in request.provenance)
+    yield f"- Checkpoint: {escape(facts['checkpoint'])}, sha384 `{facts['checkpoint_sha384']}`"
+    yield f"- Exported for: {escape(record_tables.describe_settings(build.validation))}"
+    yield from ("", *render_table(record_tables.versions_table(build.validation)), "")
     yield (
         "`manifest.json` has size, sha256 and sha384 of every file, `sbom.cdx.json` the bill of "
         "materials, `report.html` the validation with pictures. `matting verify --run` checks all "
@@ -147,7 +147,7 @@ def _body(request: PackageRequest, build: AcceptedBuild) -> Iterator[str]:
 
 
 def _section(table: Table) -> Iterator[str]:
-    yield from (f"## {safe(table.title)}", "", *table_lines(table), "")
+    yield from (f"## {escape(table.title)}", "", *render_table(table), "")
 
 
 def _models(build: AcceptedBuild) -> Iterator[tuple[str, str]]:

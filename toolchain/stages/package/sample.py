@@ -10,7 +10,7 @@ from PIL import Image
 from toolchain.definitions.arrays import Pixels
 from toolchain.definitions.ports import INPUTS, OUTPUTS
 from toolchain.frames.generated import composite
-from toolchain.runtimes.sample import outputs_of
+from toolchain.runtimes.sample import infer_images
 from toolchain.stages.package.accepted import AcceptedBuild
 from toolchain.stages.package.contents import Item
 from toolchain.stages.package.request import PackageRequest
@@ -30,7 +30,7 @@ def make_sample_files(request: PackageRequest, build: AcceptedBuild) -> list[Ite
         for port in INPUTS
     ]
     for precision in build.precisions:
-        found = outputs_of(request.layout.ir(precision), frame.src, frame.bgr)
+        found = infer_images(request.layout.ir(precision), frame.src, frame.bgr)
         items += [
             Item(_output_path(precision, port), _encode_png(found[port]), "sample-output")
             for port in OUTPUTS

@@ -10,7 +10,7 @@ CONVOLUTIONS = ("Convolution", "GroupConvolution")
 DATA = ("Constant", "Parameter", "Result")
 
 
-def convolutions(model: Any) -> dict[str, str]:
+def find_convolutions(model: Any) -> dict[str, str]:
     """Name of the node -> layer ("decoder.conv1") of every convolution, in order of computation.
 
     A convolution with a bias is two nodes in OpenVINO, of which the addition has the name.
@@ -22,38 +22,38 @@ def convolutions(model: Any) -> dict[str, str]:
             names = node.get_friendly_name(), reader.get_node().get_friendly_name()
             named = next((name for name in names if "/Conv" in name), names[0])
             layer = named.partition("/Conv")[0]
-            if not within(layer, RESIZE_CONVOLUTIONS):
+            if not is_in_layers(layer, RESIZE_CONVOLUTIONS):
                 found[names[0]] = layer
     return found
 
 
-def all_convolutions(model: Any) -> set[str]:
+def list_convolution_nodes(model: Any) -> set[str]:
     """Names of the nodes, those of the fixed resizes too."""
     return {n.get_friendly_name() for n in model.get_ops() if n.get_type_name() in CONVOLUTIONS}
 
 
-def kinds(model: Any) -> set[str]:
+def list_node_types(model: Any) -> set[str]:
     """The types of all nodes that compute something."""
     return {node.get_type_name() for node in model.get_ops()} - set(DATA)
 
 
-def within(layer: str, names: tuple[str, ...]) -> bool:
+def is_in_layers(layer: str, names: tuple[str, ...]) -> bool:
     """Whether `layer` is one of `names`, or a part of one."""
     return any(layer == name or layer.startswith(f"{name}.") for name in names)
 
 
-def groups(model: Any) -> list[tuple[str, ...]]:
+def group_layers(model: Any) -> list[tuple[str, ...]]:
     """The layers in groups, each of names that can be spared, in order of computation.
 
     The backbone's blocks that give pictures of one size are a group; ASPP is one; every
     convolution of the decoder and the refiner is one.
     """
-    layers = convolutions(model)
+    layers = find_convolutions(model)
     heights: dict[str, int] = {}  # of what a block gives: its last convolution's
     for node in model.get_ordered_ops():
         layer = layers.get(node.get_friendly_name())
         if layer is not None:
-            heights[_block(layer)] = node.get_output_partial_shape(0)[2].get_length()
+            heights[_get_block(layer)] = node.get_output_partial_shape(0)[2].get_length()
     found: dict[tuple[str, int], list[str]] = {}
     for block, height in heights.items():
         part = block.partition(".")[0]
@@ -62,6 +62,6 @@ def groups(model: Any) -> list[tuple[str, ...]]:
     return [tuple(blocks) for blocks in found.values()]
 
 
-def _block(layer: str) -> str:
+def _get_block(layer: str) -> str:
     parts = layer.split(".")
     return ".".join(parts[: {"backbone": 3, "aspp": 1}.get(parts[0], 2)])

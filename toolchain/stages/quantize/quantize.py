@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.errors import QuantizationError
-from toolchain.metrics.verdict import bounds_of
+from toolchain.metrics.verdict import compute_bounds
 from toolchain.progress import Listener, SilentListener
-from toolchain.stages.quantize.advice import advice
-from toolchain.stages.quantize.calibrated import Calibrated
-from toolchain.stages.quantize.judge import Gate
+from toolchain.stages.quantize.accuracy_gate import AccuracyGate
+from toolchain.stages.quantize.calibration import CalibratedQuantizer
+from toolchain.stages.quantize.ignored_layer_search import suggest_ignored_layers
 from toolchain.stages.quantize.request import RECORD, QuantizeRequest, QuantizeResult, require_nncf
 from toolchain.workspace.atomic import os_errors, publish_pair, write_json
 
@@ -31,8 +31,8 @@ def quantize(request: QuantizeRequest, listener: Listener | None = None) -> Quan
     """
     require_nncf()
     listener = listener or SilentListener()
-    work = Calibrated(request, listener)
-    gate = Gate(request, work.size)
+    work = CalibratedQuantizer(request, listener)
+    gate = AccuracyGate(request, work.size)
     folder = request.xml.parent
     with os_errors(folder, "write"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,9 @@ def quantize(request: QuantizeRequest, listener: Listener | None = None) -> Quan
             with listener.task("Judging", gate.runs, "runs") as task:
                 figures = gate.figures(written, task.reach)
             if failures := gate.failures(figures):
-                hint = advice(work, gate, request.ignored, Path(scratch, "trial.xml"), listener)
+                hint = suggest_ignored_layers(
+                    work, gate, request.ignored, Path(scratch, "trial.xml"), listener
+                )
                 raise QuantizationError(
                     f"{request.xml}: worse than the float model by more than the limits:\n  "
                     + "\n  ".join(failures),
@@ -61,7 +63,7 @@ def quantize(request: QuantizeRequest, listener: Listener | None = None) -> Quan
 
 
 def _record(
-    request: QuantizeRequest, result: QuantizeResult, work: Calibrated, gate: Gate
+    request: QuantizeRequest, result: QuantizeResult, work: CalibratedQuantizer, gate: AccuracyGate
 ) -> dict[str, Any]:
     return {
         "schema": 1,
@@ -74,7 +76,7 @@ def _record(
             {
                 "hint": hint,
                 "figures": result.figures[hint],
-                "limits": bounds_of(limits, gate.bases),
+                "limits": compute_bounds(limits, gate.bases),
                 "reason": limits.reason,
             }
             for hint, limits in gate.limits.items()

@@ -14,10 +14,10 @@ from toolchain.errors import QuantizationError
 Device = Literal["ANY", "CPU", "GPU", "NPU"]
 DEVICES: tuple[Device, ...] = ("ANY", "CPU", "GPU", "NPU")
 RECORD = "quantization.json"  # beside the IR: frames, settings, figures
-FRAMES = 24  # to calibrate on; with more the ranges hardly move
+CALIBRATION_FRAMES = 24  # to calibrate on; with more the ranges hardly move
 # Composites to calibrate on are none of those to judge, validate and evaluate on (2026 and up).
 CALIBRATION_SEED = 5_000_000
-TRUTH_SEED = 2026
+EVALUATION_SEED = 2026
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class QuantizeRequest:
     tolerances: tuple[Tolerance, ...]
     ignored: tuple[str, ...] = ()
     dataset: Path | None = None
-    calibration: int = FRAMES
+    calibration: int = CALIBRATION_FRAMES
     composites: int = 6
     device: Device = "ANY"
 

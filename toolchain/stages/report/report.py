@@ -21,12 +21,12 @@ from toolchain.frames.pairs import load_pair, read_pairs
 from toolchain.pictures.encode import WIDEST
 from toolchain.pictures.heat import gradient, ticks
 from toolchain.progress import Listener, SilentListener
-from toolchain.report.gallery import Gallery, ShownVariant
-from toolchain.report.html import html
-from toolchain.report.markdown import markdown
-from toolchain.report.page import FramePictures, Pictures, page
-from toolchain.report.runs import run_label, variant_of
-from toolchain.report.words import Fact
+from toolchain.report.gallery import FrameGallery, ReportedVariant
+from toolchain.report.html import render_html
+from toolchain.report.markdown import render_markdown
+from toolchain.report.page import FrameImages, ReportImages, build_page
+from toolchain.report.run_tables import format_run_label, get_variant
+from toolchain.report.text import Fact
 from toolchain.runtimes.background_worker import background_worker
 from toolchain.runtimes.base import Inference, Runtime
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
@@ -59,7 +59,7 @@ def report(request: ReportRequest, listener: Listener | None = None) -> ReportRe
     evaluation = _of_same_weights(request.evaluation, validation, notes)
     latency = None if request.latency is None else _record(request.latency)
     pictures = _pictures(request, validation, notes, listener or SilentListener())
-    made = page(
+    made = build_page(
         validation,
         evaluation,
         latency,
@@ -68,8 +68,8 @@ def report(request: ReportRequest, listener: Listener | None = None) -> ReportRe
         tuple(Fact(*pair) for pair in request.provenance),
         tuple(notes),
     )
-    write_bytes(request.markdown, markdown(made).encode())
-    write_bytes(request.html, html(made, gradient(), ticks()).encode())
+    write_bytes(request.markdown, render_markdown(made).encode())
+    write_bytes(request.html, render_html(made, gradient(), ticks()).encode())
     return ReportResult(
         validation["verdict"],
         request.html,
@@ -134,12 +134,12 @@ def _of_same_weights(
 
 def _pictures(
     request: ReportRequest, validation: Mapping[str, Any], notes: list[str], listener: Listener
-) -> Pictures:
+) -> ReportImages:
     settings = ExportSettings(**validation["settings"])
     loaders = _frames(request, settings, notes)
     original = PyTorchRuntime(request.checkpoint, settings)
     variants = [(_shown_variant(run), _runtime(request, run)) for run in validation["runs"]]
-    shown: list[FramePictures] = []
+    shown: list[FrameImages] = []
     widest = WIDEST if len(loaders) <= MANY else WIDEST // 2
     runs = len(loaders) * (1 + len(variants))
     with listener.task("Reporting", runs, "runs") as task, background_worker() as submit:
@@ -147,17 +147,17 @@ def _pictures(
         for kind, load in loaders:
             frame = load()
             reference = original.infer(frame.src, frame.bgr)
-            gallery = Gallery(frame, kind, reference, widest)
+            gallery = FrameGallery(frame, kind, reference, widest)
             task.reach(done := done + 1)
             for variant, runtime in variants:
                 found = _same_shape(runtime.infer(frame.src, frame.bgr), reference, variant)
                 submit(partial(gallery.add, variant, found))
                 task.reach(done := done + 1)
             submit(partial(_finish, gallery, shown))
-    return Pictures(tuple(shown), tuple(variant.spread() for variant, _ in variants))
+    return ReportImages(tuple(shown), tuple(variant.spread() for variant, _ in variants))
 
 
-def _finish(gallery: Gallery, shown: list[FramePictures]) -> None:
+def _finish(gallery: FrameGallery, shown: list[FrameImages]) -> None:
     shown.append(gallery.finished())
 
 
@@ -178,20 +178,20 @@ def _frames(
     return loaders
 
 
-def _shown_variant(run: Mapping[str, Any]) -> ShownVariant:
+def _shown_variant(run: Mapping[str, Any]) -> ReportedVariant:
     bounds = (run.get("limits") or {}).get("bounds") or {}
     alpha, foreground = (bounds.get(max_error_of(name)) for name in OUTPUTS)
-    return ShownVariant(variant_of(run).id, run_label(run), (alpha, foreground))
+    return ReportedVariant(get_variant(run).id, format_run_label(run), (alpha, foreground))
 
 
 def _runtime(request: ReportRequest, run: Mapping[str, Any]) -> Runtime:
-    variant = variant_of(run)
+    variant = get_variant(run)
     if variant.form == ONNX:
         return OnnxRuntime(request.onnx)
     return OpenVinoRuntime(dict(request.irs)[variant.form], variant.hint, variant.device)
 
 
-def _same_shape(found: Inference, expected: Inference, variant: ShownVariant) -> Inference:
+def _same_shape(found: Inference, expected: Inference, variant: ReportedVariant) -> Inference:
     if found.fgr.shape != expected.fgr.shape or found.pha.shape != expected.pha.shape:
         raise ReportError(
             f"{variant.label}: its outputs have the shape {found.fgr.shape}, the original's "

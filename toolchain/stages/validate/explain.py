@@ -7,11 +7,11 @@ from time import monotonic
 from typing import Any
 
 from toolchain.frames.frame import Frame
-from toolchain.metrics.comparison import Comparison, Measured, Scores
-from toolchain.metrics.explanations import explanation, in_order
+from toolchain.metrics.comparison import Comparison, ComparisonResult, Scores
+from toolchain.metrics.explanations import build_explanation, sort_explanations
 from toolchain.metrics.score import Matte
 from toolchain.runtimes.base import Inference
-from toolchain.runtimes.diagnostics import Suspect, experiments
+from toolchain.runtimes.diagnostics import FailedVariant, build_experiments
 from toolchain.stages.validate.measurement import Candidate, Measurement
 
 
@@ -40,7 +40,7 @@ def explain(
     original = measurement.original.infer(frame.src, frame.bgr)
     reference = measurement.reference(frame, original)
 
-    def measure(found: Inference, changed: Inference | None) -> Measured:
+    def measure(found: Inference, changed: Inference | None) -> ComparisonResult:
         held = reference
         if changed is not None:  # an experiment with the reference itself
             matte = Matte(changed.pha, changed.fgr)
@@ -51,7 +51,7 @@ def explain(
         comparison.add(found, held)
         return comparison.result(scores, measurement.own)
 
-    suspect = Suspect(
+    suspect = FailedVariant(
         file=candidate.file,
         variant=candidate.variant,
         runtime=candidate.runtime,
@@ -62,12 +62,12 @@ def explain(
     )
     before = measure(suspect.found, None)
     rows: list[dict[str, Any]] = []
-    for experiment in experiments(suspect):
+    for experiment in build_experiments(suspect):
         if monotonic() > deadline:
-            return in_order(rows), False
+            return sort_explanations(rows), False
         after = measure(*experiment.run()) if experiment.run is not None else None
-        row = explanation(experiment.hypothesis, experiment.found, limits, before, after)
+        row = build_explanation(experiment.hypothesis, experiment.found, limits, before, after)
         rows.append(row)
         if row["convinces"]:
             break
-    return in_order(rows), True
+    return sort_explanations(rows), True

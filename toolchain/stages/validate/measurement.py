@@ -17,7 +17,7 @@ from toolchain.frames.frame import Frame
 from toolchain.frames.generated import composite
 from toolchain.frames.pairs import load_pair, read_pairs
 from toolchain.metrics.comparison import Comparison, Reference, Scores
-from toolchain.metrics.errors import Errors, OwnErrors, own_errors
+from toolchain.metrics.errors import Errors, OwnErrors, combine_own_errors
 from toolchain.metrics.score import Matte
 from toolchain.progress import Listener
 from toolchain.runtimes.background_worker import background_worker
@@ -26,14 +26,12 @@ from toolchain.runtimes.onnx_runtime import OnnxRuntime
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
 from toolchain.runtimes.pytorch import PyTorchRuntime
 from toolchain.runtimes.selection import (
-    Run as SelectionRun,
-)
-from toolchain.runtimes.selection import (
+    RunWithError,
+    apply_published_rule,
     count_wrong_cells,
-    published_choice,
+    load_ir_with_given_error,
+    load_onnx_with_given_error,
     synthetic_errors,
-    with_given_error_ir,
-    with_given_error_onnx,
 )
 from toolchain.runtimes.weights_audit import (
     ExpectedWeights,
@@ -147,7 +145,7 @@ class Measurement:
     @property
     def own(self) -> OwnErrors:
         """Errors of the original against the network in float64."""
-        return own_errors(self._samples)
+        return combine_own_errors(self._samples)
 
     def reference(self, frame: Frame, original: Inference) -> Reference:
         """Run the network in float64 on a frame; `original`: outputs of the original on it."""
@@ -155,7 +153,7 @@ class Measurement:
             exact=self.exact.infer(frame.src, frame.bgr),
             original=original,
             matte=Matte(original.pha, original.fgr),
-            truth=truth_of(frame),
+            truth=get_ground_truth(frame),
         )
 
     def run(self, listener: Listener) -> None:
@@ -192,7 +190,7 @@ class Measurement:
         exact = [candidate for candidate in self.candidates if candidate.is_exact]
         frame, settings = self.frames[0](), self._request.settings
         cases = list(synthetic_errors(settings, self._request.seed))
-        chosen = {name: published_choice(err, settings) for name, err in cases}
+        chosen = {name: apply_published_rule(err, settings) for name, err in cases}
         few = {name: err for name, err in cases if chosen[name][0].sum() <= FEW_CELLS}
         with listener.task("Checking the selection", len(exact), "variants") as task:
             expected = self._expect_refined(frame, few) if settings.mode != FULL else {}
@@ -253,10 +251,10 @@ def _rounds_weights(candidate: Candidate) -> bool:
     return candidate.variant.form not in (ONNX, FP32)
 
 
-def _selection_run(candidate: Candidate) -> SelectionRun | None:
+def _selection_run(candidate: Candidate) -> RunWithError | None:
     if candidate.variant.form == ONNX:
-        return with_given_error_onnx(candidate.file)
-    return with_given_error_ir(candidate.file, candidate.variant.device)
+        return load_onnx_with_given_error(candidate.file)
+    return load_ir_with_given_error(candidate.file, candidate.variant.device)
 
 
 def load_candidates(request: ValidateRequest) -> Iterator[Candidate]:
@@ -296,7 +294,7 @@ def _shortened(faults: list[str]) -> list[str]:
     return [*faults[:MAX_FAULTS], f"and {len(faults) - MAX_FAULTS} more constants"]
 
 
-def truth_of(frame: Frame) -> Matte | None:
+def get_ground_truth(frame: Frame) -> Matte | None:
     """Return the ground truth of a frame as a matte, None if it is not known."""
     if frame.alpha is None or frame.foreground is None:
         return None

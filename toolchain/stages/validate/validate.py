@@ -17,7 +17,7 @@ from toolchain.metrics.comparison import GRADES
 from toolchain.metrics.errors import OwnErrors, is_ill_conditioned
 from toolchain.progress import Listener, SilentListener
 from toolchain.stages.validate.explain import explain
-from toolchain.stages.validate.measurement import Measurement, load_candidates, truth_of
+from toolchain.stages.validate.measurement import Measurement, get_ground_truth, load_candidates
 from toolchain.stages.validate.request import Run, ValidateRequest, ValidateResult, Verdict
 from toolchain.workspace.atomic import nan_to_null, write_json
 from toolchain.workspace.digests import digests_by_name
@@ -81,7 +81,7 @@ def _explained(
             worst = candidate.errors.index(max(candidate.errors))
             frame = measurement.frames[worst]()
             rows, complete = explain(
-                candidate, measurement, frame, truth_of(frame), deadline=deadline
+                candidate, measurement, frame, get_ground_truth(frame), deadline=deadline
             )
             details = {**run.details, "explanations": rows, "explanations_complete": complete}
             explained[index] = replace(run, details=details)

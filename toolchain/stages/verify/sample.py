@@ -9,7 +9,7 @@ from typing import Any
 from toolchain.definitions.ports import INPUTS, OUTPUTS
 from toolchain.errors import PackageFormatError
 from toolchain.package.manifest import Manifest
-from toolchain.runtimes.sample import agreement, load_picture, outputs_of
+from toolchain.runtimes.sample import compare_images, infer_images, load_image
 from toolchain.stages.verify.request import SampleRun
 
 
@@ -29,12 +29,12 @@ def run_sample(folder: Path, manifest: Manifest, device: str) -> tuple[SampleRun
         ValidationError: An IR cannot be run.
     """
     sample = _read_sample(manifest)
-    src, bgr = (load_picture(folder / sample["inputs"][port]) for port in INPUTS)
+    src, bgr = (load_image(folder / sample["inputs"][port]) for port in INPUTS)
     runs = []
     for row in sample["expected"]:
-        found = outputs_of(folder / row["ir"], src, bgr, device)
+        found = infer_images(folder / row["ir"], src, bgr, device)
         for output, path in row["outputs"].items():
-            compared = agreement(found[output], load_picture(folder / path))
+            compared = compare_images(found[output], load_image(folder / path))
             runs.append(
                 SampleRun(
                     row["precision"], output, compared.different, row["different"], compared.mean

@@ -10,14 +10,14 @@ from toolchain.definitions.ports import RT_INFO
 from toolchain.errors import QuantizationError
 from toolchain.progress import Listener
 from toolchain.runtimes.openvino_api import openvino
-from toolchain.stages.quantize.by_nncf import Pair, quantized
-from toolchain.stages.quantize.frames import loaders
-from toolchain.stages.quantize.layers import convolutions, groups, within
+from toolchain.stages.quantize.calibration_frames import build_loaders
+from toolchain.stages.quantize.layers import find_convolutions, group_layers, is_in_layers
+from toolchain.stages.quantize.nncf_adapter import FramePair, quantize_convolutions
 from toolchain.stages.quantize.request import QuantizeRequest
 
 
-class Calibrated:
-    """`layers`: all that can be quantised; `groups`: these, as they are ignored together.
+class CalibratedQuantizer:
+    """`layers`: all that can be quantised; `group_layers`: these, as they are ignored together.
 
     `size`: width and height of the frames.  `names`: of the frames, once they are loaded.
     Raises QuantizationError for an IR that can't be read, or that lacks a layer to spare.
@@ -28,12 +28,12 @@ class Calibrated:
         self._core = openvino.Core()
         self._core.set_property({"ENABLE_MMAP": False})
         model = self._read()
-        self.layers = tuple(dict.fromkeys(convolutions(model).values()))
-        self.groups = groups(model)
+        self.layers = tuple(dict.fromkeys(find_convolutions(model).values()))
+        self.groups = group_layers(model)
         absent = [
             name
             for name in request.ignored
-            if not any(within(layer, (name,)) for layer in self.layers)
+            if not any(is_in_layers(layer, (name,)) for layer in self.layers)
         ]
         if absent:
             raise QuantizationError(
@@ -45,8 +45,8 @@ class Calibrated:
         channels_last = shape[3] == 3  # noqa: PLR2004 - colours
         height, width = shape[1:3] if channels_last else shape[2:]
         self.size = (int(width), int(height))
-        self._loaders = loaders(request.dataset, request.calibration, self.size)
-        self._frames: list[Pair] = []
+        self._loaders = build_loaders(request.dataset, request.calibration, self.size)
+        self._frames: list[FramePair] = []
         self.names: list[str] = []
 
     def write(self, target: Path, ignored: Sequence[str]) -> tuple[str, ...]:
@@ -55,8 +55,8 @@ class Calibrated:
         given = {node.get_friendly_name() for node in model.get_ordered_ops()}
         chosen = {
             node: layer
-            for node, layer in convolutions(model).items()
-            if not within(layer, tuple(ignored))
+            for node, layer in find_convolutions(model).items()
+            if not is_in_layers(layer, tuple(ignored))
         }
         if not chosen:
             raise QuantizationError(
@@ -66,7 +66,9 @@ class Calibrated:
             )
         frames = self._load()
         with self._listener.task("Calibrating", None, "frames") as task:
-            made = quantized(model, frames, set(chosen), self._request.device, task.reach)
+            made = quantize_convolutions(
+                model, frames, set(chosen), self._request.device, task.reach
+            )
         _name_new_nodes(made, given)
         made.set_rt_info("int8", [RT_INFO, "convolutions"])
         made.set_rt_info(" ".join(ignored), [RT_INFO, "float_layers"])
@@ -84,7 +86,7 @@ class Calibrated:
                 hint="Convert it again.",
             ) from error
 
-    def _load(self) -> list[Pair]:
+    def _load(self) -> list[FramePair]:
         """The frames, as pixels: float planes of so many would take four times the memory."""
         if not self._frames:
             with self._listener.task("Reading frames", len(self._loaders), "frames") as task:

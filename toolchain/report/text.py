@@ -21,12 +21,12 @@ _SUPERSCRIPTS = str.maketrans(
 )
 
 
-def power_of_ten(power: int) -> str:
+def format_power_of_ten(power: int) -> str:
     """10 to `power` as people write it."""
     return "1" if power == 0 else "10" + str(power).translate(_SUPERSCRIPTS)
 
 
-def scientific(value: float) -> str:
+def format_scientific(value: float) -> str:
     """A small number with two digits as people write it."""
     digits, _, power = f"{value:.1e}".partition("e")
-    return f"{digits} \u00d7 {power_of_ten(int(power))}" if value else "0"
+    return f"{digits} \u00d7 {format_power_of_ten(int(power))}" if value else "0"

@@ -10,17 +10,17 @@ from typing import Any
 
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import QuantizationError
-from toolchain.runtimes.openvino_runtime import fed
-from toolchain.stages.quantize.layers import CONVOLUTIONS, all_convolutions, kinds
+from toolchain.runtimes.openvino_runtime import prepare_inputs
+from toolchain.stages.quantize.layers import CONVOLUTIONS, list_convolution_nodes, list_node_types
 from toolchain.stages.quantize.request import Device
 from toolchain.workspace.third_party import suppress_output, without_telemetry
 
-Pair = tuple[Pixels, Pixels]
+FramePair = tuple[Pixels, Pixels]
 
 
-def quantized(
+def quantize_convolutions(
     model: Any,
-    frames: Sequence[Pair],
+    frames: Sequence[FramePair],
     chosen: set[str],
     device: Device,
     reach: Callable[[float], None],
@@ -32,11 +32,11 @@ def quantized(
     """
     ports, count = model.inputs, 0
 
-    def feed(pair: Pair) -> dict[str, Any]:
+    def feed(pair: FramePair) -> dict[str, Any]:
         nonlocal count
         count += 1
         reach(count)
-        return fed(ports, *pair)
+        return prepare_inputs(ports, *pair)
 
     try:
         with suppress_output():
@@ -51,8 +51,8 @@ def quantized(
                 subset_size=len(frames),
                 fast_bias_correction=True,
                 ignored_scope=nncf.IgnoredScope(
-                    names=sorted(all_convolutions(model) - chosen),
-                    types=sorted(kinds(model) - set(CONVOLUTIONS)),
+                    names=sorted(list_convolution_nodes(model) - chosen),
+                    types=sorted(list_node_types(model) - set(CONVOLUTIONS)),
                     validate=False,
                 ),
             )

@@ -9,9 +9,9 @@ from typing import Any
 from toolchain.definitions.metrics import LABELS, max_error_of
 from toolchain.definitions.ports import OUTPUTS
 from toolchain.definitions.variants import FP16, Variant
-from toolchain.metrics.verdict import multiple_of_bound
-from toolchain.report.table import NONE, Cell, Table, figure
-from toolchain.report.words import scientific
+from toolchain.metrics.verdict import ratio_to_bound
+from toolchain.report.table import EMPTY_CELL, Cell, Table, number_cell
+from toolchain.report.text import format_scientific
 
 Json = Mapping[str, Any]
 ERRORS = (
@@ -26,37 +26,36 @@ GRADES = (
 MANY = 100  # times a limit; more is written as a power of ten
 
 
-def variant_of(run: Json) -> Variant:
+def get_variant(run: Json) -> Variant:
     """Return the variant of a run."""
     return Variant.from_json(run)
 
 
-def run_label(run: Json) -> str:
+def format_run_label(run: Json) -> str:
     """Return a label for people."""
-    return variant_of(run).label(run.get("executed") or "")
+    return get_variant(run).label(run.get("executed") or "")
 
 
-def own_error(validation: Json) -> float:
+def get_own_error(validation: Json) -> float:
     """Return the largest error of PyTorch at float32 in any output."""
     own = validation["reference"]["own_error"]
     return max((own[name]["max"] for name in OUTPUTS if name in own), default=0.0)
 
 
-def headline(validation: Json) -> str:
+def describe_verdict(validation: Json) -> str:
     """State the verdict in one or two sentences."""
     runs = validation["runs"]
     frames = len(validation["frames"])
     on = f"on {frames} frame{'s' if frames != 1 else ''}"
     if validation["verdict"] == "pass":
-        return (
-            f"The converted model computes what the checkpoint computes {on}. {answer(validation)}"
-        )
+        rounding = describe_rounding(validation)
+        return f"The converted model computes what the checkpoint computes {on}. {rounding}"
     if validation["verdict"] == "undecidable":
         return (
-            f"Undecidable: with these weights PyTorch at float32 itself is off by "
-            f"{own_error(validation):.1e} from its result in float64. They are ill-conditioned: "
-            "no comparison at float32 can tell rounding from a fault. These files are not "
-            "validated."
+            "Undecidable: with these weights PyTorch at float32 itself is off by "
+            f"{get_own_error(validation):.1e} from its result in float64. They are "
+            "ill-conditioned: no comparison at float32 can tell rounding from a fault. These files "
+            "are not validated."
         )
     failed = sum(run["verdict"] != "pass" for run in runs)
     differ = "differs" if failed == 1 else "differ"
@@ -66,20 +65,21 @@ def headline(validation: Json) -> str:
     )
 
 
-def answer(validation: Json) -> str:
+def describe_rounding(validation: Json) -> str:
     """Answer "is this difference OK?" in one sentence, "" where nothing was run at f32."""
-    exact = [run for run in validation["runs"] if ratio_of(run) is not None]
+    exact = [run for run in validation["runs"] if compute_error_ratio(run) is not None]
     strict = [run for run in exact if run["form"] != FP16 and run["hint"] == "f32"]
     if not strict:
         return ""
-    worst = max(strict, key=lambda run: ratio_of(run) or 0.0)
+    worst = max(strict, key=lambda run: compute_error_ratio(run) or 0.0)
     return (
-        f"At f32 it errs at most {ratio_of(worst):.1f} times as much as PyTorch's own float32 "
-        f"rounding ({scientific(own_error(validation))}): the difference is rounding."
+        f"At f32 it errs at most {compute_error_ratio(worst):.1f} times as much as PyTorch's own "
+        f"float32 rounding ({format_scientific(get_own_error(validation))}): the difference is "
+        "rounding."
     )
 
 
-def ratio_of(run: Json) -> float | None:
+def compute_error_ratio(run: Json) -> float | None:
     """Return the largest error of an output as a multiple of PyTorch's own, None if unknown."""
     ratios = []
     for name in OUTPUTS:
@@ -91,10 +91,10 @@ def ratio_of(run: Json) -> float | None:
     return max(ratios)
 
 
-def failures(validation: Json) -> list[tuple[str, tuple[str, ...], Table | None]]:
+def list_failures(validation: Json) -> list[tuple[str, tuple[str, ...], Table | None]]:
     """List failed runs: label, what failed, and the causes that were tested."""
     return [
-        (run_label(run), tuple(run["failures"]), _explanations(run))
+        (format_run_label(run), tuple(run["failures"]), _explanations(run))
         for run in validation["runs"]
         if run["failures"]
     ]
@@ -124,28 +124,28 @@ def _explanations(run: Json) -> Table | None:
 
 def _any(value: object) -> Cell:
     if isinstance(value, int | float):
-        return figure(float(value), ".2e")
-    return NONE if value is None else Cell(str(value))
+        return number_cell(float(value), ".2e")
+    return EMPTY_CELL if value is None else Cell(str(value))
 
 
-def agreement(validation: Json) -> Table:
+def agreement_table(validation: Json) -> Table:
     """One row per run: errors, their ratio to PyTorch's own, patches, grade, verdict."""
     rows = []
     for run in validation["runs"]:
         figures, failed = run["figures"], run["verdict"] != "pass"
-        share, name = closest_limit(run)
-        ratio = ratio_of(run)
+        share, name = find_closest_limit(run)
+        ratio = compute_error_ratio(run)
         rows.append(
             (
-                Cell(run_label(run)),
-                *(figure(figures.get(max_error_of(output))) for output in OUTPUTS),
-                NONE if ratio is None else Cell(f"{ratio:.3g}"),
-                *(figure(figures.get(f"{output}_mean_abs")) for output in OUTPUTS),
+                Cell(format_run_label(run)),
+                *(number_cell(figures.get(max_error_of(output))) for output in OUTPUTS),
+                EMPTY_CELL if ratio is None else Cell(f"{ratio:.3g}"),
+                *(number_cell(figures.get(f"{output}_mean_abs")) for output in OUTPUTS),
                 Cell(run.get("grade") or "\u2013"),
-                figure(figures.get("different_patches"), ".3%"),
-                Cell(f"{percent(share)} of {name}", "fail" if share > 1 else "", share)
+                number_cell(figures.get("different_patches"), ".3%"),
+                Cell(f"{format_share(share)} of {name}", "fail" if share > 1 else "", share)
                 if share is not None
-                else NONE,
+                else EMPTY_CELL,
                 Cell(run["verdict"], "fail" if failed else "pass"),
             )
         )
@@ -169,21 +169,21 @@ def agreement(validation: Json) -> Table:
     )
 
 
-def closest_limit(run: Json) -> tuple[float | None, str]:
+def find_closest_limit(run: Json) -> tuple[float | None, str]:
     """Return the largest share of a limit that a figure takes, and the figure's label."""
     shares = [(share, name) for name, _, _, share in _limited(run) if share is not None]
     share, name = max(shares, default=(None, ""))
     return share, LABELS.get(name, name)
 
 
-def percent(share: float) -> str:
+def format_share(share: float) -> str:
     """Format a share of a limit so that it fits a cell."""
     if share > MANY:
         return f"{share:.1e} times" if math.isfinite(share) else "beyond"
     return f"{share:.0%}" if share == 0 or share >= 0.01 else "under 1%"  # noqa: PLR2004
 
 
-def limits(validation: Json) -> Table:
+def limits_table(validation: Json) -> Table:
     """One row per limit: found, limit, share of it, and the limit that would have passed."""
     rows = []
     for run in validation["runs"]:
@@ -192,16 +192,18 @@ def limits(validation: Json) -> Table:
             over = share is None or share > 1
             rows.append(
                 (
-                    Cell(run_label(run)),
+                    Cell(format_run_label(run)),
                     Cell(f"{LABELS[name]} ({name})"),
-                    figure(found, ".3g"),
-                    figure(limit, ".3g"),
-                    NONE if share is None else Cell(percent(share), "fail" if over else "", share),
-                    figure(would.get(name), ".3g"),
+                    number_cell(found, ".3g"),
+                    number_cell(limit, ".3g"),
+                    EMPTY_CELL
+                    if share is None
+                    else Cell(format_share(share), "fail" if over else "", share),
+                    number_cell(would.get(name), ".3g"),
                 )
             )
     reasons = dict.fromkeys(
-        f"{run_label(run)}: {' '.join(run['limits']['reason'].split())}"
+        f"{format_run_label(run)}: {' '.join(run['limits']['reason'].split())}"
         for run in validation["runs"]
         if (run.get("limits") or {}).get("reason")
     )
@@ -214,12 +216,12 @@ def _limited(run: Json) -> list[tuple[str, float | None, float, float | None]]:
     found = []
     for name, limit in ((run.get("limits") or {}).get("bounds") or {}).items():
         value = run["figures"].get(name)
-        share = None if value is None else multiple_of_bound(value, limit)
+        share = None if value is None else ratio_to_bound(value, limit)
         found.append((name, value, limit, share))
     return found
 
 
-def stages(validation: Json) -> Table | None:
+def stages_table(validation: Json) -> Table | None:
     """One row per tensor between the network's stages, one column per run; None if not measured."""
     runs = [run for run in validation["runs"] if run.get("stages")]
     if not runs:
@@ -244,7 +246,7 @@ def stages(validation: Json) -> Table | None:
     )
     return Table(
         "Stage by stage",
-        ("Stage", "Tensor", "PyTorch at f32", *map(run_label, runs)),
+        ("Stage", "Tensor", "PyTorch at f32", *map(format_run_label, runs)),
         rows,
         ("Largest error against the network in float64, and in brackets the root mean square.",),
         words=2,
@@ -254,15 +256,15 @@ def stages(validation: Json) -> Table | None:
 def _own(columns: list[dict[tuple[str, str], Json]], key: tuple[str, str]) -> Cell:
     found = next((column[key] for column in columns if key in column), {})
     largest, rmse = found.get("own_max_abs"), found.get("own_rmse")
-    return NONE if largest is None else Cell(f"{largest:.1e} ({rmse:.1e})")
+    return EMPTY_CELL if largest is None else Cell(f"{largest:.1e} ({rmse:.1e})")
 
 
 def _tensor(found: Json | None) -> Cell:
     if found is None:
-        return NONE
+        return EMPTY_CELL
     if not found.get("finite", True):
         return Cell("NaN or infinite", "fail")
     largest, rmse = found.get("max_abs"), found.get("rmse")
     if largest is None:
-        return NONE
+        return EMPTY_CELL
     return Cell(f"{largest:.1e}" + ("" if rmse is None else f" ({rmse:.1e})"))

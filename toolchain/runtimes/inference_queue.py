@@ -46,7 +46,7 @@ class InferenceQueue(Protocol):
         """Finish what is under way and let go of threads."""
 
 
-class OneByOne:
+class SequentialQueue:
     """A runtime without a queue of its own, in a thread of its own."""
 
     depth = 1

@@ -12,7 +12,9 @@ from toolchain.frames.pairs import load_pair, read_pairs
 from toolchain.stages.quantize.request import CALIBRATION_SEED
 
 
-def loaders(dataset: Path | None, count: int, size: tuple[int, int]) -> list[Callable[[], Frame]]:
+def build_loaders(
+    dataset: Path | None, count: int, size: tuple[int, int]
+) -> list[Callable[[], Frame]]:
     """Loaders of at most `count` frames of `size`: of `dataset`, evenly spaced, or generated.
 
     Raises FrameError for a folder without pairs of frame and plate.

@@ -5,21 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolchain.progress import Listener
-from toolchain.stages.quantize.calibrated import Calibrated
-from toolchain.stages.quantize.judge import Gate
-from toolchain.stages.quantize.layers import within
+from toolchain.stages.quantize.accuracy_gate import AccuracyGate
+from toolchain.stages.quantize.calibration import CalibratedQuantizer
+from toolchain.stages.quantize.layers import is_in_layers
 
 MAX_LISTED = 5  # groups that are told
 
 
-def advice(
-    work: Calibrated, gate: Gate, ignored: tuple[str, ...], trial: Path, listener: Listener
+def suggest_ignored_layers(
+    work: CalibratedQuantizer,
+    gate: AccuracyGate,
+    ignored: tuple[str, ...],
+    trial: Path,
+    listener: Listener,
 ) -> str:
     """What to leave in float beside `ignored` so that every limit is kept, or what comes nearest.
 
     `trial`: where the attempts are written.
     """
-    groups = [group for group in work.groups if not all(within(name, ignored) for name in group)]
+    groups = [
+        group for group in work.groups if not all(is_in_layers(name, ignored) for name in group)
+    ]
 
     def strain(more: tuple[str, ...]) -> float:
         work.write(trial, (*ignored, *more))

@@ -9,13 +9,13 @@ from toolchain.catalog.builtin import Published
 from toolchain.definitions.metrics import METRICS
 from toolchain.definitions.refinement import summarize_refinement
 from toolchain.definitions.variants import HINT_LABELS, ORIGINAL
-from toolchain.report.runs import run_label
-from toolchain.report.table import NONE, Cell, Table, figure
+from toolchain.report.run_tables import format_run_label
+from toolchain.report.table import EMPTY_CELL, Cell, Table, number_cell
 
 Json = Mapping[str, Any]
 
 
-def accuracy(validation: Json, evaluation: Json | None, published: Published) -> Table:
+def accuracy_table(validation: Json, evaluation: Json | None, published: Published) -> Table:
     """The published table's rows for every model, and the published figures at the end.
 
     From `evaluation` where there is one, else from the validation's frames of known truth.
@@ -39,7 +39,7 @@ def accuracy(validation: Json, evaluation: Json | None, published: Published) ->
     rows = [
         (
             Cell(metric.title),
-            *(cells.get(metric.key, NONE) for _, cells in columns),
+            *(cells.get(metric.key, EMPTY_CELL) for _, cells in columns),
             _as_published(published.original.get(metric.key)),
             _as_published(published.converted.get(metric.key)),
         )
@@ -56,14 +56,14 @@ def accuracy(validation: Json, evaluation: Json | None, published: Published) ->
 
 
 def _as_published(value: float | None) -> Cell:
-    return NONE if value is None else Cell(str(value))
+    return EMPTY_CELL if value is None else Cell(str(value))
 
 
 def _validated(validation: Json) -> list[tuple[str, dict[str, Cell]]]:
     rows = [("Original", validation["original"]["metrics"])]
-    rows += [(run_label(run), run["metrics"]) for run in validation["runs"]]
+    rows += [(format_run_label(run), run["metrics"]) for run in validation["runs"]]
     return [
-        (label, {name: figure(value, ".3f") for name, value in (scores or {}).items()})
+        (label, {name: number_cell(value, ".3f") for name, value in (scores or {}).items()})
         for label, scores in rows
     ]
 
@@ -71,7 +71,7 @@ def _validated(validation: Json) -> list[tuple[str, dict[str, Cell]]]:
 def _evaluated(evaluation: Json) -> list[tuple[str, dict[str, Cell]]]:
     columns = []
     for model in evaluation["models"]:
-        label = "Original" if model["form"] == ORIGINAL else run_label(model)
+        label = "Original" if model["form"] == ORIGINAL else format_run_label(model)
         columns.append((label, {name: _interval(item) for name, item in model["total"].items()}))
     return columns
 
@@ -79,13 +79,13 @@ def _evaluated(evaluation: Json) -> list[tuple[str, dict[str, Cell]]]:
 def _interval(item: Json) -> Cell:
     mean, low, high = (item.get(key) for key in ("mean", "low", "high"))
     if mean is None:
-        return NONE
+        return EMPTY_CELL
     return Cell(
         f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ({low:.2f}\u2013{high:.2f})"
     )
 
 
-def latency(record: Json) -> Table:
+def latency_table(record: Json) -> Table:
     """One row a way of running that the benchmark timed."""
     rows = tuple(
         (
@@ -93,9 +93,9 @@ def latency(record: Json) -> Table:
             Cell(str(row.get("device", ""))),
             Cell(HINT_LABELS.get(row.get("hint", ""), str(row.get("hint", "")))),
             Cell(str(row.get("precision", ""))),
-            figure(row.get("median_ms"), ".1f"),
-            figure(row.get("p90_ms"), ".1f"),
-            figure(row.get("fps"), ".1f"),
+            number_cell(row.get("median_ms"), ".1f"),
+            number_cell(row.get("p90_ms"), ".1f"),
+            number_cell(row.get("fps"), ".1f"),
         )
         for row in record["rows"]
     )
@@ -103,7 +103,7 @@ def latency(record: Json) -> Table:
     return Table("Latency", head, rows, words=4)
 
 
-def versions(validation: Json) -> Table:
+def versions_table(validation: Json) -> Table:
     """Tools and machine."""
     facts, machine = validation["facts"], validation["machine"]
     pairs = [("toolchain", facts.get("toolchain"))]
@@ -113,13 +113,13 @@ def versions(validation: Json) -> Table:
     return Table("Made with", ("What", "Version"), rows, words=2)
 
 
-def digests(validation: Json) -> Table:
+def digests_table(validation: Json) -> Table:
     """The files that the verdict speaks of."""
     rows = tuple((Cell(name), Cell(digest)) for name, digest in validation["files"].items())
     return Table("Files", ("File", "Digest"), rows, ("In the folder of this report.",), words=2)
 
 
-def settings(validation: Json) -> str:
+def describe_settings(validation: Json) -> str:
     """Describe the export settings in one line."""
     found = validation["settings"]
     size = f"{found['width']}\u00d7{found['height']}"

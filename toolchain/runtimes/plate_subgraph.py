@@ -9,7 +9,7 @@ from toolchain.runtimes.openvino_api import openvino, operators
 PLATE = "bgr"
 
 
-def cut(model: Any) -> tuple[Any, Any] | None:
+def split_plate_subgraph(model: Any) -> tuple[Any, Any] | None:
     """The part of `model` that hangs on the plate alone, and the rest; together the same numbers.
 
     The first part takes the plate; what it gives, in order, the rest takes after its other inputs.

@@ -25,7 +25,7 @@ from toolchain.network.folding import fold
 from toolchain.network.matting_refine import VISIBLE_CHANNELS, MattingNetwork
 from toolchain.network.mosaic import MosaicMatting, is_mosaic_suitable
 from toolchain.network.refiner import Selection
-from toolchain.runtimes.base import planes
+from toolchain.runtimes.base import to_planes
 
 # PyTorch's operators in ONNX's terms.  Those not listed compute nothing that an export keeps.
 OPERATORS = {
@@ -66,7 +66,7 @@ SCATTER = "aten::scatter"
 BATCHNORM = "aten::native_batch_norm"
 
 
-class Recorder:
+class OperatorRecorder:
     """The network of a checkpoint, and what happens inside it for a frame."""
 
     def __init__(self, checkpoint: Path, settings: ExportSettings) -> None:
@@ -93,7 +93,7 @@ class Recorder:
     def _run(
         self, src: Pixels, bgr: Pixels, wanted: Collection[int], places: Array | None = None
     ) -> _Recording:
-        frames = [torch.from_numpy(planes(frame)) / 255 for frame in (src, bgr)]
+        frames = [torch.from_numpy(to_planes(frame)) / 255 for frame in (src, bgr)]
         recording = _Recording(self._scopes, wanted, places)
         with torch.no_grad(), recording:
             self._network(*frames)

@@ -11,20 +11,20 @@ from toolchain.errors import QuantizationError
 from toolchain.frames.generated import composites
 from toolchain.metrics.score import Matte, mean_scores, published_scores
 from toolchain.metrics.verdict import (
-    bounds_of,
-    judge,
-    metric_bases,
-    metric_figures,
-    multiple_of_bound,
-    with_truth,
+    compare_metrics,
+    compute_bounds,
+    find_failures,
+    get_metric_bases,
+    ratio_to_bound,
+    select_truth_limits,
 )
 from toolchain.runtimes.openvino_runtime import OpenVinoRuntime
-from toolchain.stages.quantize.request import TRUTH_SEED, QuantizeRequest
+from toolchain.stages.quantize.request import EVALUATION_SEED, QuantizeRequest
 
 Figures = dict[str, dict[str, float]]  # by hint
 
 
-class Gate:
+class AccuracyGate:
     """Judges quantized IRs by the limits on metrics.
 
     Attributes:
@@ -39,7 +39,7 @@ class Gate:
     def __init__(self, request: QuantizeRequest, size: tuple[int, int]) -> None:
         found = [item for item in request.tolerances if item.variant.form == INT8]
         self.limits: dict[Hint, Limits] = {
-            item.variant.hint: with_truth(item.limits) for item in found
+            item.variant.hint: select_truth_limits(item.limits) for item in found
         }
         if not any(item.by_figure for item in self.limits.values()):
             raise QuantizationError(
@@ -60,7 +60,7 @@ class Gate:
     @property
     def bases(self) -> dict[str, float]:
         """Metrics of the float IR, of which relative limits are multiples."""
-        return metric_bases(self._before or {})
+        return get_metric_bases(self._before or {})
 
     def figures(self, xml: Path, reach: Callable[[float], None]) -> Figures:
         """Compute the figures of an IR by precision hint.
@@ -75,7 +75,7 @@ class Gate:
             done += self.frames
         figures: Figures = {}
         for hint in self.limits:
-            figures[hint] = metric_figures(self._before, self._mean(xml, hint, reach, done))
+            figures[hint] = compare_metrics(self._before, self._mean(xml, hint, reach, done))
             done += self.frames
         return figures
 
@@ -84,15 +84,15 @@ class Gate:
         return [
             f"at {hint}: {failure}"
             for hint, limits in self.limits.items()
-            for failure in judge(limits, figures[hint], self.bases)
+            for failure in find_failures(limits, figures[hint], self.bases)
         ]
 
     def strain(self, figures: Mapping[str, Mapping[str, float]]) -> float:
         """Return the largest figure as a multiple of its bound; at most 1 where all hold."""
         return max(
-            multiple_of_bound(figures[hint][name], bound)
+            ratio_to_bound(figures[hint][name], bound)
             for hint, limits in self.limits.items()
-            for name, bound in bounds_of(limits, self.bases).items()
+            for name, bound in compute_bounds(limits, self.bases).items()
         )
 
     def _mean(
@@ -101,7 +101,7 @@ class Gate:
         runtime = OpenVinoRuntime(xml, hint)
         scores: list[dict[str, float]] = []
         self.names = []
-        for number, frame in enumerate(composites(self.frames, TRUTH_SEED, *self._size)):
+        for number, frame in enumerate(composites(self.frames, EVALUATION_SEED, *self._size)):
             self.names.append(frame.name)
             assert frame.alpha is not None
             assert frame.foreground is not None

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from toolchain.definitions.arrays import Pixels
-from toolchain.runtimes.overlapped import Settled, bound, overlapped
-from toolchain.runtimes.queued import Prediction
+from toolchain.runtimes.inference_queue import Prediction
+from toolchain.runtimes.overlap import SkipInference, max_frames_held, run_overlapped
 
 FRAMES = 60
 
@@ -64,12 +64,12 @@ def finish(item: int, _: Numbered, found: Prediction) -> tuple[str, int]:
 def test_outcomes_come_in_order_whoever_is_quicker() -> None:
     """Frames that need no inference and frames that do stay where they were."""
 
-    def read(item: int) -> Numbered | Settled[tuple[str, int]]:
+    def read(item: int) -> Numbered | SkipInference[tuple[str, int]]:
         time.sleep(0.001 * (item % 4))
-        return Settled(("settled", item)) if item % 5 == 0 else numbered(item)
+        return SkipInference(("settled", item)) if item % 5 == 0 else numbered(item)
 
     queue = Slow()
-    found = list(overlapped(range(40), read, queue, finish))
+    found = list(run_overlapped(range(40), read, queue, finish))
     assert found == [("settled" if n % 5 == 0 else "inferred", n) for n in range(40)]
     assert queue.closed
 
@@ -85,10 +85,10 @@ def test_frames_in_memory_do_not_grow_with_the_dataset() -> None:
         return frame
 
     queue = Slow()
-    for _ in overlapped(range(4 * FRAMES), read, queue, finish):
+    for _ in run_overlapped(range(4 * FRAMES), read, queue, finish):
         most = max(most, len(alive))
         time.sleep(0.001)
-    assert 1 < most <= bound(queue)
+    assert 1 < most <= max_frames_held(queue)
 
 
 @pytest.mark.parametrize("where", ["read", "infer", "finish", "draw"])
@@ -115,7 +115,7 @@ def test_an_error_anywhere_comes_out_and_ends_all(where: str) -> None:
     queue = Slow()
     found: list[tuple[str, int]] = []
     with pytest.raises(RuntimeError, match=r"(is|are) gone"):
-        found.extend(overlapped(items(), read, queue, last))  # type: ignore[arg-type]
+        found.extend(run_overlapped(items(), read, queue, last))  # type: ignore[arg-type]
     assert 20 < len(found) <= 41
     assert queue.closed
     assert threading.active_count() <= before
@@ -125,7 +125,7 @@ def test_a_consumer_that_leaves_stops_the_work() -> None:
     """Closing it early closes the queue and ends the threads."""
     before = threading.active_count()
     queue = Slow()
-    outcomes = overlapped(range(10**9), lambda item: numbered(item % 40), queue, finish)
+    outcomes = run_overlapped(range(10**9), lambda item: numbered(item % 40), queue, finish)
     assert next(outcomes)[0] == "inferred"
     outcomes.close()
     assert queue.closed

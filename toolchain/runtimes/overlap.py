@@ -11,13 +11,13 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from toolchain.definitions.arrays import Pixels
-from toolchain.runtimes.queued import InferenceQueue, Prediction
+from toolchain.runtimes.inference_queue import InferenceQueue, Prediction
 
 THREADS = max(2, min(4, os.cpu_count() or 2))
-AHEAD = 2  # frames more than there are threads or requests, so that nobody waits
+READ_AHEAD = 2  # frames more than there are threads or requests, so that nobody waits
 
 
-class Ready(Protocol):
+class ModelInput(Protocol):
     """What a model takes."""
 
     @property
@@ -30,25 +30,25 @@ class Ready(Protocol):
 
 
 Item = TypeVar("Item")
-Frame = TypeVar("Frame", bound=Ready)
+Frame = TypeVar("Frame", bound=ModelInput)
 Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
-class Settled(Generic[Outcome]):
+class SkipInference(Generic[Outcome]):
     """What a reader gives for an item that needs no inference."""
 
     outcome: Outcome
 
 
-def bound(queue: InferenceQueue) -> int:
-    """The most frames that `overlapped` holds in memory at a time."""
-    return 2 * (THREADS + AHEAD) + queue.depth + 2
+def max_frames_held(queue: InferenceQueue) -> int:
+    """The most frames that `run_overlapped` holds in memory at a time."""
+    return 2 * (THREADS + READ_AHEAD) + queue.depth + 2
 
 
-def overlapped(
+def run_overlapped(
     items: Iterable[Item],
-    read: Callable[[Item], Frame | Settled[Outcome]],
+    read: Callable[[Item], Frame | SkipInference[Outcome]],
     queue: InferenceQueue,
     finish: Callable[[Item, Frame, Prediction], Outcome],
 ) -> Generator[Outcome, None, None]:
@@ -58,7 +58,7 @@ def overlapped(
     out here, and ends all.
     """
     source = iter(items)
-    reading: deque[tuple[Item, Future[Frame | Settled[Outcome]]]] = deque()
+    reading: deque[tuple[Item, Future[Frame | SkipInference[Outcome]]]] = deque()
     coming: deque[Future[Outcome]] = deque()
     readers = ThreadPoolExecutor(THREADS, "reading")
     finishers = ThreadPoolExecutor(THREADS, "finishing")
@@ -68,19 +68,19 @@ def overlapped(
 
     try:
         while True:
-            room = THREADS + AHEAD - len(reading)
+            room = THREADS + READ_AHEAD - len(reading)
             reading.extend((item, readers.submit(read, item)) for item in islice(source, room))
             if not reading:
                 break
             item, got = reading[0][0], reading.popleft()[1].result()
-            if isinstance(got, Settled):
+            if isinstance(got, SkipInference):
                 settled: Future[Outcome] = Future()
                 settled.set_result(got.outcome)
                 coming.append(settled)
             else:
                 begun = queue.submit(got.src, got.bgr)
                 coming.append(finishers.submit(finished, item, got, begun))
-            while len(coming) > queue.depth + THREADS + AHEAD or (coming and coming[0].done()):
+            while len(coming) > queue.depth + THREADS + READ_AHEAD or (coming and coming[0].done()):
                 yield coming.popleft().result()
         while coming:
             yield coming.popleft().result()
