@@ -227,7 +227,7 @@ class Measurement:
         for name, exact, original in runs:
             sample = Errors()
             sample.add(exact, original)
-            own = own_errors([*self._samples, sample])
+            own = combine_own_errors([*self._samples, sample])
             expected[name] = exact, {output: own[output][0] for output in OUTPUTS}
         return expected
 
