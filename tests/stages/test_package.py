@@ -26,6 +26,7 @@ from tests.support.packages import flip_bit, read_contents
 from tests.support.records import evaluation
 from toolchain.catalog.builtin import find_licences, read_published_accuracy
 from toolchain.catalog.reader import read_model
+from toolchain.definitions import schemas
 from toolchain.errors import PackageError
 from toolchain.network.profile import profile
 from toolchain.package.inspection import inspect_package
@@ -208,7 +209,7 @@ REFUSED: dict[str, tuple[Callable[[PackageRequest], object], str]] = {
     "a list": (lambda r: r.layout.validation.write_text("[]"), "not a readable record"),
     "another schema": (
         lambda r: r.layout.validation.write_text('{"schema": 9}'),
-        "schema 9, expected 1",
+        f"schema 9, expected {schemas.VALIDATION}",
     ),
 }
 
@@ -258,7 +259,7 @@ def test_the_hub_reads_the_card_s_front_matter(plain: Path) -> None:
         f"{metric} ({run['form']})": value
         for run in verdict["runs"]
         if run["hint"] == "f32" and run["form"] != "ONNX"
-        for metric, value in run["truth"].items()
+        for metric, value in run["metrics"].items()
     }
     results = {result.metric_name: result.metric_value for result in card.data.eval_results}
     assert results == measured
@@ -274,8 +275,8 @@ def test_every_figure_of_the_card_is_counted_or_recorded(plain: Path) -> None:
     assert found.counted in card
     (row,) = re.findall(r"^\| alpha MAD.*$", card, re.MULTILINE)
     cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
-    measured = [run["truth"]["alpha_mad"] for run in verdict["runs"]]
-    expected = [verdict["original"]["truth"]["alpha_mad"], *measured]
+    measured = [run["metrics"]["alpha_mad"] for run in verdict["runs"]]
+    expected = [verdict["original"]["metrics"]["alpha_mad"], *measured]
     assert cells[:-2] == [f"{value:.3f}" for value in expected]
     published = read_published_accuracy()
     assert cells[-2:] == [
@@ -315,7 +316,7 @@ def test_the_card_shows_the_evaluation_if_there_is_one(build: PackageRequest) ->
     results = front_matter((plain / "README.md").read_text())["model-index"][0]["results"][0]
     data = record["dataset"]
     assert results["dataset"]["name"] == f"{data['name']}, {data['frames']} frames"
-    (fp32,) = (entry for entry in record["models"] if entry["model"] == "FP32")
+    (fp32,) = (entry for entry in record["models"] if entry["form"] == "FP32")
     assert [metric["value"] for metric in results["metrics"]] == [
         cell["mean"] for cell in fp32["total"].values()
     ]
