@@ -123,7 +123,7 @@ def test_a_page_cannot_redirect_to_another_host(server, fetch) -> None:
         "<html><!-",
     ],
 )
-def test_a_malformed_page_is_an_error(server, make, fetch, text) -> None:
+def test_a_malformed_page_is_an_error(server, fetch, text) -> None:
     """One line, no retry."""
     server.serve("/uc", page(200, text))
     with pytest.raises(DownloadError, match="login or quota page"):
