@@ -159,3 +159,14 @@ def test_without_truth_nothing_is_made_up() -> None:
     )
     assert [cell.text for cell in table.rows[0][1:3]] == ["\u2013", "\u2013"]
     assert number_cell(None).text == "\u2013"
+
+
+def test_an_own_error_that_is_not_finite_is_named_so() -> None:
+    """JSON has null for it; the verdict's sentence does not fail on it."""
+    own = {"pha": {"max": None, "rms": None}, "fgr": {"max": 1e-6, "rms": 1e-7}}
+    record = {"verdict": "undecidable", "frames": ["a"], "runs": []}
+    said = run_tables.describe_verdict({**record, "reference": {"own_error": own}})
+    assert "is off by inf from" in said
+    assert format_scientific(run_tables.get_own_error({"reference": {"own_error": own}})) == (
+        "not finite"
+    )

@@ -37,9 +37,10 @@ def format_run_label(run: Json) -> str:
 
 
 def get_own_error(validation: Json) -> float:
-    """Return the largest error of PyTorch at float32 in any output."""
+    """Return the largest error of PyTorch at float32 in any output; infinite if not finite."""
     own = validation["reference"]["own_error"]
-    return max((own[name]["max"] for name in OUTPUTS if name in own), default=0.0)
+    found = [own[name]["max"] for name in OUTPUTS if name in own]
+    return max((math.inf if value is None else value for value in found), default=0.0)
 
 
 def describe_verdict(validation: Json) -> str:

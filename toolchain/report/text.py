@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 
@@ -27,6 +28,8 @@ def format_power_of_ten(power: int) -> str:
 
 
 def format_scientific(value: float) -> str:
-    """A small number with two digits as people write it."""
+    """Write a small number with two digits, as people do."""
+    if not math.isfinite(value):
+        return "not finite"
     digits, _, power = f"{value:.1e}".partition("e")
     return f"{digits} \u00d7 {format_power_of_ten(int(power))}" if value else "0"
