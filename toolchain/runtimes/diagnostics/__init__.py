@@ -18,4 +18,4 @@ __all__ = ["Experiment", "FailedVariant", "build_experiments"]
 def build_experiments(suspect: FailedVariant) -> Iterator[Experiment]:
     """Yield every experiment that applies to the suspect, one at a time."""
     for module in (inputs, precision, resizes, patches):
-        yield from module.experiments(suspect)
+        yield from module.build_experiments(suspect)
