@@ -1,4 +1,4 @@
-"""Work that follows an inference, done in a thread beside the next inference, in order."""
+"""A background thread that processes the outputs of one inference during the next."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ MAX_PENDING = 2  # calls, each of which may hold the outputs of a frame
 
 @contextmanager
 def background_worker() -> Generator[Callable[[Callable[[], object]], None], None, None]:
-    """Yield a function that submits calls to one thread, which makes them one after another.
+    """Run calls in one background thread, in the order of their submission.
 
-    Submitting waits while `MAX_PENDING` calls are not done.  When the context ends normally, all
-    calls are done.  An exception of a call is raised by a later submission, or at the end.
+    When the context ends normally, all calls are done.
+
+    Yields:
+        A function that submits a call.  It waits while `MAX_PENDING` calls are not done, and raises
+        the exception of an earlier call; the end of the context raises it otherwise.
     """
     pending: deque[Future[object]] = deque()
     with ThreadPoolExecutor(1, "background") as thread:

@@ -1,4 +1,4 @@
-"""What every runtime promises."""
+"""The interface of every runtime."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from toolchain.definitions.ports import CELL
 from toolchain.errors import ValidationError
 
 CHANNELS = 3
-# What the network's stages hand on, by the names of `network.matting.Outputs`.
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,9 @@ class Inference:
         pha: Alpha, H x W, 0..1; float32, or float64 from a network in float64.
         fgr: Foreground, H x W x 3, RGB, 0..1; of the same type.
         ref: H/4 x W/4, true where a patch was refined.
-        exact: Whether the model that also returns inner tensors was seen to give the same bits of
-            pha and fgr as the plain one; until then pha and fgr are the plain one's.
-        inner: Those of `definitions.ports.PROBES` that the model has, 1 x C x h x w.
+        exact: Whether the model that also returns inner tensors gave bit-identical pha and fgr to
+            the unchanged model; if not, pha and fgr are those of the unchanged model.
+        inner: Inner tensors of `definitions.ports.PROBES` that the model has, 1 x C x h x w.
     """
 
     pha: AnyFloats
@@ -42,25 +41,36 @@ class Runtime(Protocol):
 
     @property
     def executed(self) -> str:
-        """The precision that the runtime computes in: "f32", "bf16", "f16"."""
+        """Precision that the runtime computes in: "f32", "bf16" or "f16"."""
 
     @property
     def conditions(self) -> Mapping[str, Any]:
-        """What ran where and how, for JSON: runtime, device, what was asked for, what was done."""
+        """Runtime, version, device, and the requested and the executed precision; for JSON."""
 
     def infer(self, src: Pixels, bgr: Pixels) -> Inference:
-        """`src`, `bgr`: H x W x 3 uint8 RGB of the model's size."""
+        """Run the model on one frame.
+
+        Args:
+            src: The frame, H x W x 3 uint8 RGB of the model's size.
+            bgr: The clean plate, likewise.
+        """
 
 
 def to_planes(frame: Pixels) -> Floats:
-    """H x W x 3 uint8 -> 1 x 3 x H x W float32, 0..255, the channel order kept."""
+    """Convert H x W x 3 uint8 to 1 x 3 x H x W float32, 0..255, in the same channel order."""
     return np.ascontiguousarray(frame.transpose(2, 0, 1)[None], dtype=np.float32)
 
 
 def require_size(file: Path, shape: Sequence[int], frame: Pixels) -> None:
-    """Raise ValidationError unless a model whose input has this shape takes this frame.
+    """Check that a model accepts a frame of this size.
 
-    `shape`: 1 x 3 x H x W or 1 x H x W x 3.
+    Args:
+        file: File of the model, for the message.
+        shape: Shape of the model's input, 1 x 3 x H x W or 1 x H x W x 3.
+        frame: The frame, H x W x 3.
+
+    Raises:
+        ValidationError: The sizes differ.
     """
     high, wide = shape[1:3] if shape[3] == CHANNELS else shape[2:]
     height, width = frame.shape[:2]
@@ -74,7 +84,14 @@ def require_size(file: Path, shape: Sequence[int], frame: Pixels) -> None:
 def to_inference(
     pha: AnyFloats, fgr: AnyFloats, inner: Mapping[str, AnyFloats], *, exact: bool = True
 ) -> Inference:
-    """The network's own layout (1 x C x H x W) into an Inference; no `ref_sm`: all is refined."""
+    """Build an Inference from tensors in the network's layout, 1 x C x H x W.
+
+    Args:
+        pha: Alpha.
+        fgr: Foreground.
+        inner: Inner tensors by name.  Without "ref_sm" every patch counts as refined.
+        exact: See `Inference.exact`.
+    """
     ref = inner.get("ref_sm")
     cells = pha.shape[2] // CELL, pha.shape[3] // CELL
     return Inference(
@@ -87,7 +104,7 @@ def to_inference(
 
 
 def have_same_bits(one: Floats, other: Floats) -> bool:
-    """Whether two float32 arrays hold the same bits."""
+    """Whether two float32 arrays are identical to the bit."""
     return one.shape == other.shape and bool(
         np.array_equal(one.view(np.uint32), other.view(np.uint32))
     )

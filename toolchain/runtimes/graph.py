@@ -1,4 +1,4 @@
-"""The exported graph as a list of tensors: what made each, from what, and how large it is."""
+"""The exported graph as a list of tensors: the node, the inputs and the shape of each."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        """Bytes as float32."""
+        """Size in bytes as float32."""
         return 4 * int(np.prod(self.shape, dtype=np.int64))
 
     @property
     def step(self) -> Step:
-        """What to look for in the original."""
+        """The step of the original that computes this tensor."""
         scope = self.node.rpartition("/")[0]
         return Step("" if scope == NETWORK else scope, self.operator, self.shape)
 
@@ -77,7 +77,7 @@ def read_ranking(path: Path) -> Ranking | None:
 
 
 def _selects_cells(node: Any, typed: Mapping[str, Any]) -> bool:
-    """Whether a node writes the indices of the selected cells, one behind the other."""
+    """Whether a node scatters the indices of the selected cells into a list."""
     kind = typed.get(node.output[0])
     return (
         node.op_type.startswith("Scatter")
@@ -87,7 +87,7 @@ def _selects_cells(node: Any, typed: Mapping[str, Any]) -> bool:
 
 
 def read_graph(path: Path) -> tuple[Tensor, ...]:
-    """Every computed tensor of the ONNX file in the order of execution, but for ties broken."""
+    """Read the computed tensors of an ONNX file in execution order, without those of ties."""
     graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
     typed = {item.name: item.type.tensor_type for item in (*graph.value_info, *graph.output)}
     known = {item.name for item in graph.input}
@@ -139,7 +139,7 @@ def read_graph(path: Path) -> tuple[Tensor, ...]:
 
 
 def _breaks_ties(node: Any, typed: Mapping[str, Any], ties: set[str]) -> bool:
-    """Whether a node finds equal values, counts them, or combines such findings."""
+    """Whether a node finds equal values, counts them, or combines such results."""
     if node.op_type == "And":
         return bool(ties.intersection(node.input))
     kind = typed.get(node.input[0])

@@ -1,4 +1,4 @@
-"""Inference that is asked for now and fetched later."""
+"""Asynchronous inference: frames are submitted, predictions are awaited."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from toolchain.runtimes.base import Runtime
 
 @dataclass(frozen=True)
 class Prediction:
-    """`pha`: H x W; `fgr`: H x W x 3, RGB, maybe a view of planes; of the model's size.
+    """Outputs for one frame, of the model's size: float32 0..1, or uint8 0..255 if requested.
 
-    Both float32, 0..1, or from a queue that was asked for bytes uint8, 0..255.  `seconds`: how
-    long the inference took, 0 where nobody measured.
+    Attributes:
+        pha: Alpha, H x W.
+        fgr: Foreground, H x W x 3, RGB; may be a view of planes.
+        seconds: Duration of the inference, 0 if it was not measured.
     """
 
     pha: npt.NDArray[Any]
@@ -26,28 +28,33 @@ class Prediction:
 
 
 class InferenceQueue(Protocol):
-    """A loaded model that may work on several frames at a time."""
+    """A loaded model that can process several frames at a time."""
 
     @property
     def executed(self) -> str:
-        """The precision that the runtime computes in: "f32", "bf16", "f16"."""
+        """Precision that the runtime computes in: "f32", "bf16" or "f16"."""
 
     @property
     def depth(self) -> int:
-        """How many frames should be under way for full speed."""
+        """Number of frames in flight that gives full throughput."""
 
     def submit(self, src: Pixels, bgr: Pixels) -> Future[Prediction]:
-        """`src`, `bgr`: H x W x 3 uint8 RGB of the model's size.  May block while all is busy."""
+        """Submit a frame; may block while all requests are busy.
+
+        Args:
+            src: The frame, H x W x 3 uint8 RGB of the model's size.
+            bgr: The clean plate, likewise.
+        """
 
     def wait(self, future: Future[Prediction]) -> Prediction:
-        """What `submit` promised; raises what went wrong instead."""
+        """Wait for a submitted frame; raises the exception of a failed inference."""
 
     def close(self) -> None:
-        """Finish what is under way and let go of threads."""
+        """Finish the frames in flight and release threads."""
 
 
 class SequentialQueue:
-    """A runtime without a queue of its own, in a thread of its own."""
+    """A queue that runs a synchronous runtime in one thread, one frame at a time."""
 
     depth = 1
 

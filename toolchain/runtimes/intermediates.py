@@ -1,4 +1,4 @@
-"""Inner tensors of the exported forms: the same file with more outputs, a few at a time."""
+"""Inner tensors of the exported forms, read through additional outputs of the same graph."""
 
 from __future__ import annotations
 
@@ -19,21 +19,29 @@ from toolchain.runtimes.openvino_runtime import get_precision, precision_config,
 
 
 class Intermediates(Protocol):
-    """A form of the model whose inner tensors can be read, by the names they have in the ONNX."""
+    """A form of the model whose inner tensors can be read by their names in the ONNX."""
 
     @property
     def names(self) -> frozenset[str]:
-        """The tensors that this form has."""
+        """Names of the tensors that this form has."""
 
     @property
     def executed(self) -> str:
-        """The precision of the latest `read`."""
+        """Precision of the latest `read`."""
 
     def read(self, names: Collection[str], src: Pixels, bgr: Pixels) -> Mapping[str, Array]:
-        """Those tensors, and always pha and fgr, for H x W x 3 uint8 RGB frames.
+        """Run the model and read some inner tensors.
 
-        Each call compiles the model anew, since outputs can't be added to a compiled one; the
-        more outputs, the less can be fused, and the more memory is needed.
+        Each call compiles the model again, because outputs cannot be added to a compiled model.
+        More outputs allow less fusion and need more memory.
+
+        Args:
+            names: Names of the tensors.
+            src: The frame, H x W x 3 uint8 RGB.
+            bgr: The clean plate, likewise.
+
+        Returns:
+            The tensors by name, with pha and fgr always among them.
         """
 
 

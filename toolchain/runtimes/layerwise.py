@@ -1,4 +1,4 @@
-"""Inner tensors of the variants compared with those of the original, on one frame."""
+"""Comparison of the variants' inner tensors with those of the original, on one frame."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ from toolchain.runtimes.operator_recorder import OperatorRecorder
 
 
 class OriginalTensors:
-    """The original's inner tensors, by their names in the exported graph."""
+    """The original's inner tensors, by their names in the exported graph.
+
+    Attributes:
+        frame: The frame.
+        ranking: How the graph selects patches, None if it refines none or all.
+        tensors: The tensors that have a counterpart in the original, in execution order.
+        unmatched: Names of the others.
+    """
 
     def __init__(
         self,
@@ -68,8 +75,8 @@ class VariantTensors:
         limit: Limit on relative differences, None for none.
         share: Share of values that may be over the limit where top-k or a comparison chose.
         found: Differences by tensor.
-        changed: Largest change of pha and fgr by reading inner tensors, which may keep a runtime
-            from fusing layers.
+        changed: Largest change of pha and fgr caused by reading inner tensors, which may prevent
+            the runtime from fusing layers.
         first: The first tensor over its limit.
     """
 
@@ -94,7 +101,7 @@ class VariantTensors:
     def compare(self, original: Mapping[str, Array]) -> None:
         """Read the tensors of `original` that this variant has, and record their differences.
 
-        What follows top-k is compared with an original that selects as this variant did.
+        Tensors after the selection are compared with an original that refines the same cells.
         """
         frame, ranking = self.original.frame, self.original.ranking
         names = [name for name in original if name in self.tensors.names]
@@ -119,7 +126,7 @@ class VariantTensors:
         return exceeds_limit(self.found[tensor.name], self._share(tensor))
 
     def _share(self, tensor: Tensor) -> float:
-        """`share` is one of all patches; among the ranked ones alone it is larger."""
+        """Permitted share; `share` counts all cells, so it is larger among the selected ones."""
         if not tensor.chosen:
             return 0.0
         ranking = self.original.ranking

@@ -26,10 +26,16 @@ _FLOATS = {
 
 
 class OnnxRuntime:
-    """The file as it is, and a copy in memory that also gives the inner tensors.
+    """An ONNX file in ONNX Runtime, and a copy in memory that also returns the inner tensors.
 
-    `plain`: without that copy; `Inference.ref` is then true everywhere.  `threads`: 0 for all.
-    `edit`: changes the graph in memory first.
+    Args:
+        path: The file.
+        edit: Changes the graph in memory first.
+        plain: Load no copy; `Inference.ref` is then true everywhere.
+        threads: Number of threads, 0 for all.
+
+    Raises:
+        ValidationError: The file cannot be loaded, or has unexpected inputs or outputs.
     """
 
     def __init__(
@@ -86,12 +92,12 @@ class OnnxRuntime:
 
     @property
     def executed(self) -> str:
-        """The precision that the runtime computes in: the lowest of the file's."""
+        """Precision that the runtime computes in: the lowest one in the file."""
         return "f16" if "f16" in self._layers else "f32"
 
     @property
     def conditions(self) -> Mapping[str, Any]:
-        """See `Runtime.conditions`.  ONNX Runtime takes the precision of the file's own tensors."""
+        """See `Runtime.conditions`.  ONNX Runtime computes in the types of the file's tensors."""
         return {
             "runtime": "ONNX Runtime",
             "version": onnxruntime.__version__,
@@ -144,7 +150,7 @@ def _unusable(path: Path, action: str, error: Exception) -> ValidationError:
 
 
 def count_layer_precisions(model: onnx.ModelProto) -> dict[str, int]:
-    """How many nodes give each floating-point type: {"f32": 142}."""
+    """Count the nodes by the floating-point type of their output, for example {"f32": 142}."""
     typed = onnx.shape_inference.infer_shapes(model).graph
     kinds = {
         value.name: value.type.tensor_type.elem_type for value in (*typed.value_info, *typed.output)

@@ -1,6 +1,6 @@
-"""OpenVINO, imported without telemetry; the only module that imports it.
+"""OpenVINO, imported without telemetry.  All other modules import it from here.
 
-`operators`: the operator set, from where the installed release has it.
+`operators` is the operator set, whose location depends on the release.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ with without_telemetry():
 
     try:
         from openvino import opset13 as operators
-    except ImportError:  # its place up to 2024
+    except ImportError:  # OpenVINO 2024
         from openvino.runtime import opset13 as operators
 
 __all__ = ["PrePostProcessor", "openvino", "operators"]

@@ -1,4 +1,4 @@
-"""An IR in OpenVINO for throughput: several frames at a time, bytes in, outputs as they come."""
+"""An IR in OpenVINO, optimized for throughput: several frames at a time, with uint8 inputs."""
 
 from __future__ import annotations
 
@@ -24,13 +24,26 @@ RESULT_TIMEOUT = 30.0  # seconds after which a result that does not come is look
 
 
 class OpenVinoQueue:
-    """AsyncInferQueue with as many requests as the device likes.
+    """AsyncInferQueue with the device's optimal number of requests.
 
-    Frames go in as uint8 NHWC RGB: conversion, transposition and channel order are part of the
-    graph, so that they run in its threads; the numbers that reach the IR are the same.  What the
-    graph makes of a plate alone is kept for the next frame before the same one.
-    `threads`: how many the device may use, 0 for all.  `as_bytes`: alpha and foreground come out
-    as uint8, 0..255, rounded in the graph.  Raises ValidationError as OpenVinoRuntime.
+    Inputs are uint8 NHWC RGB.  Type, layout and channel order are converted in the graph, by the
+    device's threads; the IR receives the same values.  The part of the graph that depends on the
+    plate alone runs again only when the plate changes.
+
+    Args:
+        xml: The IR.
+        hint: Precision hint.
+        device: Device by OpenVINO's name.
+        threads: Number of threads that the device may use, 0 for all.
+        as_bytes: Return alpha and foreground as uint8, 0..255, rounded in the graph.
+
+    Attributes:
+        size: Width and height of the model's frames.
+        executed: Precision that the device computes in.
+        facts: The toolchain's entries in rt_info; empty for an IR of another tool.
+
+    Raises:
+        ValidationError: The IR cannot be run on the device, or has unexpected inputs or outputs.
     """
 
     def __init__(
@@ -110,14 +123,14 @@ class OpenVinoQueue:
 
 
 class _PlateInput:
-    """A plate as the graph takes it."""
+    """Passes a plate to a graph that is not split."""
 
     def __call__(self, bgr: Pixels) -> dict[int, Any]:
         return {1: bgr[None]}
 
 
 class _PlateCache:
-    """What the plate's part of a graph made of the last plate."""
+    """Runs the plate's part of a graph, and keeps its outputs until the plate changes."""
 
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
@@ -140,7 +153,7 @@ class _PlateCache:
 def _split_plate(
     core: Any, model: Any, device: str, config: dict[str, Any]
 ) -> tuple[_PlateInput | _PlateCache, Any]:
-    """What makes of a plate the inputs after the first, and the graph that takes them."""
+    """Return a callable that computes the inputs after the first, and the graph that takes them."""
     parts = split_plate_subgraph(model)
     if parts is None:
         return _PlateInput(), model

@@ -1,4 +1,4 @@
-"""An IR in OpenVINO: BGR 0..255 in, float planes or a camera's bytes; fgr comes out RGB."""
+"""An IR in OpenVINO.  Its inputs are BGR 0..255, float32 NCHW or uint8 NHWC; fgr is RGB."""
 
 from __future__ import annotations
 
@@ -23,13 +23,23 @@ _SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
 class OpenVinoRuntime:
-    """The IR as it is, and a copy in memory that also gives the inner tensors.
+    """An IR in OpenVINO, and a copy in memory that also returns the inner tensors.
 
-    If that copy's outputs have other bits, a third one tells which patches were chosen.
+    If the copy's outputs are not bit-identical, another copy that returns fewer inner tensors is
+    used to find the selected patches.
 
-    `hint`: "f32", or "default" for whatever the device takes when nobody says otherwise.
-    `edit`: changes the graph in memory first.
-    Raises ValidationError if the IR has other inputs or outputs than promised, or can't be read.
+    Args:
+        xml: The IR.
+        hint: "f32", or "default" for the device's own choice.
+        device: Device by OpenVINO's name.
+        edit: Changes the graph in memory first.
+
+    Attributes:
+        executed: Precision that the device computes in.
+        conditions: See `Runtime.conditions`; "layers": number of layers compiled in each precision.
+
+    Raises:
+        ValidationError: The IR cannot be run on the device, or has unexpected inputs or outputs.
     """
 
     def __init__(
@@ -126,20 +136,26 @@ def _same(one: Mapping[str, Floats], other: Mapping[str, Floats]) -> bool:
 
 
 def precision_config(hint: Hint) -> dict[str, str]:
-    """What to compile with for a hint; nothing for the device's own choice."""
+    """Return the compile options for a hint; empty for the device's own choice."""
     return {"INFERENCE_PRECISION_HINT": "f32"} if hint == "f32" else {}
 
 
 def get_precision(compiled: Any) -> str:
-    """The precision that a compiled model computes in: "f32", "bf16", "f16"."""
+    """Return the precision that a compiled model computes in: "f32", "bf16" or "f16"."""
     kind = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     return _SHORT.get(kind, str(kind))
 
 
 def prepare_inputs(ports: Sequence[Any], src: Pixels, bgr: Pixels) -> dict[str, npt.NDArray[Any]]:
-    """The frames (H x W x 3 uint8 RGB) as the input `ports` of an IR ask for them, BGR.
+    """Convert frame and plate to what the inputs of an IR expect.
 
-    uint8 1 x H x W x 3, or float32 1 x 3 x H x W, 0..255.
+    Args:
+        ports: Inputs of the IR.
+        src: The frame, H x W x 3 uint8 RGB.
+        bgr: The clean plate, likewise.
+
+    Returns:
+        Arrays by input, BGR 0..255: uint8 1 x H x W x 3, or float32 1 x 3 x H x W.
     """
     kinds = {port.get_any_name(): _kind(port) for port in ports}
     return {
@@ -155,7 +171,15 @@ def _kind(port: Any) -> str:
 
 
 def check_ports(model: Any, xml: Path) -> None:
-    """Raise ValidationError unless `model` has the promised inputs and outputs."""
+    """Check the names, types and layouts of a model's inputs and outputs.
+
+    Args:
+        model: The model.
+        xml: Its file, for the message.
+
+    Raises:
+        ValidationError: They differ from those that the toolchain writes.
+    """
     found = [port.get_any_name() for port in (*model.inputs, *model.outputs)]
     kinds = [_kind(port) for port in (*model.inputs, *model.outputs)]
     channels = [] if model.is_dynamic() else [list(port.shape) for port in model.inputs]

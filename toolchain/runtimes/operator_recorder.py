@@ -1,8 +1,8 @@
-"""The original's inner tensors: every operator of the network as it runs, with its module.
+"""Recorder of the original's inner tensors: each operator of the network as it runs.
 
-The network runs in the form that is exported, of static shapes, but in PyTorch and with the base
-network's BatchNorms as published: a convolution's tensor is taken after its BatchNorm, which the
-export folds into it.
+The network has the exported form with static shapes, but runs in PyTorch and keeps the BatchNorms
+of the base network.  The export folds a BatchNorm into its convolution, so a convolution's tensor
+is recorded after its BatchNorm.
 """
 
 from __future__ import annotations
@@ -67,7 +67,12 @@ BATCHNORM = "aten::native_batch_norm"
 
 
 class OperatorRecorder:
-    """The network of a checkpoint, and what happens inside it for a frame."""
+    """The network of a checkpoint, whose operators are recorded while it runs.
+
+    Args:
+        checkpoint: File of the weights.
+        settings: Settings of the network.
+    """
 
     def __init__(self, checkpoint: Path, settings: ExportSettings) -> None:
         self._network = _as_exported(checkpoint, settings)
@@ -77,7 +82,12 @@ class OperatorRecorder:
                 self._tell_scope(name, module)
 
     def steps(self, src: Pixels, bgr: Pixels) -> tuple[Step, ...]:
-        """Every operator that computes something, in order; H x W x 3 uint8 RGB in."""
+        """List the operators that compute something, in execution order.
+
+        Args:
+            src: The frame, H x W x 3 uint8 RGB.
+            bgr: The clean plate, likewise.
+        """
         return tuple(self._run(src, bgr, ()).steps)
 
     def values(
@@ -158,7 +168,7 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _keep(self, out: torch.Tensor) -> None:
-        """As the latest step's value; a copy, since activations work in place."""
+        """Keep a copy as the latest step's value; activations work in place."""
         index = len(self.steps) - 1
         if index in self._wanted:
             self.values[index] = np.array(out.detach().numpy())

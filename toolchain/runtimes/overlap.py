@@ -1,4 +1,4 @@
-"""Reading, inference and what follows at the same time, for a bounded number of frames."""
+"""A pipeline that overlaps reading, inference and post-processing of frames."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ READ_AHEAD = 2  # frames more than there are threads or requests, so that nobody
 
 
 class ModelInput(Protocol):
-    """What a model takes."""
+    """Inputs of the model."""
 
     @property
     def src(self) -> Pixels:
-        """The frame."""
+        """The frame, H x W x 3 uint8 RGB."""
 
     @property
     def bgr(self) -> Pixels:
-        """The clean plate."""
+        """The clean plate, likewise."""
 
 
 Item = TypeVar("Item")
@@ -36,13 +36,17 @@ Outcome = TypeVar("Outcome")
 
 @dataclass(frozen=True)
 class SkipInference(Generic[Outcome]):
-    """What a reader gives for an item that needs no inference."""
+    """A reader's result for an item that needs no inference.
+
+    Attributes:
+        outcome: Outcome of the item.
+    """
 
     outcome: Outcome
 
 
 def max_frames_held(queue: InferenceQueue) -> int:
-    """The most frames that `run_overlapped` holds in memory at a time."""
+    """Return the largest number of frames that `run_overlapped` holds in memory."""
     return 2 * (THREADS + READ_AHEAD) + queue.depth + 2
 
 
@@ -52,10 +56,18 @@ def run_overlapped(
     queue: InferenceQueue,
     finish: Callable[[Item, Frame, Prediction], Outcome],
 ) -> Generator[Outcome, None, None]:
-    """Outcomes in the order of `items`; the queue is closed at the end.
+    """Process items in a pipeline with a bounded number of frames in memory.
 
-    `read` and `finish` run in threads, `items` is drawn from here.  What any of them raises comes
-    out here, and ends all.
+    The first exception of any function ends the pipeline and is raised here.
+
+    Args:
+        items: Iterated in the calling thread.
+        read: Reads an item; called in threads.
+        queue: Runs the model; closed at the end.
+        finish: Processes a prediction; called in threads.
+
+    Yields:
+        The outcomes, in the order of `items`.
     """
     source = iter(items)
     reading: deque[tuple[Item, Future[Frame | SkipInference[Outcome]]]] = deque()

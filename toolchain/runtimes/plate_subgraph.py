@@ -1,4 +1,4 @@
-"""What a graph computes from the clean plate alone, cut off, to be run once for many frames."""
+"""The subgraph that depends on the clean plate alone, split off to run once for many frames."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ PLATE = "bgr"
 
 
 def split_plate_subgraph(model: Any) -> tuple[Any, Any] | None:
-    """The part of `model` that hangs on the plate alone, and the rest; together the same numbers.
+    """Split a graph into the part that depends on the plate alone, and the rest.
 
-    The first part takes the plate; what it gives, in order, the rest takes after its other inputs.
-    None where the plate meets the frame before anything is computed from it.  Changes `model`.
+    Args:
+        model: The graph; it is changed.
+
+    Returns:
+        Two graphs that together compute the same values.  The first takes the plate; the second
+        takes the outputs of the first, in order, after its other inputs.  None if nothing is
+        computed from the plate alone.
     """
     alone = _alone(model)
     edges = [

@@ -1,4 +1,4 @@
-"""The original: the published network in PyTorch, patch by patch, in float32 or float64."""
+"""The original: the published network in PyTorch, which refines patch by patch."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class PyTorchRuntime:
             yield _unpack(outputs)
 
     def infer_without_onednn(self, src: Pixels, bgr: Pixels) -> Inference:
-        """Run `infer` with other kernels, which sum up in another order: other rounding."""
+        """Run `infer` with other kernels, whose order of summation gives other rounding."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about settings of other devices
             with torch.backends.mkldnn.flags(enabled=False):
@@ -117,7 +117,7 @@ class PyTorchRuntime:
         return name, found[name]
 
     def refiner_on(self, src: Pixels, bgr: Pixels) -> RefinerOnFrame:
-        """Return the refiner with what the base network passes to it for this frame."""
+        """Return the refiner with its inputs for this frame."""
         seen: list[tuple[torch.Tensor, ...]] = []
         hook = self._network.refiner.register_forward_pre_hook(lambda _, given: seen.append(given))
         self.infer(src, bgr)
@@ -136,7 +136,7 @@ def _unpack(outputs: Outputs) -> Inference:
 
 @dataclass(frozen=True)
 class RefinerOnFrame:
-    """The published refiner, ready to refine any patch of one frame, also misplaced ones.
+    """The published refiner on one frame, which can also refine misaligned patches.
 
     Attributes:
         refiner: The refiner.
@@ -155,7 +155,7 @@ class RefinerOnFrame:
 
         Args:
             cells: N x (row, column) of the patches.
-            shift: Offset of the windows from their place.
+            shift: Offset of the windows in pixels.
 
         Returns:
             N x (pha, fgr) x 4 x 4, RGB 0..1.
@@ -182,7 +182,7 @@ class RefinerOnFrame:
 def _windows(
     x: torch.Tensor, cells: torch.Tensor, size: int, halo: int, shift: tuple[int, int]
 ) -> torch.Tensor:
-    """Cut windows of `size` pixels and a halo; zero beyond the border.  1 x C x h x w -> N x C."""
+    """Cut windows of `size` pixels and a halo, zero-padded: 1 x C x h x w to N x C x s x s."""
     height, width = x.shape[2:]
     side = torch.arange(-halo, size + halo)
     rows = cells[:, :1] * size + side + shift[0]

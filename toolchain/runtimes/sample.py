@@ -1,4 +1,4 @@
-"""The sample of a bundle through its IR, as pictures: what it should give anywhere."""
+"""The sample of a package, run through its IR and compared as 8-bit images."""
 
 from __future__ import annotations
 
@@ -20,17 +20,31 @@ STEP = 1  # of 8 bits: as far apart two roundings of nearly equal values can fal
 
 @dataclass(frozen=True)
 class ImageDifference:
-    """`different`: share of the values that are more than `STEP` apart; `mean`: in steps."""
+    """Difference of two 8-bit images.
+
+    Attributes:
+        different: Share of the values that differ by more than `STEP`.
+        mean: Mean absolute difference, 0..255.
+    """
 
     different: float
     mean: float
 
 
 def infer_images(xml: Path, src: Pixels, bgr: Pixels, device: str = "CPU") -> dict[str, Pixels]:
-    """`pha` (H x W) and `fgr` (H x W x 3, RGB) of the IR at f32, 0..1 as 8 bits.
+    """Run an IR at f32.
 
-    `src`, `bgr`: H x W x 3 uint8 RGB of the model's size.  Raises ValidationError for an IR that
-    can't be run on `device`, or that has other inputs or outputs than promised.
+    Args:
+        xml: The IR.
+        src: The frame, H x W x 3 uint8 RGB of the model's size.
+        bgr: The clean plate, likewise.
+        device: Device by OpenVINO's name.
+
+    Returns:
+        "pha" (H x W) and "fgr" (H x W x 3, RGB), uint8 0..255.
+
+    Raises:
+        ValidationError: The IR cannot be run on the device, or has unexpected inputs or outputs.
     """
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # files must be free to be removed
@@ -49,7 +63,7 @@ def infer_images(xml: Path, src: Pixels, bgr: Pixels, device: str = "CPU") -> di
 
 
 def compare_images(found: Pixels, expected: Pixels) -> ImageDifference:
-    """How far two pictures of the same shape are apart; of other shapes: wholly."""
+    """Compare two images; different shapes count as fully different."""
     if found.shape != expected.shape:
         return ImageDifference(1.0, 255.0)
     apart = np.abs(found.astype(np.int16) - expected)
@@ -57,7 +71,11 @@ def compare_images(found: Pixels, expected: Pixels) -> ImageDifference:
 
 
 def load_image(path: Path) -> Pixels:
-    """A picture as it is stored, 8 bits.  Raises FrameError if it can't be read."""
+    """Load an 8-bit image without conversion.
+
+    Raises:
+        FrameError: The file is not a readable image.
+    """
     try:
         with Image.open(path) as image:
             return np.asarray(image, dtype=np.uint8)

@@ -1,8 +1,8 @@
 """Checks of the selection of patches: the published rule on a model's own expected error.
 
-The rule is deterministic, so what a model selects must be exactly what the rule selects from the
-model's own `err_sm`.  The rule is also tried on expected errors that real frames rarely give: all
-zero, constant, saturated, equal at the cut, fewer positive cells than patches.
+The rule is deterministic: a model must select exactly the cells that the rule selects from the
+model's own `err_sm`.  The rule is also tested with expected errors that are rare on real frames:
+all zero, constant, saturated, equal at the threshold, fewer positive cells than patches.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def apply_published_rule(err: Floats, settings: ExportSettings) -> tuple[Mask, M
         settings: Settings of the network.
 
     Returns:
-        Two maps, H/4 x W/4: the cells that the rule refines, and those about which rounding may
-        decide because `err` has to be resized first (none where it has the size already).
+        Two maps, H/4 x W/4: the cells that the rule refines, and the cells that depend on rounding
+        because `err` is resized first (none if it already has this size).
     """
     size = (settings.height // CELL, settings.width // CELL)
     given = torch.from_numpy(np.ascontiguousarray(err, np.float32))
@@ -59,9 +59,9 @@ def apply_published_rule(err: Floats, settings: ExportSettings) -> tuple[Mask, M
 
 
 def count_wrong_cells(found: Inference, settings: ExportSettings) -> int:
-    """Count cells that a model selects otherwise than the rule does from the model's own `err_sm`.
+    """Count the cells where a model's selection differs from the rule on its own `err_sm`.
 
-    0 for a model without a selection (mode "full").
+    A model without a selection (mode "full") has 0.
     """
     if ERR not in found.inner or SELECTION not in found.inner:
         return 0
@@ -94,7 +94,7 @@ def synthetic_errors(settings: ExportSettings, seed: int) -> Iterator[tuple[str,
 
 
 def load_onnx_with_given_error(path: Path) -> RunWithError | None:
-    """Load an ONNX so that its expected error is an input; None if it selects nothing."""
+    """Load an ONNX whose expected error becomes an input; None if it selects nothing."""
     model = onnx.load(path)
     made = {name for node in model.graph.node for name in node.output}
     if not {ERR, SELECTION} <= made:
@@ -123,7 +123,7 @@ def load_onnx_with_given_error(path: Path) -> RunWithError | None:
 def load_ir_with_given_error(
     xml: Path, device: str = "CPU", edit: Callable[[Any], None] | None = None
 ) -> RunWithError | None:
-    """Load an IR at f32 so that its expected error is an input; None if it selects nothing.
+    """Load an IR at f32 whose expected error becomes an input; None if it selects nothing.
 
     Args:
         xml: The IR.

@@ -1,9 +1,9 @@
 """Audit: the constants in an ONNX or IR are those of the checkpoint, to the bit.
 
-A single wrong weight rarely shows in outputs, so the weights are compared themselves.  What is
-expected is computed here from the state dict with numpy alone, by formulas of its own, not with the
-code that exports: BatchNorm folded in float64 and rounded once, convolutions that the export
-rearranges into phases (see `network.mosaic` and `network.enlarged`), fixed weights of resizes.
+A single wrong weight rarely shows in outputs, so the weights themselves are compared.  Expected
+values are computed here from the state dict with numpy, independently of the code that exports:
+BatchNorm folded in float64 and rounded once, convolutions that the export rearranges into phases
+(see `network.mosaic` and `network.upsampling_convolution`), fixed weights of resizes.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ CONV = "/Conv"
 
 @dataclass(frozen=True)
 class Expected:
-    """What a constant has to hold.
+    """Expected values of a constant.
 
     Attributes:
-        values: float32, or float64 values that are to be rounded to float32.
+        values: The values, float32, or float64 before rounding to float32.
         rounded: Whether sums were rounded on the way, so that the last bit may differ.
         reads_frames: Whether it is a weight whose input channels are frames: preprocessing may be
             folded into it.
@@ -46,7 +46,11 @@ class Expected:
 
 
 class ExpectedWeights:
-    """Expected constants by the scope of the convolution that reads them."""
+    """Expected constants by the scope of the convolution that reads them.
+
+    Args:
+        checkpoint: File of the weights.
+    """
 
     def __init__(self, checkpoint: Path) -> None:
         state = {key: value.numpy() for key, value in load_state_dict(checkpoint).items()}
@@ -107,7 +111,7 @@ class ExpectedWeights:
         ]
 
     def weight(self, scope: str, shape: tuple[int, ...]) -> Expected | None:
-        """Expected weight of the convolution in `scope`, None if the network has no such layer."""
+        """Return the expected weight of a convolution, None if the network has no such layer."""
         if scope in ("shrunk", "halved"):
             return Expected(_shrinking(shape))
         if scope == "refiner.conv4" and int(np.prod(shape)) != self._phased_last.size:
@@ -115,7 +119,7 @@ class ExpectedWeights:
         return self._parts.get(scope)
 
     def bias(self, scope: str, size: int) -> Expected | None:
-        """Expected bias of the convolution in `scope`, None if it has none."""
+        """Return the expected bias of a convolution, None if it has none."""
         if scope == "refiner.conv4" and size == self._phased_bias.size:
             return Expected(self._phased_bias)
         found = self._biases.get(scope)
@@ -123,7 +127,7 @@ class ExpectedWeights:
 
     @staticmethod
     def table(name: str, shape: tuple[int, ...]) -> Expected | None:
-        """Expected values of a constant of that name that no convolution reads."""
+        """Return the expected values of a constant that no convolution reads, None if unknown."""
         if name == "enlarged.across":
             return Expected(_enlarging(shape), rounded=True)
         if name == "enlarged.down":
@@ -135,7 +139,7 @@ class ExpectedWeights:
 
 
 def audit_onnx(path: Path, expected: ExpectedWeights) -> list[str]:
-    """Compare the constants of an ONNX file; returns one sentence for each fault."""
+    """Compare the constants of an ONNX file; returns one sentence per fault."""
     graph = onnx.load(path).graph
     values = {item.name: item for item in graph.initializer}
     faults: list[str] = []
@@ -170,7 +174,7 @@ class IrAudit:
     """Result of the audit of an IR.
 
     Attributes:
-        faults: One sentence for each fault.
+        faults: One sentence per fault.
         float32_values: Values before rounding of each float16 constant, by the constant's name.
     """
 
@@ -183,9 +187,9 @@ def audit_ir(xml: Path, expected: ExpectedWeights, scale: tuple[float, ...] = (2
 
     Args:
         xml: The IR.
-        expected: What the checkpoint demands.
-        scale: Divisor of the input values, one or one per channel; conversion may fold it, and the
-            reversal of the channels, into weights that read frames.
+        expected: Expected values.
+        scale: Divisor of the input values, one for all or one per channel.  Conversion may fold it,
+            and the reversal of the channels, into weights that read frames.
     """
     faults: list[str] = []
     scopes: set[str] = set()
@@ -218,7 +222,7 @@ def _distinct(faults: list[str]) -> list[str]:
 
 
 def restore_float32(values: Mapping[str, Array]) -> Callable[[Any], None]:
-    """Build an edit of an IR in memory that puts float32 values in place of float16 constants."""
+    """Return a function that replaces float16 constants of an IR in memory by float32 values."""
 
     def edit(model: Any) -> None:
         for node in model.get_ordered_ops():
@@ -234,7 +238,7 @@ def restore_float32(values: Mapping[str, Array]) -> Callable[[Any], None]:
 
 
 def _has_relu6(scope: str) -> bool:
-    """Whether a ReLU6 follows: in MobileNetV2 every convolution of a block but the last."""
+    """Whether a ReLU6 follows: in MobileNetV2 after each convolution of a block except the last."""
     return scope.startswith("backbone.features.") and scope.endswith((".0.0", ".1.0"))
 
 
@@ -244,7 +248,7 @@ def _audit_relu6(scope: str, bounds: list[float | None]) -> Iterator[str]:
 
 
 def _clamp_bounds(node: Any) -> list[float | None]:
-    """Bounds of the clamp behind a convolution and its bias; empty without one."""
+    """Return the bounds of the clamp after a convolution and its bias; empty without one."""
     for _ in range(2):
         readers = [target.get_node() for target in node.output(0).get_target_inputs()]
         if len(readers) != 1:
@@ -334,7 +338,7 @@ def _audit_ir_matmul(
 
 
 def _scope_and_bias(node: Any) -> tuple[str, Array | None]:
-    """Scope of an IR's convolution, and its bias: the addition behind it carries the name."""
+    """Return the scope and the bias of an IR's convolution; the addition after it has the name."""
     readers = [target.get_node() for target in node.output(0).get_target_inputs()]
     if len(readers) == 1 and readers[0].get_type_name() == "Add":
         name = readers[0].get_friendly_name()
@@ -346,7 +350,7 @@ def _scope_and_bias(node: Any) -> tuple[str, Array | None]:
 
 
 def _constant(value: Any) -> Any:
-    """The float constant behind conversions and reshapes, None if there is none."""
+    """Return the float constant before conversions and reshapes, None if there is none."""
     node = value.get_node()
     while node.get_type_name() in ("Convert", "Reshape"):
         node = node.input_value(0).get_node()
@@ -410,7 +414,7 @@ def _folded(state: Mapping[str, Array]) -> Iterator[tuple[str, tuple[Array, Arra
 
 
 def _with_preprocessing(weight: Array, scale: tuple[float, ...]) -> list[Array]:
-    """The weight with reversed channels and the scale of the inputs folded in."""
+    """Fold reversed channels and the scale of the inputs into a weight; all possible results."""
     channels = weight.shape[1]
     order = np.concatenate([np.arange(3)[::-1] + 3 * frame for frame in range(channels // 3)])
     forms = []
@@ -447,12 +451,12 @@ def _enlarged_phase(weight: Array, phase: int) -> Doubles:
 
 
 def _taps(weight: Array, axis: int) -> Array:
-    """Each tap along `axis` as a convolution of its own, tap by tap in the output channels."""
+    """Split a convolution into one per tap along `axis`, stacked in the output channels."""
     return np.concatenate([np.take(weight, [tap], axis) for tap in range(3)])
 
 
 def _at_half_size(weight: Array) -> Doubles:
-    """conv3 on nearest-neighbour enlarged input: four phases (y, x) of 2x2 taps each."""
+    """conv3 on nearest-neighbour upsampled input: four phases (y, x) of 2x2 taps each."""
     outputs, inputs = weight.shape[:2]
     made = np.zeros((outputs, 2, 2, inputs, 2, 2))
     for (y, x), (down, across) in product(product(range(2), repeat=2), product(range(3), repeat=2)):

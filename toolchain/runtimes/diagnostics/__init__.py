@@ -1,8 +1,8 @@
-"""What often goes wrong with a converted model, each as an experiment that undoes it.
+"""Diagnostics of a failed variant: one experiment for each common mistake, which reverts it.
 
-Other inputs (channels, /255, frame and plate exchanged), another precision (bf16, FP16), repaired
-resizes (align_corners), or a reference whose patches are misplaced.  Nothing is concluded here: the
-caller compares the outputs of each experiment.
+Experiments use other inputs (channels, /255, frame and plate exchanged), another precision (bf16,
+FP16), repaired resizes (align_corners), or a reference with misaligned patches.  The caller
+compares their outputs and draws the conclusions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A failed variant, and one thing that is changed about it."""
+"""A failed variant, and an experiment that changes one thing about it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class FailedVariant:
-    """A variant that failed, and a frame on which it did.
+    """A variant that failed, and a frame on which it failed.
 
     Attributes:
         file: The ONNX, or the IR's xml.

@@ -1,4 +1,4 @@
-"""Candidate causes in the inputs and outputs: channel order, value range, exchanged frames."""
+"""Candidate causes in inputs and outputs: channel order, value range, frame and plate exchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candidate cause: the refined patches were cut at an offset from their place."""
+"""Candidate cause: the refined patches are misaligned."""
 
 from __future__ import annotations
 

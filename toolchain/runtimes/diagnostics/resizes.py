@@ -1,4 +1,4 @@
-"""Candidate cause: resizes that place samples as align_corners=True does."""
+"""Candidate cause: resizes with align_corners=True."""
 
 from __future__ import annotations
 
