@@ -50,10 +50,10 @@ from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.pipeline.build import build
 from toolchain.pipeline.request import BuildRequest
-from toolchain.pipeline.weights import choose
+from toolchain.pipeline.weights import choose_weights
 model, output = read_model(builtin_config()), Path(sys.argv[1])
 stages = ("download", "export", "convert")
-build(BuildRequest(model, choose(model, "bundled", output), output, stages=stages))
+build(BuildRequest(model, choose_weights(model, "bundled", output), output, stages=stages))
 """
 
 
