@@ -72,7 +72,7 @@ def _check_evaluation(output: Path) -> Checked:
     found = [json.loads(path.read_text("utf-8")) for path in output.rglob("evaluation.json")]
     if not found:
         return False, "no metrics"
-    entries = {entry["model"]: entry for entry in found[0]["models"]}
+    entries = {entry["form"]: entry for entry in found[0]["models"]}
     frames = min(entries[model]["frames"] if model in entries else 0 for model in MODELS)
     finite = all(
         math.isfinite(figure)

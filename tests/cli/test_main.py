@@ -414,8 +414,10 @@ def test_ctrl_c_gives_130_and_the_next_run_continues(config: Path, tmp_path: Pat
     command = [sys.executable, "-m", "toolchain", "build", *common(config, output), *PART]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
+        said = ""
         while (line := process.stderr.readline()) and not line.startswith("export:"):
-            pass
+            said += line
+        assert line, said
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
