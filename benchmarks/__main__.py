@@ -13,7 +13,7 @@ def main(names: list[str]) -> int:
     if unknown := [name for name in names if name not in ALL]:
         print(f"unknown benchmark {', '.join(unknown)}; known: {', '.join(ALL)}", file=sys.stderr)
         return 2
-    codes = [import_module(f"benchmarks.{name}").main() for name in names or ALL]
+    codes: list[int] = [import_module(f"benchmarks.{name}").main() for name in names or ALL]
     return max(codes)
 
 

@@ -87,7 +87,7 @@ def ready(model: EvaluatedModel, root: Path) -> list[dict[str, Any]]:
     from toolchain.runtimes.base import to_planes
 
     items = open_dataset(root, None, 1).items[: 2 * CLIP]
-    samples = (item.read().sample(model.size) for item in items)
+    samples = (item.read().decode(model.size) for item in items)
     return [
         {"src": to_planes(s.src[..., ::-1]), "bgr": to_planes(s.bgr[..., ::-1])} for s in samples
     ]

@@ -1,8 +1,8 @@
-"""The converted model's speed against the incumbent's graph, the other runtimes, and the machine.
+"""The converted model's speed against Open Model Zoo's graph, the other runtimes, and the machine.
 
 All in one process, in turn, after warm-up; ratios are medians over the rounds.  Both graphs are
-made from the same weights and converted by the same stage: the incumbent's as `roi_align` crops,
-`scatter_element` and a dynamic number of patches (see `incumbent_graph`).
+made from the same weights and converted by the same stage: Open Model Zoo's as `roi_align` crops,
+`scatter_element` and a dynamic number of patches (see `omz_graph`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 
-from benchmarks.incumbent_graph import write
+from benchmarks.omz_graph import write
 from benchmarks.outcome import FOLDER, Figure, conclude
 from benchmarks.peak import peak_gflops
 from benchmarks.profile import by_kind, layers
@@ -50,17 +50,17 @@ Infer = Callable[[], object]
 
 @dataclass(frozen=True)
 class Built:
-    """Where everything of one size lies; `int8` and `incumbent` only where they are compared."""
+    """Where everything of one size lies; `int8` and `omz` only where they are compared."""
 
     checkpoint: Path
     onnx: Path
     ours: Path
     int8: Path
-    incumbent: Path
+    omz: Path
 
     def forms(self, hint: str) -> dict[str, Path]:
         """The IRs that are compared at a hint; 8-bit integers are for the device's own choice."""
-        forms = {"incumbent": self.incumbent, "ours": self.ours}
+        forms = {"omz": self.omz, "ours": self.ours}
         return forms if hint == "f32" else forms | {"ours INT8": self.int8}
 
 
@@ -68,7 +68,7 @@ def main() -> int:
     """Build both graphs, time them, print the table, write JSON and a plot."""
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
-        built = _build(Path(folder), (1280, 720), 0.25, 80_000, incumbent=True)
+        built = _build(Path(folder), (1280, 720), 0.25, 80_000, omz=True)
         frame = composite(1, 1280, 720)
         medians: dict[str, float] = {}
         for hint in ("f32", "default"):
@@ -88,9 +88,7 @@ def main() -> int:
     return conclude("model", figures)
 
 
-def _build(
-    folder: Path, size: tuple[int, int], scale: float, pixels: int, *, incumbent: bool
-) -> Built:
+def _build(folder: Path, size: tuple[int, int], scale: float, pixels: int, *, omz: bool) -> Built:
     model = read_model(builtin_config())
     settings = with_overrides(
         export_settings(model),
@@ -104,15 +102,15 @@ def _build(
         choose_weights(model, "bundled", output),
         output,
         settings=settings,
-        precisions=("FP16", INT8) if incumbent else ("FP16",),
+        precisions=("FP16", INT8) if omz else ("FP16",),
         stages=("download", "export", "convert", "quantize"),
     )
     build(request)
-    theirs = folder / "incumbent.xml"
-    if incumbent:
-        write(request.checkpoint, folder / "incumbent.onnx", *size, "roi_align")
+    theirs = folder / "omz.xml"
+    if omz:
+        write(request.checkpoint, folder / "omz.onnx", *size, "roi_align")
         arguments = conversion_settings(model)
-        convert(ConvertRequest(folder / "incumbent.onnx", theirs, "FP16", arguments, ()))
+        convert(ConvertRequest(folder / "omz.onnx", theirs, "FP16", arguments, ()))
     layout = request.layout
     return Built(request.checkpoint, layout.onnx, layout.ir("FP16"), layout.ir(INT8), theirs)
 
@@ -163,9 +161,9 @@ def _latency(built: Built, frame: Frame, hint: str, medians: dict[str, float]) -
         for name in seconds
     ]
     for name, values in list(seconds.items())[1:]:
-        ratio = _ratio(seconds["incumbent"], values)
+        ratio = _ratio(seconds["omz"], values)
         target = TARGETS[name, hint]
-        label = f"incumbent / {name}, latency, {hint}"
+        label = f"Open Model Zoo / {name}, latency, {hint}"
         figures.append(Figure(label, ratio, "x", target, "at least"))
     return figures
 
@@ -180,9 +178,9 @@ def _throughput(built: Built, frame: Frame, hint: str) -> list[Figure]:
     figures = []
     for name, values in list(seconds.items())[1:]:
         rate = BURST / statistics.median(values)
-        ratio = _ratio(seconds["incumbent"], values)
+        ratio = _ratio(seconds["omz"], values)
         figures.append(Figure(f"throughput, {name}, {hint}", rate, "fps"))
-        figures.append(Figure(f"{name} / incumbent, throughput, {hint}", ratio, "x"))
+        figures.append(Figure(f"{name} / Open Model Zoo, throughput, {hint}", ratio, "x"))
     return figures
 
 
@@ -199,7 +197,7 @@ def _shares(medians: Mapping[str, float]) -> list[Figure]:
     for hint, target in (("f32", 0.45), ("default", None)):
         peak = peak_gflops(hint)
         figures.append(Figure(f"the machine's rate, a large convolution, {hint}", peak, "GF/s"))
-        for name in ("incumbent", "ours"):
+        for name in ("omz", "ours"):
             share = useful / medians[f"{name}, {hint}"] / peak
             goal = target if name == "ours" else None
             figures.append(
@@ -231,17 +229,17 @@ def _others(built: Built, frame: Frame) -> list[Figure]:
 def _loading(built: Built, frame: Frame) -> list[Figure]:
     """A dynamic graph leaves a part of its compilation to the first frame."""
     feed = _feed(frame)
-    pair = {"incumbent": built.incumbent, "ours": built.ours}
+    pair = {"omz": built.omz, "ours": built.ours}
     work: dict[str, Infer] = {}
     for name, xml in pair.items():
         work[name] = partial(_compiled, xml, "default", "LATENCY")
         work[f"{name}, first"] = partial(_first_result, xml, feed)
     seconds = _in_turn(work, 5)
-    first = _ratio(seconds["ours, first"], seconds["incumbent, first"])
+    first = _ratio(seconds["ours, first"], seconds["omz, first"])
     return [
         Figure("read and compile, ours", statistics.median(seconds["ours"]), "s"),
-        Figure("ours / incumbent, load", _ratio(seconds["ours"], seconds["incumbent"]), "x", 0.7),
-        Figure("ours / incumbent, load and first frame", first, "x"),
+        Figure("ours / Open Model Zoo, load", _ratio(seconds["ours"], seconds["omz"]), "x", 0.7),
+        Figure("ours / Open Model Zoo, load and first frame", first, "x"),
     ]
 
 
@@ -253,19 +251,19 @@ def _memory(built: Built) -> list[Figure]:
     figures = []
     for hint in ("f32", "default"):
         used = {}
-        for name, xml in (("incumbent", built.incumbent), ("ours", built.ours)):
+        for name, xml in (("omz", built.omz), ("ours", built.ours)):
             command = [sys.executable, "-m", "benchmarks.memory", str(xml), hint]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             used[name] = float(done.stdout)
         if used["ours"]:
             figures.append(Figure(f"peak memory, ours, {hint}", used["ours"], "MiB"))
-            ratio = used["ours"] / used["incumbent"]
-            figures.append(Figure(f"ours / incumbent, peak memory, {hint}", ratio, "x", 1.0))
+            ratio = used["ours"] / used["omz"]
+            figures.append(Figure(f"ours / Open Model Zoo, peak memory, {hint}", ratio, "x", 1.0))
     return figures
 
 
 def _larger(folder: Path, size: tuple[int, int], scale: float, pixels: int) -> list[Figure]:
-    built = _build(folder, size, scale, pixels, incumbent=False)
+    built = _build(folder, size, scale, pixels, omz=False)
     feed = _feed(composite(2, *size))
     work: dict[str, Infer] = {}
     for hint in ("f32", "default"):

@@ -38,11 +38,13 @@ def turned(plate: np.ndarray) -> np.ndarray:
 
 
 def dimmed(plate: np.ndarray) -> np.ndarray:
-    return np.rint(plate * np.array([0.86, 0.9, 0.94])).astype(np.uint8)
+    result: np.ndarray = np.rint(plate * np.array([0.86, 0.9, 0.94])).astype(np.uint8)
+    return result
 
 
 def warped(plate: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    return cv2.warpAffine(plate, matrix, SIZE, borderMode=cv2.BORDER_REFLECT)
+    result: np.ndarray = cv2.warpAffine(plate, matrix, SIZE, borderMode=cv2.BORDER_REFLECT)
+    return result
 
 
 KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Align, bool]] = {

@@ -18,7 +18,7 @@ BARE = "python -c pass"
 def main() -> int:
     """Run each command in turn, `ROUNDS` times; medians."""
     scripts = Path(sys.executable).parent
-    commands = {
+    commands: dict[str, list[str | Path]] = {
         BARE: [sys.executable, "-c", "pass"],
         "matting --help": [scripts / "matting", "--help"],
         "omz_info_dumper --all": [scripts / "omz_info_dumper", "--all"],

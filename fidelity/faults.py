@@ -205,6 +205,12 @@ def change_attribute(model: Any, node: str, name: str, value: Any) -> None:
     found.attribute.append(helper.make_attribute(name, value))
 
 
+def change_dilation(model: onnx.ModelProto) -> None:
+    """Set the dilation of ASPP's first dilated convolution to 2 instead of 3."""
+    change_attribute(model, "aspp.convs.1.0/Conv", "dilations", [2, 2])
+    change_attribute(model, "aspp.convs.1.0/Conv", "pads", [2, 2, 2, 2])
+
+
 def raise_relu6(model: Any) -> None:
     """Clip at 6,000 instead of 6."""
     for item in model.graph.initializer:
@@ -410,10 +416,7 @@ def list_faults() -> Mapping[str, Fault]:
         "last of equal expected errors": last_of_ties,
         "lowest expected errors": lowest,
         "ReLU for ReLU6": raise_relu6,
-        "wrong dilation in ASPP": lambda model: (
-            change_attribute(model, "aspp.convs.1.0/Conv", "dilations", [2, 2]),
-            change_attribute(model, "aspp.convs.1.0/Conv", "pads", [2, 2, 2, 2]),
-        )[0],
+        "wrong dilation in ASPP": change_dilation,
         "maximum for mean in ASPP": pool_maximum,
         "activations rounded to float16": lambda model: round_activations(
             model, onnx.TensorProto.FLOAT16

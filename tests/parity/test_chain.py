@@ -45,7 +45,7 @@ class FakeTools(Tools):
             )
         elif command_name == "evaluate":
             total = {"alpha_mad": {"mean": math.nan if fault == "NaN" else 8.1, "low": 1.0}}
-            models = [{"model": name, "frames": 2, "total": total} for name in chain.MODELS]
+            models = [{"form": name, "frames": 2, "total": total} for name in chain.MODELS]
             left = models[1:] if fault == "one model" else models
             self.write(place / "evaluation.json", {"models": left})
         else:

@@ -87,7 +87,7 @@ def test_a_killed_worker_loses_no_frame_and_counts_none_twice(
     alone: EvaluateRequest, scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of two workers is killed at work: the same bytes come out, each frame scored once."""
-    monkeypatch.setattr(cluster, "FRAMES", 4)
+    monkeypatch.setattr(cluster, "FRAMES_PER_SHARD", 4)
     request = replace(alone, target=tmp_path / "evaluation.json", cluster=scheduler)
     workers = [worker(scheduler), worker(scheduler)]
     killed_at: list[int] = []
@@ -145,8 +145,8 @@ def test_no_worker_is_said(
     alone: EvaluateRequest, scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A scheduler without workers is waited for, but not for ever."""
-    monkeypatch.setattr(cluster, "ALONE", 1.0)
-    monkeypatch.setattr(cluster, "LOOKING", 0.2)
+    monkeypatch.setattr(cluster, "NO_WORKER_TIMEOUT", 1.0)
+    monkeypatch.setattr(cluster, "POLL_SECONDS", 0.2)
     request = replace(alone, target=tmp_path / "evaluation.json", cluster=scheduler)
     with pytest.raises(EvaluationError, match="has had no worker"):
         evaluate(request)

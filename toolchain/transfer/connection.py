@@ -55,6 +55,7 @@ class Connection:
         self._session = session
         self._timeouts = (transport.connect_timeout, transport.read_timeout)
         self._worker = _Worker()
+        self._abandoned: requests.Response | None = None
 
     def get(
         self, url: str, headers: dict[str, str], params: dict[str, str] | None = None
@@ -67,7 +68,11 @@ class Connection:
         """
         for _ in range(MAX_REDIRECTS + 1):
             response = self._get_one(url, headers, params)
-            target = _find_redirect(response)
+            try:
+                target = _find_redirect(response)
+            except SourceError:
+                response.close()
+                raise
             if target is None:
                 return response
             response.close()
@@ -94,8 +99,13 @@ class Connection:
             ConnectionFailure: The connection failed.
             SourceError: The request cannot succeed.
         """
-        with send(self, headers) as response:
+        response = send(self, headers)
+        try:
             yield response
+        finally:
+            # Closing waits for a read that another thread has not ended.
+            if response is not self._abandoned:
+                response.close()
 
     def read_chunk(self, response: requests.Response) -> bytes:
         """Read the available bytes of the body, at most CHUNK; none at its end.
@@ -108,9 +118,16 @@ class Connection:
         # urllib3 1 has no read1, and its read waits for all bytes.
         read, most = (raw.read1, CHUNK) if hasattr(raw, "read1") else (raw.read, OLD_CHUNK)
         with _explained_errors(self._timeouts):
-            return bytes(
-                self._run(lambda: read(most, decode_content=False), seconds, "no data for")
-            )
+            try:
+                return bytes(
+                    self._run(lambda: read(most, decode_content=False), seconds, response.close)
+                )
+            except queue.Empty:
+                self._abandoned = response
+                if hasattr(raw, "shutdown"):  # urllib3 2.3
+                    with contextlib.suppress(OSError, RuntimeError, ValueError):
+                        raw.shutdown()  # ends the read in the other thread
+                raise ConnectionFailure(f"no data for {seconds:g} s") from None
 
     def read_head(self, response: requests.Response, size: int) -> bytes:
         """Read at least the first `size` bytes of the body, or all of a shorter one.
@@ -126,10 +143,18 @@ class Connection:
     def _get_one(
         self, url: str, headers: dict[str, str], params: dict[str, str] | None
     ) -> requests.Response:
+        responses: list[requests.Response] = []
+
         def send() -> requests.Response:
-            return self._session.get(
+            response = self._session.get(
                 url, headers=headers, params=params, stream=True, timeout=self._timeouts
             )
+            responses.append(response)
+            return response
+
+        def close() -> None:
+            for response in responses:
+                response.close()
 
         try:
             requests.utils.get_netrc_auth(url)
@@ -137,21 +162,22 @@ class Connection:
             raise SourceError("~/.netrc, or the file that NETRC names, is not UTF-8") from error
         except ValueError as error:
             raise SourceError(f"not a valid address: {printable(url)}") from error
+        seconds = sum(self._timeouts)
         with _explained_errors(self._timeouts):
-            return self._run(send, sum(self._timeouts), "no response within", _close)
+            try:
+                return self._run(send, seconds, close)
+            except queue.Empty:
+                raise ConnectionFailure(f"no response within {seconds:g} s") from None
 
     def _run(
-        self,
-        call: Callable[[], Result],
-        seconds: float,
-        fault: str,
-        drop: Callable[[Result], None] | None = None,
+        self, call: Callable[[], Result], seconds: float, clean_up: Callable[[], object]
     ) -> Result:
+        """Return the call's result; queue.Empty if it takes too long."""
         try:
-            return self._worker.run(call, seconds + MARGIN, drop)
+            return self._worker.run(call, seconds + MARGIN, clean_up)
         except queue.Empty:
             self._worker = _Worker()  # the old one still waits for the server
-            raise ConnectionFailure(f"{fault} {seconds:g} s") from None
+            raise
 
 
 SendRequest = Callable[[Connection, dict[str, str]], requests.Response]
@@ -176,20 +202,20 @@ class _Worker:
         self._calls: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
         self._left = threading.Event()
-        self._drop: Callable[[Any], None] | None = None
+        self._clean_up: Callable[[], object] | None = None
         self._thread: threading.Thread | None = None
 
     def run(
-        self, call: Callable[[], Result], seconds: float, drop: Callable[[Result], None] | None
+        self, call: Callable[[], Result], seconds: float, clean_up: Callable[[], object]
     ) -> Result:
         """Return the call's result or raise its error; queue.Empty if it takes too long.
 
-        `drop` is then called with a result that comes later.
+        In that case `clean_up` is called when the call has ended.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="network", daemon=True)
             self._thread.start()
-        self._drop = drop
+        self._clean_up = clean_up
         self._calls.put(call)
         try:
             result, error = self._results.get(timeout=seconds)
@@ -213,15 +239,12 @@ class _Worker:
             except BaseException as raised:  # noqa: BLE001 - raised where the result is expected
                 error = raised
             if self._left.is_set():
-                if self._drop is not None and error is None:
-                    self._drop(result)
+                if self._clean_up is not None:
+                    with contextlib.suppress(OSError):
+                        self._clean_up()
                 return
             self._results.put((result, error))
             del result, error, call
-
-
-def _close(response: requests.Response) -> None:
-    response.close()
 
 
 def _find_redirect(response: requests.Response) -> str | None:

@@ -1,4 +1,4 @@
-"""The network as the incumbent's export had it, from the same weights: the yardstick.
+"""The network as Open Model Zoo's export had it, from the same weights: the yardstick.
 
 What upstream's exporter writes for `roi_align` crops (or per-pixel gathers), `scatter_element`
 and a dynamic number of patches; read off BackgroundMattingV2's published refiner.  The base
@@ -12,7 +12,7 @@ import logging
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -62,7 +62,7 @@ class _Graph:
         self.graph = model.graph
         self._count = 0
 
-    def node(self, kind: str, *inputs: str, to: str = "", **attributes: object) -> str:
+    def node(self, kind: str, *inputs: str, to: str = "", **attributes: Any) -> str:
         """Append a node; its output is called `to`; `to_` is the attribute of that name."""
         self._count += 1
         name = to or f"y{self._count}"
@@ -74,7 +74,7 @@ class _Graph:
     def const(self, value: object, dtype: type = np.int64) -> str:
         self._count += 1
         name = f"c{self._count}"
-        array = np.asarray(value.numpy() if isinstance(value, Tensor) else value, dtype)
+        array: np.ndarray = np.asarray(value.numpy() if isinstance(value, Tensor) else value, dtype)
         self.graph.initializer.append(numpy_helper.from_array(array, name))
         return name
 
