@@ -122,6 +122,21 @@ def test_only_one_module_imports_openvino() -> None:
     assert found == ["toolchain/runtimes/openvino_api.py"]
 
 
+def test_nothing_loads_what_can_run_code() -> None:
+    """Checkpoints are read by `toolchain.checkpoints`, which runs nothing in them."""
+    running = re.compile(
+        r"\btorch\.load\(|\bjit\.load\(|\bpickle\.(?:load|loads|Unpickler)\b|allow_pickle="
+        r"|from torch(?:\.jit)? import .*\bload\b|from pickle import|import (?:pickle|marshal)$",
+        re.MULTILINE,
+    )
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / "toolchain").rglob("*.py"))
+        for line in running.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
 def test_few_imports_stand_inside_functions() -> None:
     """Only what start-up must not load, or what is optional, is imported inside a function."""
     inside = [

@@ -76,7 +76,8 @@ def test_the_shipped_model_is_read() -> None:
     assert model.framework == "pytorch"
     assert model.precisions == {"FP16", "FP32"}
     assert [file.digest for file in model.files] == [None]
-    assert len(model.files[0].sources) == 2
+    assert len(model.files[0].sources) == 3
+    assert [file.digest.algorithm for file in model.alternatives] == ["sha256"]
     assert model.bundled is not None
     assert isinstance(model.bundled.sources[0], PackageSource)
     assert model.cross_check[0].size == 20006715

@@ -42,13 +42,14 @@ def test_attempts_and_cache(server, collection, whole, tmp_path) -> None:
 
 
 @pytest.fixture
-def own(server, tmp_path, checkpoint):
+def own(tls_server, tmp_path, checkpoint):
     """Arguments for a model.yml whose checkpoint has no published digest."""
-    server.serve("/weights.pth", File(checkpoint.read_bytes()))
+    tls_server.serve("/weights.pth", File(checkpoint.read_bytes()))
     config = tmp_path / "model.yml"
     config.write_text(
         f"name: {NAME}\ndescription: d\ntask_type: background_matting\nframework: pytorch\n"
-        f"license: MIT\nfiles:\n  - {{name: weights.pth, source: '{server.base}/weights.pth'}}\n"
+        "license: MIT\nfiles:\n"
+        f"  - {{name: weights.pth, source: '{tls_server.base}/weights.pth'}}\n"
         "input_info: [{name: src, shape: [1, 3, 8, 8], layout: NCHW}]\n"
         "conversion_to_onnx_args: [--backbone-scale=0.25]\nmodel_optimizer_args: []\n",
         encoding="utf-8",
@@ -56,7 +57,9 @@ def own(server, tmp_path, checkpoint):
     return ["--all", "--config", str(config), "-o", str(tmp_path / "out")]
 
 
-def test_the_digest_of_a_checkpoint_is_recorded(server, own, checkpoint, tmp_path, capsys) -> None:
+def test_the_digest_of_a_checkpoint_is_recorded(
+    tls_server, own, checkpoint, tmp_path, capsys
+) -> None:
     """It is verified by its structure; a different one later is an error until it is accepted."""
     folder = tmp_path / "out" / "public" / NAME
     record = folder / "checkpoint.lock.json"
@@ -65,10 +68,10 @@ def test_the_digest_of_a_checkpoint_is_recorded(server, own, checkpoint, tmp_pat
     assert (folder / "weights.pth").read_bytes() == data
     written = json.loads(record.read_text())["files"]["weights.pth"]
     assert written["sha384"] == hashlib.sha384(data).hexdigest()
-    assert written["source"] == f"{server.base}/weights.pth"
+    assert written["source"] == f"{tls_server.base}/weights.pth"
     changed = tmp_path / "changed.pth"
     save_changed(checkpoint, changed)
-    server.serve("/weights.pth", File(changed.read_bytes()))
+    tls_server.serve("/weights.pth", File(changed.read_bytes()))
     (folder / "weights.pth").unlink()
     capsys.readouterr()
     assert main(own) == 1
@@ -86,9 +89,9 @@ def save_changed(source: Path, target: Path) -> None:
     torch.save(state, target)
 
 
-def test_a_file_that_is_not_a_checkpoint_is_refused(server, own, tmp_path, capsys) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused(tls_server, own, tmp_path, capsys) -> None:
     """Nothing is recorded, and no file is left."""
-    server.serve("/weights.pth", File(b"no checkpoint at all"))
+    tls_server.serve("/weights.pth", File(b"no checkpoint at all"))
     assert main(own) == 1
     assert "not a checkpoint" in capsys.readouterr().err
     left = {path.name for path in (tmp_path / "out" / "public" / NAME).iterdir()}

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import onnx
 import openvino
 import pytest
 
-from tests.support.web_server import File, Server, page, running
+from tests.support.web_server import File, Server, page
 from tests.support.weights import save_checkpoint
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Model
@@ -45,10 +44,9 @@ class Notes(SilentListener):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    """A web server on loopback."""
-    with running() as started:
-        yield started
+def server(tls_server: Server) -> Server:
+    """A web server on loopback; files without a digest are fetched over TLS only."""
+    return tls_server
 
 
 @pytest.fixture
@@ -56,7 +54,7 @@ def nowhere() -> str:
     """The address of a local port on which no server listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}/weights.pth"
+        return f"https://127.0.0.1:{free.getsockname()[1]}/weights.pth"
 
 
 @pytest.fixture

@@ -185,9 +185,9 @@ def test_a_published_sha256_is_verified_too(server, make) -> None:
         assert (got.status, got.digest) == (status, sha384(DATA))
 
 
-def test_a_file_without_any_digest_gets_another_name(server, make) -> None:
+def test_a_file_without_any_digest_gets_another_name(tls_server, make) -> None:
     """The target is never an unverified file."""
-    url = server.serve("/f", File(DATA))
+    url = tls_server.serve("/f", File(DATA))
     (got,) = download(make.request(make.file(None, url))).files
     assert got.path == make.folder / f"{make.name}.unverified"
     assert (got.verified_by, got.digest) == ("nothing", sha384(DATA))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.support.web_server import Server, running
 from toolchain.catalog.records import Digest, FileSource, HttpSource, ModelFile, Source
@@ -23,6 +25,29 @@ QUICK = Transport(
 def server() -> Iterator[Server]:
     """A web server on loopback."""
     with running() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Signs certificates of servers on loopback."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_server(
+    authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
+    """A web server on loopback whose certificate is trusted.
+
+    Files without a digest are fetched from such servers only.
+    """
+    bundle = tmp_path_factory.mktemp("certificates") / "authority.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with running(context) as started:
         yield started
 
 

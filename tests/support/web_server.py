@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -163,8 +164,13 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.scheme = "http" if context is None else "https"
+        if context is not None:
+            self.socket = context.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.scripts: dict[str, list[Answer]] = {}
         self.asked: list[Asked] = []
         self.stopping = threading.Event()
@@ -176,7 +182,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}"
 
     @property
     def sent(self) -> int:
@@ -188,9 +194,9 @@ class Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Server]:
-    """A server in a thread."""
-    server = Server()
+def running(context: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """A server in a thread; with TLS if a context is given."""
+    server = Server(context)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

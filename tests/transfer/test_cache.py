@@ -92,9 +92,9 @@ def test_a_cache_that_cannot_be_written_is_not_an_error(server, make, tmp_path) 
     assert "not stored in the cache" in notes[0]
 
 
-def test_only_verified_files_are_stored(server, make, entry, tmp_path):
+def test_only_verified_files_are_stored(tls_server, make, entry, tmp_path):
     """A file with a recorded digest is, one without any digest is not."""
-    url = server.serve("/f", File(DATA))
+    url = tls_server.serve("/f", File(DATA))
     request = make.request(make.file(None, url), cache_dir=tmp_path / "cache")
     download(request)
     assert not entry.exists()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import ssl
-import subprocess
 import time
 
 import pytest
@@ -29,24 +26,15 @@ def test_proxy_variables_are_honoured(server, make, monkeypatch) -> None:
     assert server.asked[0].path == "http://models.invalid/f"
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for the certificate")
-def test_certificates_are_verified_and_can_be_added(make, tmp_path, monkeypatch) -> None:
+def test_certificates_are_verified_and_can_be_added(make, tls_server, monkeypatch) -> None:
     """An unknown certificate is rejected; REQUESTS_CA_BUNDLE makes it trusted."""
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    options = ["-newkey", "rsa:2048", "-nodes", "-days", "2", *name, *files]
-    subprocess.run(["openssl", "req", "-x509", *options], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with running() as secure:
-        secure.socket = context.wrap_socket(secure.socket, server_side=True)
-        url = secure.serve("/f", File(DATA)).replace("http:", "https:")
-        with pytest.raises(DownloadError, match=r"certificate was rejected.*REQUESTS_CA_BUNDLE"):
-            download(make.request(make.file(DATA, url)))
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    url, bundle = tls_server.serve("/f", File(DATA)), os.environ["REQUESTS_CA_BUNDLE"]
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    with pytest.raises(DownloadError, match=r"certificate was rejected.*REQUESTS_CA_BUNDLE"):
         download(make.request(make.file(DATA, url)))
-        assert make.target.read_bytes() == DATA
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+    download(make.request(make.file(DATA, url)))
+    assert make.target.read_bytes() == DATA
 
 
 @pytest.mark.parametrize(

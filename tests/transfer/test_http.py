@@ -92,29 +92,31 @@ def test_a_server_that_ignores_range_restarts_the_download(server, make) -> None
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_parts_of_different_files_are_never_joined(server, make, strict) -> None:
-    """Another ETag restarts the download, even if the server ignores If-Range."""
-    url = server.serve("/f", File(OTHER, cut=1000), File(DATA, etag='"two"', strict=strict))
+def test_parts_of_different_files_are_never_joined(tls_server, make, strict) -> None:
+    """Another ETag restarts the download, even if the tls_server ignores If-Range."""
+    url = tls_server.serve("/f", File(OTHER, cut=1000), File(DATA, etag='"two"', strict=strict))
     download(make.request(make.file(None, url)))
     assert make.target.with_name(make.name + ".unverified").read_bytes() == DATA
 
 
 @pytest.mark.parametrize(("age", "resumes"), [(3600, True), (0, False)])
-def test_only_an_older_modification_time_is_a_validator(server, make, age, resumes) -> None:
+def test_only_an_older_modification_time_is_a_validator(tls_server, make, age, resumes) -> None:
     """One in the same second as the response may belong to two contents."""
     settled = File(DATA, etag=None, modified=time.time() - age)
-    url = server.serve("/f", File(DATA, None, settled.modified, cut=1000), settled)
+    url = tls_server.serve("/f", File(DATA, None, settled.modified, cut=1000), settled)
     download(make.request(make.file(None, url)))
-    assert ("range" in server.asked[1].headers) is resumes
+    assert ("range" in tls_server.asked[1].headers) is resumes
     assert make.target.with_name(make.name + ".unverified").read_bytes() == DATA
 
 
-def test_a_weak_etag_is_not_a_validator(server, make) -> None:
+def test_a_weak_etag_is_not_a_validator(tls_server, make) -> None:
     """Without a validator and a digest the download restarts."""
-    url = server.serve("/f", File(OTHER, 'W/"one"', cut=1000), File(DATA, 'W/"one"', strict=False))
+    url = tls_server.serve(
+        "/f", File(OTHER, 'W/"one"', cut=1000), File(DATA, 'W/"one"', strict=False)
+    )
     download(make.request(make.file(None, url)))
     assert make.target.with_name(make.name + ".unverified").read_bytes() == DATA
-    assert "range" not in server.asked[1].headers
+    assert "range" not in tls_server.asked[1].headers
 
 
 def test_a_resumed_file_with_a_wrong_digest_is_fetched_again(server, make) -> None:
@@ -214,12 +216,12 @@ def test_retry_after_is_honoured_up_to_a_cap(server, make, form) -> None:
         File(b"anything", headers={"Content-Type": "text/html; charset=utf-8"}),
     ],
 )
-def test_a_page_instead_of_the_file_is_an_error(server, make, answer) -> None:
+def test_a_page_instead_of_the_file_is_an_error(tls_server, make, answer) -> None:
     """HTML is reported as a login or quota page; no retry."""
-    url = server.serve("/f", answer)
+    url = tls_server.serve("/f", answer)
     with pytest.raises(DownloadError, match="a login or quota page"):
         download(make.request(make.file(None, url)))
-    assert len(server.asked) == 1
+    assert len(tls_server.asked) == 1
     assert not make.target.exists()
     assert not make.partial.exists()
 
@@ -234,14 +236,14 @@ def test_html_may_be_downloaded_as_a_html_file(server, make) -> None:
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_file_without_a_published_size_has_a_limit(server, make, declared) -> None:
+def test_a_file_without_a_published_size_has_a_limit(tls_server, make, declared) -> None:
     """By its Content-Length before the transfer, else during it; nothing is kept."""
-    url = server.serve("/f", File(DATA, chunked=not declared))
+    url = tls_server.serve("/f", File(DATA, chunked=not declared))
     request = make.request(make.file(None, url), transport={"size_limit": 200_000})
     with pytest.raises(DownloadError, match="larger than 200,000 bytes"):
         download(request)
     assert not make.partial.exists()
-    assert len(server.asked) == 1
+    assert len(tls_server.asked) == 1
 
 
 @pytest.mark.parametrize("digits", [19, 5000])

@@ -8,7 +8,7 @@ import pytest
 
 from toolchain.catalog.records import Digest
 from toolchain.errors import IntegrityError
-from toolchain.workspace.pins import FILE, adopt, read_pins, record_pin, unverified_path
+from toolchain.workspace.pins import FILE, Pin, adopt, read_pins, record_pin, unverified_path
 
 ONE, TWO = Digest("sha384", "1" * 96), Digest("sha384", "2" * 96)
 
@@ -21,10 +21,10 @@ def test_a_folder_without_a_record_has_no_pins(tmp_path) -> None:
 
 def test_a_digest_is_recorded_once(tmp_path) -> None:
     """Digest, size and source are recorded; the same digest again changes nothing."""
-    record_pin(tmp_path, "a.pth", ONE, 7, "https://host.example/a.pth")
-    record_pin(tmp_path, "b.pth", TWO, 8, "by hand")
+    record_pin(tmp_path, "a.pth", Pin(ONE, 7, "https://host.example/a.pth"))
+    record_pin(tmp_path, "b.pth", Pin(TWO, 8, "by hand"))
     before = (tmp_path / FILE).read_bytes()
-    record_pin(tmp_path, "a.pth", ONE, 7, "elsewhere")
+    record_pin(tmp_path, "a.pth", Pin(ONE, 7, "elsewhere"))
     assert (tmp_path / FILE).read_bytes() == before
     assert read_pins(tmp_path) == {"a.pth": ONE, "b.pth": TWO}
     written = json.loads(before)["files"]["a.pth"]
@@ -33,14 +33,14 @@ def test_a_digest_is_recorded_once(tmp_path) -> None:
 
 def test_another_digest_is_an_error_until_it_is_accepted(tmp_path) -> None:
     """The error names file, expected, found and the option; accepting changes only that file."""
-    record_pin(tmp_path, "a.pth", ONE, 7, "x")
-    record_pin(tmp_path, "b.pth", ONE, 7, "x")
+    record_pin(tmp_path, "a.pth", Pin(ONE, 7, "x"))
+    record_pin(tmp_path, "b.pth", Pin(ONE, 7, "x"))
     with pytest.raises(IntegrityError) as caught:
-        record_pin(tmp_path, "a.pth", TWO, 8, "x")
+        record_pin(tmp_path, "a.pth", Pin(TWO, 8, "x"))
     assert f"expected sha384 {ONE.value}, found {TWO.value}" in caught.value.message
     assert "--accept a.pth" in caught.value.hint
     assert read_pins(tmp_path) == {"a.pth": ONE, "b.pth": ONE}
-    record_pin(tmp_path, "a.pth", TWO, 8, "x", accept=True)
+    record_pin(tmp_path, "a.pth", Pin(TWO, 8, "x"), accept=True)
     assert read_pins(tmp_path) == {"a.pth": TWO, "b.pth": ONE}
 
 
@@ -61,7 +61,7 @@ def test_a_damaged_record_is_an_error(tmp_path, text) -> None:
     with pytest.raises(IntegrityError, match="invalid record of digests"):
         read_pins(tmp_path)
     with pytest.raises(IntegrityError):
-        record_pin(tmp_path, "a.pth", ONE, 7, "x")
+        record_pin(tmp_path, "a.pth", Pin(ONE, 7, "x"))
     assert (tmp_path / FILE).read_text() == text
 
 

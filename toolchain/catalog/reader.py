@@ -76,6 +76,7 @@ OPTIONAL = (
     "quantized",  # only information; one published model.yml has it
     "name",
     "bundled",
+    "alternatives",
     "cross_check",
     "tolerances",
 )
@@ -111,6 +112,7 @@ def read_model(
             read_list(found["cross_check"], "cross_check") if "cross_check" in found else ()
         )
     )
+    alternatives = _alternatives(found["alternatives"], taken) if "alternatives" in found else ()
     bundled = read_file(found["bundled"], "bundled", taken) if "bundled" in found else None
     framework = read_choice(found["framework"], "framework", FRAMEWORKS)
     to_onnx, optimizer = _arguments(root, found, framework)
@@ -137,6 +139,7 @@ def read_model(
         precisions=precisions,
         bundled=bundled,
         cross_check=cross_check,
+        alternatives=alternatives,
         tolerances=_tolerances(found["tolerances"]) if "tolerances" in found else (),
         composite_model_name=composite,
     )
@@ -189,6 +192,16 @@ def read_composite(path: Path, subdirectory: str) -> CompositeModel:
             for stage in names
         ),
     )
+
+
+def _alternatives(node: Node, taken: FileNames) -> tuple[ModelFile, ...]:
+    files = []
+    for item in read_list(node, "alternatives"):
+        file = read_file(item, "a file of alternatives", taken)
+        if file.digest is None:
+            raise item.error(f"{quote(file.name)} has no checksum", "a published digest")
+        files.append(file)
+    return tuple(files)
 
 
 def _name(root: Node, found: Mapping[str, Node], given: str | None) -> str:

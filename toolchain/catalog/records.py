@@ -225,6 +225,7 @@ class Model:
         precisions: Precisions that are published or can be converted.
         bundled: File of the demonstration weights that ship with the toolchain.
         cross_check: Published files that verify the checkpoint; not needed to build.
+        alternatives: Files with the same weights as the first of `files`, each with a digest.
         tolerances: Limits of the validation.
         composite_model_name: Name of the composite model of which it is a stage.
     """
@@ -245,6 +246,7 @@ class Model:
     precisions: frozenset[str] = field(default_factory=frozenset)
     bundled: ModelFile | None = None
     cross_check: tuple[ModelFile, ...] = ()
+    alternatives: tuple[ModelFile, ...] = ()
     tolerances: tuple[Tolerance, ...] = ()
     composite_model_name: str | None = None
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from toolchain.checkpoints import limits
 from toolchain.checkpoints.foreign import refuse_other_archives, refuse_other_files
 from toolchain.checkpoints.numpy_files import read_array
 from toolchain.checkpoints.safetensors_files import read_safetensors
-from toolchain.checkpoints.sources import DamagedError, FileSource, Source
+from toolchain.checkpoints.sources import DamagedError, FileSource, Source, check_file_size
 from toolchain.checkpoints.torch_files import read_archive, read_pickle
 from toolchain.checkpoints.values import Table, Value
 from toolchain.checkpoints.zips import SIGNATURE, Archive, MemberData
-from toolchain.definitions.architecture import MOBILENETV2
 from toolchain.errors import CheckpointError
 from toolchain.workspace.plain_file import open_plain_file
 
@@ -73,12 +71,7 @@ def _raise_with_path(error: CheckpointError, path: Path) -> NoReturn:
 
 
 def _open(source: Source, path: Path) -> Contents:
-    if source.size > limits.FILE_BYTES:
-        raise CheckpointError(
-            f"{source.size:,} bytes; the published checkpoint has about "
-            f"{MOBILENETV2.checkpoint_bytes:,}",
-            hint="Check that this is the right file.",
-        )
+    check_file_size(source.size)
     head = bytes(source.read(0, min(_HEAD, source.size)))
     if head.startswith(SIGNATURE):
         return _open_archive(source)

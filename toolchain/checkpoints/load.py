@@ -84,6 +84,29 @@ class Description:
     not_dense: Mapping[str, int] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    def lines(self) -> list[str]:
+        """Return the same for people, one fact a line."""
+        size = "" if self.bytes is None else f", {self.bytes:,} bytes"
+        lines = [f"file: {self.path}{size}"]
+        if self.format:
+            lines += [f"format: {self.format}", f"tensors: {self.tensors:,}"]
+        lines += [f"other tensors: {count} x {kind}" for kind, count in self.not_dense.items()]
+        for mapping in self.mappings:
+            dtypes = ", ".join(f"{count} {dtype}" for dtype, count in mapping["dtypes"].items())
+            state = "fits" if mapping["fits"] else "does not fit"
+            place = f"weights {mapping['name']}"
+            if mapping["prefix"]:
+                place += f" (prefix {mapping['prefix']})"
+            lines.append(f"{place}: {state}, {mapping['keys_that_fit']} keys ({dtypes})")
+            lines += [
+                f"  {kind.replace('_', ' ')}: {mapping[kind]}"
+                for kind in ("missing", "unexpected", "misshapen", "not_of_this_network")
+                if mapping[kind]
+            ]
+        lines += [f"metadata {name}: {text}" for name, text in self.metadata.items()]
+        outcome = f"usable: {self.found}" if self.usable else f"not usable: {self.fault}"
+        return [*lines, outcome, *([f"  {self.hint}"] if self.hint else [])]
+
 
 @cache
 def _shapes(architecture: Architecture) -> Mapping[str, tuple[int, ...]]:
@@ -100,7 +123,8 @@ def load_checkpoint(path: Path, key: str = "") -> Checkpoint:
     Args:
         path: File of torch.save (weights, training checkpoint or whole model), TorchScript,
             safetensors, NumPy or pickle.
-        key: Name of the mapping to take, as `--weights-key` takes it; "" for the only one.
+        key: Name of the mapping to take, or its end, as `--weights-key` takes it; "" for the only
+            one.
 
     Raises:
         CheckpointError: The file is unreadable, or does not hold exactly one set of weights of
@@ -231,7 +255,8 @@ def _choose(findings: Findings, contents: Contents, key: str) -> Mapped:
 
 def _choose_by_name(findings: Findings, key: str) -> Mapped:
     known = {mapping.name: mapping for mapping in reversed(findings.mappings)}
-    chosen = known.get(key)
+    ends = [name for name in known if name.endswith(f".{key.strip('.')}")]
+    chosen = known.get(key, known[ends[0]] if len(ends) == 1 else None)
     if chosen is None:
         names = [mapping.name for mapping in findings.fitting] or list(known)
         raise CheckpointError(

@@ -6,11 +6,26 @@ import io
 import os
 from typing import Protocol
 
+from toolchain.checkpoints.limits import FILE_BYTES
+from toolchain.definitions.architecture import MOBILENETV2
 from toolchain.errors import CheckpointError
 
 
 class DamagedError(CheckpointError):
     """Content that contradicts itself; the message is about the content only, without the path."""
+
+
+def check_file_size(size: int) -> None:
+    """Check that a file of `size` bytes is not far larger than any checkpoint of this network.
+
+    Raises:
+        CheckpointError: It is; the message is about the size only, without the path.
+    """
+    if size > FILE_BYTES:
+        raise CheckpointError(
+            f"{size:,} bytes; the published checkpoint has about {MOBILENETV2.checkpoint_bytes:,}",
+            hint="Check that this is the right file.",
+        )
 
 
 class Source(Protocol):

@@ -1,8 +1,10 @@
-"""The command `info`: facts of the model, counted from the network and read from model.yml."""
+"""The command `info`: facts of the model, or what a checkpoint holds."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from toolchain import __version__
@@ -12,6 +14,7 @@ from toolchain.cli.options import (
     add_command,
     add_config,
     add_network,
+    add_weights_key,
     read_config,
     read_settings,
 )
@@ -23,16 +26,22 @@ def add(commands: Commands) -> None:
     parser = add_command(
         commands,
         "info",
-        "show facts of the model: inputs, parameters, FLOPs",
+        "show facts of the model (inputs, parameters, FLOPs), or what a checkpoint holds",
         example="matting info",
         run=_run,
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON to stdout")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="show what this checkpoint holds instead"
+    )
+    add_weights_key(parser)
     add_config(parser)
     add_network(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.weights is not None:
+        return _show_checkpoint(options)
     facts = _collect_facts(options)
     if options.json:
         print_json(facts)
@@ -45,6 +54,18 @@ def _run(options: argparse.Namespace) -> int:
             shown = ", ".join(f"{name} {item}" for name, item in value.items())
         print(f"{key}: {shown}")
     return 0
+
+
+def _show_checkpoint(options: argparse.Namespace) -> int:
+    """Print what a file holds; the exit code is 1 if its weights cannot be used."""
+    from toolchain.checkpoints.load import describe  # loads PyTorch
+
+    found = describe(options.weights, options.weights_key)
+    if options.json:
+        print_json(asdict(found))
+    else:
+        print("\n".join(found.lines()))
+    return 0 if found.usable else 1
 
 
 def _collect_facts(options: argparse.Namespace) -> dict[str, Any]:

@@ -94,6 +94,7 @@ def add_build(parser: argparse.ArgumentParser) -> None:
         help="upstream (the published checkpoint; default), bundled, auto (upstream if it can be "
         "reached, else bundled), or the path of a checkpoint",
     )
+    add_weights_key(parser)
     parser.add_argument(
         "--name", help="name of the results for a checkpoint given by path (default: ...-custom)"
     )
@@ -111,6 +112,17 @@ def add_build(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
+def add_weights_key(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses one of several sets of weights in a checkpoint."""
+    parser.add_argument(
+        "--weights-key",
+        default="",
+        metavar="NAME",
+        help="which set of weights to take from a checkpoint that holds several, such as ema; "
+        "`matting info --weights FILE` lists them",
+    )
+
+
 def read_build(options: argparse.Namespace) -> BuildRequest:
     """Read the options of `add_build`.
 
@@ -121,7 +133,9 @@ def read_build(options: argparse.Namespace) -> BuildRequest:
     from toolchain.pipeline.weights import choose_weights
 
     model = read_config(options)
-    weights = choose_weights(model, options.weights, options.output, options.name)
+    weights = choose_weights(
+        model, options.weights, options.output, options.name, options.weights_key
+    )
     return BuildRequest(model, weights, options.output)
 
 

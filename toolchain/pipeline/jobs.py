@@ -15,6 +15,7 @@ from toolchain.catalog.arguments import (
 )
 from toolchain.definitions.variants import INT8
 from toolchain.errors import ToolchainError, ValidationError
+from toolchain.pipeline.anchor import describe_anchor
 from toolchain.pipeline.job import Job
 from toolchain.pipeline.quantization import create_build_quantization_job
 from toolchain.pipeline.report import create_report_job
@@ -140,7 +141,7 @@ def _create_validate_job(request: BuildRequest, facts: Facts) -> Job:
         settings=request.export_settings,
         tolerances=get_tolerances(request.model),
         target=layout.validation,
-        facts=facts,
+        facts=facts + _collect_trust(request),
         composites=request.composites,
         captures=request.captures,
         devices=request.devices,
@@ -269,6 +270,13 @@ def collect_facts(request: BuildRequest, sha384: str | None = None) -> Facts:
         ("torch", version("torch")),
         ("onnx", version("onnx")),
     )
+
+
+def _collect_trust(request: BuildRequest) -> Facts:
+    """On which published digest the weights rest.  Not in the models, whose bytes would change."""
+    if request.weights.kind != "upstream":
+        return ()
+    return (("weights_rest_on", describe_anchor(request)),)
 
 
 def collect_ir_facts(settings: ConversionSettings, input_format: InputFormat = "f32-nchw") -> Facts:

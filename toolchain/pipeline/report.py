@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from toolchain.definitions.variants import ONNX
+from toolchain.pipeline.anchor import describe_anchor
 from toolchain.pipeline.job import Job
 from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener
@@ -90,7 +91,7 @@ def describe_provenance(request: BuildRequest) -> tuple[tuple[str, str], ...]:
     if weights.kind == "upstream":
         sources = [str(source) for source in weights.file.sources if not _local(source)]
         told.append(("Published at", "; ".join(sources)) if sources else ("Source", "a local file"))
-        told.append(("Publisher's digest", _digest(request)))
+        told.append(("Published digest", describe_anchor(request)))
     elif weights.kind == "bundled":
         told.append(("Their card", "toolchain/data/background-matting-mobilenetv2-bundled.md"))
     told.append(("Licence", model.license_url))
@@ -99,16 +100,6 @@ def describe_provenance(request: BuildRequest) -> tuple[tuple[str, str], ...]:
 
 def _local(source: object) -> bool:
     return isinstance(getattr(source, "path", None), Path)
-
-
-def _digest(request: BuildRequest) -> str:
-    digest = request.weights.file.digest
-    if digest is not None:
-        return str(digest)
-    return (
-        "none; the sha384 below was recorded when the file was first seen to hold exactly this "
-        "network"
-    )
 
 
 def _report(work: ReportRequest, listener: Listener) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 from toolchain.catalog.arguments import ExportSettings, export_settings
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
-from toolchain.catalog.records import Model, Tolerance
+from toolchain.catalog.records import Model, ModelFile, Tolerance
 from toolchain.definitions.architecture import Architecture, find_architecture
 from toolchain.definitions.variants import BUILT_BY_DEFAULT, CONVERTED, INT8
 from toolchain.pipeline.weights import Weights, get_layout
@@ -30,6 +30,7 @@ ORDER: tuple[Stage, ...] = (
     "validate",
     "report",
 )
+SELECTED = ".selected.safetensors"  # suffix of the weights that `--weights-key` chose from a file
 STAGES: tuple[Stage, ...] = tuple(stage for stage in ORDER if stage != "layers")
 
 
@@ -110,10 +111,22 @@ class BuildRequest:
         return get_layout(self.model, self.weights.name, self.output)
 
     @property
+    def weights_file(self) -> ModelFile:
+        """The file of the weights: an alternative if only that is in the folder."""
+        files = (self.weights.file, *self.weights.alternatives)
+        present = (file for file in files if (self.weights_folder / file.name).exists())
+        return next(present, self.weights.file)
+
+    @property
+    def weights_folder(self) -> Path:
+        """Folder of the weights."""
+        return get_layout(self.model, self.weights.name, self.source or self.output).folder
+
+    @property
     def checkpoint(self) -> Path:
-        """The checkpoint in its folder."""
-        root = self.source or self.output
-        return get_layout(self.model, self.weights.name, root).folder / self.weights.file.name
+        """The checkpoint that is exported: the file, or the set of weights chosen from it."""
+        name = self.weights_file.name
+        return self.weights_folder / (f"{name}{SELECTED}" if self.weights.key else name)
 
     @property
     def export_settings(self) -> ExportSettings:

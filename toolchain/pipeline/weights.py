@@ -11,10 +11,12 @@ from toolchain.catalog.names import find_name_fault
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import FileSource, Model, ModelFile
 from toolchain.catalog.yaml_nodes import error_at
+from toolchain.checkpoints.sources import check_file_size
 from toolchain.errors import CheckpointError, UsageError
 from toolchain.transfer.probe import probe
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.layout import Layout
+from toolchain.workspace.plain_file import check_plain_file
 
 Kind = Literal["upstream", "bundled", "custom"]
 PROBE_SECONDS = 3.0
@@ -34,12 +36,17 @@ class Weights:
         file: The file for the download stage.
         name: Name of the results; weights of another kind have another name.
         why: Reason for the choice, one sentence.
+        key: Name of the mapping in the file to take, "" for the only one.
+        alternatives: Files with the same weights, each with a published digest, that are used if
+            `file` cannot be obtained.
     """
 
     kind: Kind
     file: ModelFile
     name: str
     why: str
+    key: str = ""
+    alternatives: tuple[ModelFile, ...] = ()
 
     @property
     def description(self) -> str:
@@ -53,7 +60,9 @@ def get_layout(model: Model, name: str, output: Path) -> Layout:
     return Layout(output, f"{parent}/{name}" if parent else name, name)
 
 
-def choose_weights(model: Model, asked: str, output: Path, name: str | None = None) -> Weights:
+def choose_weights(
+    model: Model, asked: str, output: Path, name: str | None = None, key: str = ""
+) -> Weights:
     """Choose the weights of a build.
 
     Args:
@@ -62,6 +71,7 @@ def choose_weights(model: Model, asked: str, output: Path, name: str | None = No
             checkpoint is present or a source answers within a few seconds, else bundled.
         output: Root of the output tree.
         name: Name of the results; only for a checkpoint given by path.
+        key: Which of several sets of weights to take; only for a checkpoint given by path.
 
     Raises:
         UsageError: The name is invalid or belongs to other weights.
@@ -73,19 +83,24 @@ def choose_weights(model: Model, asked: str, output: Path, name: str | None = No
             f"--name {name}: only weights given by path can be named; {asked} has its own name",
             hint="Remove --name, or use --output for another folder.",
         )
+    if key and asked in ("upstream", "bundled", "auto"):
+        raise UsageError(
+            f"--weights-key: only for weights given by path; {asked} is one set of weights",
+            hint="Remove --weights-key.",
+        )
     if asked == "upstream":
         return _upstream(model, "asked for")
     if asked == "bundled":
         return _bundled(model, "asked for")
     if asked == "auto":
         return _auto(model, output)
-    return _custom(model, Path(asked), name)
+    return _custom(model, Path(asked), name, key)
 
 
 def _upstream(model: Model, why: str) -> Weights:
     if not model.files:
         raise error_at(model.config_path, 1, 1, "files is empty", "the checkpoint's file")
-    return Weights("upstream", model.files[0], model.name, why)
+    return Weights("upstream", model.files[0], model.name, why, alternatives=model.alternatives)
 
 
 def _bundled(model: Model, why: str) -> Weights:
@@ -98,7 +113,8 @@ def _bundled(model: Model, why: str) -> Weights:
 
 def _auto(model: Model, output: Path) -> Weights:
     upstream = _upstream(model, "its checkpoint is already present")
-    if (get_layout(model, model.name, output).folder / upstream.file.name).exists():
+    folder = get_layout(model, model.name, output).folder
+    if any((folder / file.name).exists() for file in (upstream.file, *model.alternatives)):
         return upstream
     answer = probe((upstream.file,), timeout=PROBE_SECONDS)
     if answer.ok:
@@ -106,7 +122,7 @@ def _auto(model: Model, output: Path) -> Weights:
     return _bundled(model, f"upstream cannot be reached: {answer.reason}")
 
 
-def _custom(model: Model, path: Path, name: str | None) -> Weights:
+def _custom(model: Model, path: Path, name: str | None, key: str) -> Weights:
     chosen = f"{model.name}-custom" if name is None else name
     fault = find_name_fault(chosen)
     # Some file systems do not distinguish upper and lower case.
@@ -120,11 +136,16 @@ def _custom(model: Model, path: Path, name: str | None) -> Weights:
             hint=f"For example --name {model.name}-mine.",
         )
     try:
-        digest, size = file_digest(path, "sha384"), path.stat().st_size
+        check_plain_file(path)
+        size = path.stat().st_size
+        check_file_size(size)
+        digest = file_digest(path, "sha384")
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error.message}", hint=error.hint) from error
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be read: {error.strerror or error}",
             hint="--weights is upstream, bundled, auto or the path of a checkpoint.",
         ) from error
     file = ModelFile(path.name, size, digest, (FileSource(path.absolute()),))
-    return Weights("custom", file, chosen, "asked for")
+    return Weights("custom", file, chosen, "asked for", key)

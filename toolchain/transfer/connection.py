@@ -58,15 +58,32 @@ class Connection:
         self._abandoned: requests.Response | None = None
 
     def get(
-        self, url: str, headers: dict[str, str], params: dict[str, str] | None = None
+        self,
+        url: str,
+        headers: dict[str, str],
+        params: dict[str, str] | None = None,
+        *,
+        verified: bool = True,
     ) -> requests.Response:
         """Send a GET request and follow redirects, without reading any body.
+
+        Args:
+            url: Address.
+            headers: Headers of the request.
+            params: Query parameters.
+            verified: Whether the content will be verified against a digest.  Without one, it is
+                not requested over a connection on which others can change it.
 
         Raises:
             ConnectionFailure: The connection failed.
             SourceError: The request cannot succeed.
         """
         for _ in range(MAX_REDIRECTS + 1):
+            if not verified and urlsplit(url).scheme.lower() != "https":
+                raise SourceError(
+                    "refused: a file without a checksum in model.yml is not fetched over plain "
+                    "http, where it could be changed on the way; use https, or add its checksum"
+                )
             response = self._get_one(url, headers, params)
             try:
                 target = _find_redirect(response)

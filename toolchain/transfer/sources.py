@@ -91,7 +91,8 @@ def build_request(
     if isinstance(source, GoogleDriveSource):
         return DriveRequest(source.id, transport.drive_url, file.name)
     url = source.url
-    return lambda connection, headers: connection.get(url, headers)
+    verified = file.digest is not None
+    return lambda connection, headers: connection.get(url, headers, verified=verified)
 
 
 def local_path(source: FileSource | PackageSource) -> Path:

@@ -7,7 +7,7 @@ sha384 is used, until the user accepts another one by name.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolchain.catalog.records import Digest
@@ -27,11 +27,13 @@ class Pin:
         digest: Its sha384.
         size: Its size in bytes.
         source: The source that it was fetched from when it was recorded.
+        rests_on: Published digest that verifies its content, and how; "" if there is none.
     """
 
     digest: Digest
     size: int
     source: str
+    rests_on: str = ""
 
 
 def read_pins(folder: Path) -> dict[str, Digest]:
@@ -43,17 +45,22 @@ def read_pins(folder: Path) -> dict[str, Digest]:
     return {name: pin.digest for name, pin in _read(folder).items()}
 
 
-def record_pin(
-    folder: Path, name: str, digest: Digest, size: int, source: str, *, accept: bool = False
-) -> None:
-    """Record the sha384 of a file.
+def read_pin(folder: Path, name: str) -> Pin | None:
+    """Read what is recorded of a file; None if nothing is.
+
+    Raises:
+        IntegrityError: The record is unreadable.
+    """
+    return _read(folder).get(name)
+
+
+def record_pin(folder: Path, name: str, pin: Pin, *, accept: bool = False) -> None:
+    """Record the sha384 of a file, or on which published digest it rests if that is new.
 
     Args:
         folder: Folder of the file.
         name: Its name.
-        digest: Its sha384.
-        size: Its size in bytes.
-        source: The source that it was fetched from.
+        pin: What to record.
         accept: Whether to replace another recorded digest.
 
     Raises:
@@ -62,21 +69,29 @@ def record_pin(
     with lock(folder / FILE):
         pins = _read(folder)
         known = pins.get(name)
-        if known is not None and known.digest == digest:
-            return
-        if known is not None and not accept:
-            raise pin_mismatch(folder, name, known.digest, digest)
-        pins[name] = Pin(digest, size, source)
+        if known is not None and known.digest == pin.digest:
+            if pin.rests_on in ("", known.rests_on):
+                return
+            pin = replace(known, rests_on=pin.rests_on)
+        elif known is not None and not accept:
+            raise pin_mismatch(folder, name, known.digest, pin.digest)
+        pins[name] = pin
         write_json(
             folder / FILE,
             {
                 "about": "sha384 of files without a published digest, as first verified here",
-                "files": {
-                    entry: {"sha384": pin.digest.value, "size": pin.size, "source": pin.source}
-                    for entry, pin in sorted(pins.items())
-                },
+                "files": {entry: _as_json(pin) for entry, pin in sorted(pins.items())},
             },
         )
+
+
+def _as_json(pin: Pin) -> dict[str, str | int]:
+    found: dict[str, str | int] = {
+        "sha384": pin.digest.value,
+        "size": pin.size,
+        "source": pin.source,
+    }
+    return found | ({"rests_on": pin.rests_on} if pin.rests_on else {})
 
 
 def adopt(folder: Path, name: str) -> None:
@@ -112,7 +127,12 @@ def _read(folder: Path) -> dict[str, Pin]:
         raise _unreadable(path, str(error)) from error
     try:
         return {
-            str(name): Pin(Digest("sha384", pin["sha384"]), int(pin["size"]), str(pin["source"]))
+            str(name): Pin(
+                Digest("sha384", pin["sha384"]),
+                int(pin["size"]),
+                str(pin["source"]),
+                str(pin.get("rests_on", "")),
+            )
             for name, pin in json.loads(text)["files"].items()
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:

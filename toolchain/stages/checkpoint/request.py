@@ -13,10 +13,12 @@ class CheckpointRequest:
     Attributes:
         path: The file.
         key: Name of the mapping in it to take; "" for the only one that fits.
+        selected: File to write these weights to, as safetensors; None: they are not written.
     """
 
     path: Path
     key: str = ""
+    selected: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ import onnx
 from onnx import numpy_helper
 
 from toolchain.checkpoints.load import load_state_dict
+from toolchain.checkpoints.search import COUNTER
 from toolchain.definitions.arrays import Array
 from toolchain.errors import IntegrityError
 from toolchain.network.folding import fold_state_dict
-from toolchain.stages.crosscheck.request import CrossCheckRequest, CrossCheckResult
+from toolchain.printable import printable_list
+from toolchain.stages.crosscheck.request import CompareRequest, CrossCheckRequest, CrossCheckResult
 
 RELATIVE_LIMIT = 1e-5  # float32 folding rounds a few times; other weights differ by far more
 MAX_LISTED = 5
@@ -68,6 +70,34 @@ def cross_check(request: CrossCheckRequest) -> CrossCheckResult:
             hint="These are not the published weights; download the checkpoint again.",
         )
     return CrossCheckResult(found, worst)
+
+
+def compare_checkpoints(request: CompareRequest) -> int:
+    """Compare every tensor bit for bit, except counters of training.
+
+    Returns:
+        Number of tensors that were compared.
+
+    Raises:
+        CheckpointError: One of the files is unreadable or not of this network.
+        IntegrityError: Tensors differ; the message names them.
+    """
+    own, other = load_state_dict(request.checkpoint), load_state_dict(request.anchor)
+    names = [name for name in own if not name.endswith(COUNTER)]
+    different = [
+        name
+        for name in names
+        if name not in other or own[name].numpy().tobytes() != other[name].numpy().tobytes()
+    ]
+    if different:
+        raise IntegrityError(
+            f"{request.checkpoint}: {len(different)} tensors differ from those of "
+            f"{request.anchor.name}, whose digest is published: "
+            + printable_list(different, MAX_LISTED),
+            kept="Neither file was changed.",
+            hint="These are not the published weights; download the checkpoint again.",
+        )
+    return len(names)
 
 
 def _relative_difference(one: Array, other: Array) -> float:

@@ -20,6 +20,19 @@ class CrossCheckRequest:
 
 
 @dataclass(frozen=True)
+class CompareRequest:
+    """Two checkpoints to compare.
+
+    Attributes:
+        checkpoint: The checkpoint.
+        anchor: The same weights in a file that was verified against its published digest.
+    """
+
+    checkpoint: Path
+    anchor: Path
+
+
+@dataclass(frozen=True)
 class CrossCheckResult:
     """Result of a successful comparison.
 
