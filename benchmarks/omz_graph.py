@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from toolchain.checkpoints.load import load_network
 from toolchain.network.folding import fold
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting import MattingNetwork
 from toolchain.network.resize import bilinear
 
 Crops = Literal["roi_align", "gather"]

@@ -16,7 +16,7 @@ from toolchain.catalog.builtin import builtin_config, data_file
 from toolchain.catalog.reader import read_model
 from toolchain.checkpoints.load import load_state_dict
 from toolchain.network.folding import fold_state_dict
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting import MattingNetwork
 
 EPSILON = 1e-5  # of BatchNorm
 ERR, PHA = 4, 0  # channels of the decoder's last convolution

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from toolchain.cli.console import make_listener
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting import MattingNetwork
 from toolchain.progress import Listener
 from toolchain.workspace.atomic import atomic_write
 from training.batches import Batch, draw

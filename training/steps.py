@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from toolchain.definitions.ports import CELL
-from toolchain.network.matting_refine import BaseOutputs, MattingNetwork
+from toolchain.network.matting import BaseOutputs, MattingNetwork
 from toolchain.network.refiner import Selection
 from toolchain.network.resize import bilinear
 from training.batches import Batch

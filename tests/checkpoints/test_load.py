@@ -16,7 +16,7 @@ from tests.support.checkpoint_forms import FORMS, State, save_script, with_prefi
 from tests.support.weights import plausible_state
 from toolchain.checkpoints.load import describe, load_checkpoint, load_state_dict
 from toolchain.errors import CheckpointError, UnsafeCheckpointError
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting import MattingNetwork
 
 SEED = 5
 

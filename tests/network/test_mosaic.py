@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.support.weights import make_frames, plausible_state
 from toolchain.definitions.refinement import REFINE_MODE_KEYS
 from toolchain.network.folding import fold
-from toolchain.network.matting_refine import MattingNetwork, Outputs
+from toolchain.network.matting import MattingNetwork, Outputs
 from toolchain.network.mosaic import MosaicMatting, is_mosaic_suitable
 from toolchain.network.refiner import Selection
 

@@ -43,7 +43,7 @@ from toolchain.definitions.architecture import ARCHITECTURES, MOBILENETV2, Archi
 from toolchain.errors import CheckpointError
 from toolchain.network.backbones import BACKBONES
 from toolchain.network.backbones.features import Features
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting import MattingNetwork
 
 SECONDS = 5.0
 MEMORY = (64 << 20) + 3 * MOBILENETV2.checkpoint_bytes

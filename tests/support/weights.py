@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from toolchain.definitions.architecture import MOBILENETV2, Architecture
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting import MattingNetwork
 
 WIDTH, HEIGHT = 320, 192  # small enough to be quick; 20 x 12 pixels reach the deepest layer
 

@@ -12,7 +12,7 @@ from tests.conftest import SAMPLES
 from toolchain.checkpoints.load import load_network
 from toolchain.frames.frame import Frame
 from toolchain.metrics.score import Matte, published_scores
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting import MattingNetwork
 from toolchain.network.resize import bilinear
 from training.bundled import TARGET
 from training.held_out import HeldOutSet, generated, real

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 import torch
 
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting import MattingNetwork
 from toolchain.network.resize import bilinear
 from toolchain.progress import SilentListener
 from training import stream

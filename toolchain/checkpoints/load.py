@@ -19,7 +19,7 @@ from toolchain.checkpoints.sources import DamagedError, Source
 from toolchain.checkpoints.values import DenseTensor, Storage, Value
 from toolchain.definitions.architecture import ARCHITECTURES, Architecture
 from toolchain.errors import CheckpointError
-from toolchain.network.matting_refine import MattingNetwork, get_state_shapes
+from toolchain.network.matting import MattingNetwork, get_state_shapes
 from toolchain.network.refiner import Selection
 from toolchain.printable import printable, printable_list
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting import MattingNetwork
 
 EPSILON = 1e-5
 BATCHNORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")

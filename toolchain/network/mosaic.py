@@ -29,7 +29,7 @@ from toolchain.network.backbones.features import FRAME_CHANNELS
 from toolchain.network.convolution import make_convolution
 from toolchain.network.decoder import SplitDecoder
 from toolchain.network.fixed_resize import Downsample, Upsample
-from toolchain.network.matting_refine import (
+from toolchain.network.matting import (
     VISIBLE_CHANNELS,
     BaseOutputs,
     MattingNetwork,

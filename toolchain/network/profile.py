@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from toolchain.definitions.ports import CELL
 from toolchain.definitions.refinement import RefineMode
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting import MattingNetwork
 from toolchain.network.refiner import FULL_HALO, HALF_HALO
 
 

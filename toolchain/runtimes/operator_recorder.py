@@ -22,7 +22,7 @@ from toolchain.definitions.arrays import Array, Pixels
 from toolchain.metrics.matching import Step
 from toolchain.network.decoder import SplitDecoder
 from toolchain.network.folding import fold
-from toolchain.network.matting_refine import VISIBLE_CHANNELS, MattingNetwork
+from toolchain.network.matting import VISIBLE_CHANNELS, MattingNetwork
 from toolchain.network.mosaic import MosaicMatting, is_mosaic_suitable
 from toolchain.network.refiner import Selection
 from toolchain.runtimes.base import to_planes

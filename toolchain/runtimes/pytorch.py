@@ -16,7 +16,7 @@ from toolchain.catalog.arguments import ExportSettings
 from toolchain.checkpoints.load import load_network
 from toolchain.definitions.arrays import AnyFloats, Floats, Pixels
 from toolchain.definitions.ports import CELL, PROBES
-from toolchain.network.matting_refine import Outputs
+from toolchain.network.matting import Outputs
 from toolchain.network.refiner import FULL_HALO, HALF_HALO, Refiner, Selection, Shift
 from toolchain.network.resize import bilinear
 from toolchain.runtimes.base import Inference, to_inference, to_planes

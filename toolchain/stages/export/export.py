@@ -24,7 +24,7 @@ from toolchain.definitions.architecture import Architecture
 from toolchain.definitions.ports import INPUT_PORTS, INPUTS, OUTPUT_PORTS, OUTPUTS, PROBES
 from toolchain.errors import ExportError
 from toolchain.network.folding import fold
-from toolchain.network.matting_refine import MattingNetwork
+from toolchain.network.matting import MattingNetwork
 from toolchain.network.mosaic import MosaicMatting, is_mosaic_suitable
 from toolchain.network.refiner import Selection
 from toolchain.stages.export.request import OPSET, ExportRequest, ExportResult

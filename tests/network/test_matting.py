@@ -15,7 +15,7 @@ from torch.nn import functional
 from tests.support.weights import make_frames, plausible_state
 from toolchain.definitions.refinement import REFINE_MODE_KEYS, RefineMode
 from toolchain.network.folding import fold
-from toolchain.network.matting_refine import MattingNetwork, Outputs
+from toolchain.network.matting import MattingNetwork, Outputs
 from toolchain.network.profile import profile
 from toolchain.network.refiner import Selection
 
