@@ -9,6 +9,7 @@ import pytest
 from tests.support.omz_models import create_archive
 from toolchain.catalog.records import Digest, ModelFile, RegexReplace, UnpackArchive
 from toolchain.errors import DownloadError
+from toolchain.omz import postprocess as module
 from toolchain.omz.postprocess import (
     PostprocessRequest,
     is_postprocessed,
@@ -93,6 +94,21 @@ def test_a_pattern_that_is_not_found_is_an_error(tmp_path, step, message) -> Non
     with pytest.raises(DownloadError, match=message):
         postprocess(PostprocessRequest(tmp_path, (published(text),), (step,)))
     assert text.read_text() == "one two\n"
+
+
+def test_a_pattern_that_takes_too_long_or_too_much_is_an_error(tmp_path, monkeypatch) -> None:
+    """It is stopped after its time or at its memory; the file stays as it was."""
+    monkeypatch.setattr(module, "TIME_LIMIT", 2.0)
+    monkeypatch.setattr(module, "MEMORY_LIMIT", 200 << 20)
+    text = tmp_path / "net.txt"
+    text.write_text("a" * 40 + "b\n")
+    for pattern, replacement in (("(a+)+$", "x"), ("a", "y" * 9000 + r"\g<0>" * 100)):
+        text.write_text("a" * (40 if "+" in pattern else 100_000) + "b\n")
+        before = text.read_text()
+        step = RegexReplace("net.txt", pattern, replacement)
+        with pytest.raises(DownloadError, match="cannot be applied"):
+            postprocess(PostprocessRequest(tmp_path, (), (step,)))
+        assert text.read_text() == before
 
 
 def test_a_binary_file_is_an_error(tmp_path) -> None:

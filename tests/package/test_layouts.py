@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toolchain.errors import PackageFormatError
 from toolchain.package.layouts import LAYOUTS, Layout, list_precisions, plan_layout
 from toolchain.package.manifest import Entry, Manifest, make_entry, parse_manifest
 
@@ -65,6 +67,42 @@ def test_every_file_has_one_place_and_keeps_its_content(
     for row in sample["expected"]:
         named += [row["ir"], *row["outputs"].values()]
     assert set(named) | out.manifest.facts["parameters"]["ports"].keys() <= placed.keys()
+
+
+@pytest.mark.parametrize(
+    ("layout", "files"),
+    [
+        ("huggingface", {"FP16/m.xml": "ir", "openvino_model.xml": "doc"}),
+        ("huggingface", {"FP16/a/x.bin": "ir", "FP16/b/x.bin": "ir", "FP16/m.xml": "ir"}),
+        ("huggingface", {"a.onnx": "onnx", "b.onnx": "onnx"}),
+        ("huggingface", {"FP16/m.xml": "ir", "OPENVINO_MODEL.XML": "doc"}),
+        ("huggingface", {"FP16/m.xml": "ir", "openvino_model.xml/x": "doc"}),
+        ("ovms", {"FP16/m.xml": "ir", "FP16/a/m.xml": "ir"}),
+    ],
+)
+def test_two_files_never_get_one_place(layout: Layout, files: dict[str, str]) -> None:
+    """Whatever names and roles a package declares, the layout is refused instead."""
+    entries = tuple(make_entry(path, path.encode(), role) for path, role in sorted(files.items()))
+    with pytest.raises(PackageFormatError, match="cannot be unpacked in the layout"):
+        plan_layout(Manifest("m", "1", "plain", entries), layout)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(("m.xml", "FP16/m", "FP16/m.xml", "FP32/a/m.bin", "x.onnx", "config.json")),
+        st.sampled_from(("ir", "onnx", "sample-output", "quantization", "config", "other")),
+    ),
+    st.sampled_from(LAYOUTS),
+)
+def test_any_names_and_roles_are_placed_or_refused(files: dict[str, str], layout: Layout) -> None:
+    """A layout that can be planned has a valid manifest."""
+    entries = tuple(make_entry(path, path.encode(), role) for path, role in sorted(files.items()))
+    facts = {"config": next(iter(sorted(files)))} if files else {}
+    try:
+        out = plan_layout(Manifest("m", "1", "plain", entries, facts), layout)
+    except PackageFormatError:
+        return
+    assert parse_manifest(out.manifest.to_bytes(), "here") == out.manifest
 
 
 @given(st.lists(st.sampled_from(FORMS), min_size=1, unique=True))

@@ -59,6 +59,17 @@ def test_arbitrary_bytes_are_refused(data: bytes) -> None:
         ({"path": "C:x"}, "some systems forbid"),
         ({"path": "nul"}, "device name on Windows"),
         ({"path": "README.MD"}, "duplicate or reserved"),
+        ({"path": ".git/config"}, "settings or commands"),
+        ({"path": "a/.GIT/hooks/x"}, "settings or commands"),
+        ({"path": "git~1/config"}, "settings or commands"),
+        ({"path": ".cache/huggingface/x"}, "settings or commands"),
+        ({"path": ".github/workflows/ci.yml"}, "settings or commands"),
+        ({"path": ".gitattributes"}, "is hidden"),
+        ({"path": "a/.hidden"}, "is hidden"),
+        ({"path": "CON.txt"}, "device name on Windows"),
+        ({"path": "a /b"}, "ends with a dot or a space"),
+        ({"path": "empty."}, "ends with a dot or a space"),
+        ({"path": "README.m\u017f"[:-1] + "D"}, "duplicate or reserved"),
         ({"path": FILE}, "duplicate or reserved"),
         ({"path": "model.sig"}, "duplicate or reserved"),
         ({"path": "README.md/x"}, "below a file"),
@@ -84,6 +95,49 @@ def test_unsafe_names_are_refused(change: dict[str, Any]) -> None:
     """Name and version are the name of a folder."""
     with pytest.raises(PackageFormatError, match=r"invalid (name|version)"):
         parse_manifest(replace(MANIFEST, **change).to_bytes(), "here")
+
+
+SAMPLE = {
+    "inputs": {"src": "empty", "bgr": "empty"},
+    "expected": [
+        {"ir": "FP16/m.xml", "precision": "FP16", "outputs": {"pha": "empty", "fgr": "empty"}}
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_good"),
+    [
+        ({"sample": SAMPLE, "config": "empty", "parameters": {"ports": {"m.onnx": []}}}, True),
+        ({"sample": None}, False),
+        ({"sample": {**SAMPLE, "inputs": {"src": "../x", "bgr": "empty"}}}, False),
+        ({"sample": {**SAMPLE, "inputs": {"src": "empty"}}}, False),
+        ({"sample": {**SAMPLE, "expected": [7]}}, False),
+        ({"sample": {**SAMPLE, "expected": [{**SAMPLE["expected"][0], "ir": ["x"]}]}}, False),
+        ({"sample": {**SAMPLE, "expected": [{**SAMPLE["expected"][0], "different": 2.0}]}}, False),
+        ({"config": "nowhere"}, False),
+        ({"config": {}}, False),
+        ({"parameters": []}, False),
+        ({"parameters": {"ports": {"nowhere": []}}}, False),
+    ],
+)
+def test_facts_that_are_used_are_checked(facts: dict[str, Any], is_good: bool) -> None:
+    """Each has its form, and names only files that the manifest lists."""
+    data = replace(MANIFEST, facts=facts).to_bytes()
+    if is_good:
+        assert parse_manifest(data, "here").facts == facts
+        return
+    with pytest.raises(PackageFormatError, match="or names a file that it does not list"):
+        parse_manifest(data, "here")
+
+
+def test_the_message_about_a_manifest_is_printable_and_short() -> None:
+    """Also if its names have control characters or are very long."""
+    for name in ("\x1b[31mm\n", "m" * 100_000 + "!"):
+        with pytest.raises(PackageFormatError) as caught:
+            parse_manifest(replace(MANIFEST, name=name).to_bytes(), "here")
+        assert caught.value.message.isprintable()
+        assert len(caught.value.message) < 1000
 
 
 @pytest.mark.parametrize("key", ["schema", "name", "version", "layout", "files", SEAL])

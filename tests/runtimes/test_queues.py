@@ -142,7 +142,7 @@ def test_the_plain_onnx_is_the_probed_one(built: Path) -> None:
 def test_an_ir_that_is_none_is_said(tmp_path: Path) -> None:
     """A damaged file is a ValidationError that names it."""
     (tmp_path / "m.xml").write_text("<net/>")
-    with pytest.raises(ValidationError, match=r"m\.xml: OpenVINO can't run it"):
+    with pytest.raises(ValidationError, match=r"m\.xml: OpenVINO cannot run it"):
         OpenVinoQueue(tmp_path / "m.xml")
 
 

@@ -164,8 +164,11 @@ def test_an_invalid_message_gets_an_error(address: str, data: bytes, words: str)
     with connected_viewer(address) as viewer:
         viewer.socket.send_binary(data)
         assert words in viewer.until("error")["message"]
-        viewer.socket.send("[1]")
-        assert "not a JSON object" in viewer.until("error")["message"]
+        for text in ("[1]", "[" * 100_000):
+            viewer.socket.send(text)
+            assert "not a JSON object" in viewer.until("error")["message"]
+        viewer.socket.send(r'{"model": "\ud800\u001b"}')
+        assert viewer.until("error")["message"] == r"model not found: \ud800\x1b at default"
 
 
 def test_invalid_images_get_an_error(address: str, scene: Any) -> None:
@@ -249,6 +252,37 @@ def test_other_pages_are_refused(address: str) -> None:
     assert handshake(address, Origin="http://evil.example", Host="evil.example") == 403
     request = urllib.request.Request(address, headers={"Host": "evil.example"})
     assert get_status(request) == 421
+
+
+@pytest.mark.parametrize("host", ["[", "[::1", "]", "[v1]", "localhost@evil.example"])
+def test_a_malformed_host_is_refused(address: str, host: str) -> None:
+    """The page and the WebSocket answer with a status for the client's fault."""
+    assert get_status(urllib.request.Request(address, headers={"Host": host})) in (400, 421)
+    assert handshake(address, Host=host) in (400, 403)
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[v1]", "null", "]"])
+def test_a_malformed_origin_is_refused(address: str, origin: str) -> None:
+    """It is the origin of another page."""
+    assert handshake(address, Origin=origin) == 403
+
+
+def test_answers_to_pings_that_nobody_reads_end_the_connection(address: str) -> None:
+    """The server keeps no more than a limited number of bytes for a client."""
+    with connected_viewer(address) as viewer:
+        ping = websocket.ABNF.create_frame(b"x" * 125, websocket.ABNF.OPCODE_PING).format()
+        viewer.socket.sock.settimeout(5)
+        with pytest.raises(OSError, match=r"reset|Broken pipe|aborted"):
+            viewer.socket.sock.sendall(ping * 400_000)
+
+
+def test_an_open_server_answers_to_its_own_names_only(converted: Path) -> None:
+    """An address in numbers is accepted; the name of another site is not."""
+    with server(converted, "--host", "0.0.0.0") as address:
+        local = address.replace("0.0.0.0", "127.0.0.1")
+        for host, status in (("192.0.2.1:8765", 200), ("evil.example", 421), ("[", 421)):
+            request = urllib.request.Request(local, headers={"Host": host})
+            assert get_status(request) == status
 
 
 def test_the_page_loads_nothing_from_other_servers(address: str) -> None:

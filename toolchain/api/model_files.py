@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import shutil
+import contextlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from toolchain.definitions.variants import BUILT, KNOWN, PREFERRED
 from toolchain.errors import UsageError
 from toolchain.stages.unpack.request import UnpackRequest
 from toolchain.stages.unpack.unpack import unpack
+from toolchain.workspace.unpacking import staging_folder
 
 RANKS = (*PREFERRED, *(name for name in KNOWN if name not in PREFERRED), "")
 PATTERNS = ("*.xml", "*/*.xml", "*/*/*.xml", "public/*/*/*.xml")  # from an IR's folder to a build's
@@ -114,8 +115,9 @@ def _unpack_once(archive: Path) -> Path:
     status = archive.stat()
     key = (archive.resolve(), status.st_mtime_ns, status.st_size)
     if key not in _unpacked:
-        folder = Path(tempfile.mkdtemp(prefix="matting-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        stack = contextlib.ExitStack()
+        atexit.register(stack.close)
+        folder = stack.enter_context(staging_folder(Path(tempfile.gettempdir(), "matting-model")))
         unpack(UnpackRequest(archive, folder / "model"))
         _unpacked[key] = folder / "model"
     return _unpacked[key]

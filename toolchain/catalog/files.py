@@ -18,6 +18,7 @@ from toolchain.catalog.fields import (
     read_text,
     suggest,
 )
+from toolchain.catalog.names import fold
 from toolchain.catalog.records import (
     DIGEST_LENGTHS,
     Digest,
@@ -37,6 +38,7 @@ from toolchain.catalog.yaml_nodes import Node, describe, quote
 # A published model.yml has the misspelt key; both are only information.
 IGNORED_FILE_KEYS = ("original_source", "oroginal_source")
 FILE_KEYS = ("name", "size", "checksum", "source", "mirrors", *IGNORED_FILE_KEYS)
+PATTERN_LIMIT = 10_000  # characters
 ARCHIVES = ("zip", "tar", "gztar", "bztar", "xztar")
 _URL = re.compile(r"https?://(?:[^\s/?#@]*@)?[^\s/?#@:]+(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
 _IPV6 = re.compile(r"https?://\[[0-9a-f:.]+\](?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
@@ -52,7 +54,7 @@ class FileNames:
 
     def take(self, node: Node, name: str) -> None:
         """Add a name.  Raises CatalogError if it, or a folder of it, is a file already."""
-        folded = name.casefold()
+        folded = fold(name)
         for taken, line in self._lines.items():
             if taken == folded:
                 wrong = f"duplicate file name {quote(name)}, first on line {line}"
@@ -188,6 +190,9 @@ def _step(node: Node) -> Postprocessing:
 def _regex(pattern_node: Node, replacement_node: Node) -> tuple[str, str]:
     pattern = read_text(pattern_node, "pattern")
     replacement = read_text(replacement_node, "replacement")
+    for node, text in ((pattern_node, pattern), (replacement_node, replacement)):
+        if len(text) > PATTERN_LIMIT:
+            raise node.error(f"{len(text):,} characters", f"at most {PATTERN_LIMIT:,}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of unusual but valid patterns
         try:
@@ -196,8 +201,14 @@ def _regex(pattern_node: Node, replacement_node: Node) -> tuple[str, str]:
             wrong = f"invalid pattern: {error}"
             raise pattern_node.error(wrong, "a regular expression") from None
         try:
-            compiled.sub(replacement, "")
+            _make_groups(compiled).sub(replacement, "")
         except (re.error, IndexError, OverflowError, ValueError) as error:
             wrong = f"invalid replacement: {error}"
             raise replacement_node.error(wrong, "a template for pattern") from None
     return pattern, replacement
+
+
+def _make_groups(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    """Return a pattern with the same groups that matches at once, whatever `pattern` is."""
+    names = {number: f"?P<{name}>" for name, number in pattern.groupindex.items()}
+    return re.compile("".join(f"({names.get(n, '')})" for n in range(1, pattern.groups + 1)))

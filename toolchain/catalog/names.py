@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 MODEL_NAME = re.compile(r"[0-9A-Za-z._-]+")
 COMPONENT_BYTES = 200  # file systems allow 255; partial and lock files add to the name
 TOTAL_BYTES = 1000
-_DEVICES = re.compile(r"(?i:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)")
+_DEVICES = re.compile(r"(?i:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$)")
+# Folders and files from which tools run commands or read settings; git~1 is Windows' name of .git.
+_TOOLS = re.compile(
+    r"\.(?:git|github|gitlab|gitmodules|gitconfig|hg|svn|bzr|jj|cache|config|ssh|vscode|idea|fleet|"
+    r"devcontainer|circleci|husky|direnv|envrc|bashrc|profile|zshrc|netrc|npmrc|pypirc)"
+    r"|git~[0-9]+|autorun\.inf|desktop\.ini"
+)
 
 
 def find_path_fault(name: str) -> str:
@@ -45,9 +52,15 @@ def _find_fault_of_part(part: str) -> str:
         "has a part that is a device name on Windows": _DEVICES.fullmatch(
             part.partition(".")[0].rstrip(" ")
         ),
+        "has a part that other tools read settings or commands from": _TOOLS.fullmatch(fold(part)),
         f"has a part longer than {COMPONENT_BYTES} bytes": _bytes(part) > COMPONENT_BYTES,
     }
     return next((text for text, is_so in faults.items() if is_so), "")
+
+
+def fold(name: str) -> str:
+    """Return the same text for names that are one file on some system: case, composed accents."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def _bytes(text: str) -> int:

@@ -147,6 +147,9 @@ def _scalars(root: Node) -> Iterator[Node]:
 
 def _read_text(path: Path) -> str:
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            wrong = "cannot be read: not a plain file"
+            raise error_at(path, 1, 1, wrong, "a readable YAML file")
         with path.open("rb") as stream:
             data = stream.read(SIZE_LIMIT + 1)
     except (OSError, ValueError) as error:

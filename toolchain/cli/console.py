@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from toolchain.printable import printable, printable_json, printable_lines
 from toolchain.progress import Listener, SilentListener, Task
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ LINE_SECONDS = 10.0  # between two plain lines of one task
 
 def print_json(value: object) -> None:
     """Print a result as JSON to stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(printable_json(value))
 
 
 def make_listener(*, quiet: bool = False) -> Listener:
@@ -44,7 +44,7 @@ class PlainLines:
 
     def note(self, text: str) -> None:
         """Show one line, see `Listener.note`."""
-        self._stream.write(f"{text}\n")  # one call, as other threads may write too
+        self._stream.write(f"{printable_lines(text)}\n")  # one call, as other threads may write too
         self._stream.flush()
 
 
@@ -96,7 +96,7 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Show one line, see `Listener.note`."""
-        display = self._display
+        display, text = self._display, printable_lines(text)
         if display is not None:
             display.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
         else:
@@ -139,7 +139,7 @@ class _Bar:
 
     def __enter__(self) -> _Bar:  # noqa: PYI034 - Self needs Python 3.11
         self._display = self._bars.open()
-        self._task = self._display.add_task(self._label, total=self._total, amount="")
+        self._task = self._display.add_task(printable(self._label), total=self._total, amount="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -156,7 +156,7 @@ def _display(stream: TextIO) -> Progress:
         progress.TaskProgressColumn(),
         progress.TextColumn("{task.fields[amount]}"),
         progress.TimeRemainingColumn(),
-        console=Console(file=stream),
+        console=Console(file=getattr(stream, "stream", stream)),  # its own escapes must pass
         redirect_stdout=sys.stdout.isatty(),  # a file or a pipe gets stdout unchanged
     )
 

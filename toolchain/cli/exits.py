@@ -6,9 +6,12 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TextIO, cast
 
+from toolchain.cli import memory
 from toolchain.errors import ToolchainError
+from toolchain.printable import PrintableStream, printable_lines
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -16,8 +19,8 @@ FAILED, INTERRUPTED = 1, 130
 def run(main: Callable[[], int]) -> int:
     """Call `main` and turn errors into messages on stderr and an exit code.
 
-    A closed stdout ends the command without a message. Characters that the console cannot show
-    are printed as escapes.
+    A closed stdout ends the command without a message. Control characters, and characters that the
+    console cannot show, are printed as escapes.
 
     Args:
         main: The command.
@@ -27,22 +30,49 @@ def run(main: Callable[[], int]) -> int:
         error of the operating system, such as a full disk behind stdout, 1; for a SystemExit, as
         argparse raises it, its code.
     """
+    _reserve_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    try:
+    with _printable_streams():
         try:
-            return main()
-        finally:
-            if sys.stdout is not None:
+            try:
+                return main()
+            finally:
                 sys.stdout.flush()
-    except (ToolchainError, KeyboardInterrupt, OSError, SystemExit) as ending:
-        return _report(ending)
+        except (ToolchainError, KeyboardInterrupt, OSError, SystemExit) as ending:
+            return _report(ending)
+        except Exception as error:
+            if not (memory.is_out_of_memory(error) or memory.is_limit_reached()):
+                raise
+            _print(*memory.describe().lines())
+            return FAILED
+
+
+def _reserve_streams() -> None:
+    """Open the null device in place of a closed stream, so that no file gets its number."""
+    with contextlib.suppress(OSError):
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stderr
+            pass
+        os.close(number)
+
+
+@contextlib.contextmanager
+def _printable_streams() -> Iterator[None]:
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (cast("TextIO", PrintableStream(stream)) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def _report(ending: ToolchainError | KeyboardInterrupt | OSError | SystemExit) -> int:
     if isinstance(ending, ToolchainError):
-        _print(*ending.lines())
+        if memory.is_out_of_memory(ending):
+            _print(ending.message, *memory.describe().lines())
+        else:
+            _print(*ending.lines())
         return ending.exit_code
     if isinstance(ending, KeyboardInterrupt):
         _print("Interrupted.")
@@ -61,7 +91,7 @@ def _report(ending: ToolchainError | KeyboardInterrupt | OSError | SystemExit) -
 
 def _print(*lines: str) -> None:
     with contextlib.suppress(OSError, AttributeError):  # stderr may be closed too
-        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        sys.stderr.write("".join(f"{printable_lines(line)}\n" for line in lines))
         sys.stderr.flush()
 
 

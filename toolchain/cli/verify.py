@@ -10,6 +10,7 @@ from toolchain.cli.console import make_listener, print_json
 from toolchain.cli.options import Commands, add_command, add_package, require_key
 from toolchain.definitions.variants import DEFAULT_DEVICE
 from toolchain.errors import PackageFormatError, UsageError
+from toolchain.printable import printable
 
 if TYPE_CHECKING:
     from toolchain.stages.verify.request import VerifyResult
@@ -95,8 +96,8 @@ def _as_text(result: VerifyResult) -> list[str]:
     if result.signed is not None:
         lines.append("signed   by the owner of the key")
     lines += [
-        f"sample   {run.precision:9} {run.output}: {run.different:.4%} of the values differ by "
-        f"more than 1/255, allowed {run.allowed:.4%}: {_verdict(run.passed)}"
+        f"sample   {printable(run.precision):9} {run.output}: {run.different:.4%} of the values "
+        f"differ by more than 1/255, allowed {run.allowed:.4%}: {_verdict(run.passed)}"
         for run in result.runs
     ]
     return lines

@@ -11,6 +11,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from toolchain.errors import FrameError
 
+# Other decoders of Pillow are never tried: that of EPS starts a program.
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -26,7 +28,7 @@ def open_image(path: Path, data: bytes | None = None) -> Image.Image:
     """
     try:
         source = path if data is None else io.BytesIO(data)
-        with Image.open(source) as image:
+        with Image.open(source, formats=FORMATS) as image:
             _check_pixel_count(image)
             image.load()
             upright: Image.Image = ImageOps.exif_transpose(image)

@@ -12,7 +12,11 @@ from toolchain.catalog.reader import read_composite, read_model
 from toolchain.catalog.records import CatalogEntry, CompositeModel
 from toolchain.catalog.yaml_nodes import error_at
 from toolchain.errors import ToolchainError
+from toolchain.printable import printable
+from toolchain.workspace.plain_file import open_plain_file
 
+LIST_LIMIT = 1 << 20  # bytes of a `--list` file
+PATTERN_LIMIT = 1000  # characters; fnmatch needs the square of it for brackets
 MODEL, COMPOSITE = "model.yml", "composite-model.yml"
 
 
@@ -82,6 +86,10 @@ def select_models(
     """
     chosen: dict[str, CatalogEntry] = {}
     for pattern in patterns:
+        if len(pattern) > PATTERN_LIMIT:
+            raise ToolchainError(
+                f"a pattern of {len(pattern):,} characters", hint=f"At most {PATTERN_LIMIT:,}."
+            )
         matching: list[CatalogEntry] = []
         for model in models:
             if fnmatch.fnmatchcase(model.name, pattern):
@@ -89,7 +97,7 @@ def select_models(
             elif isinstance(model, CompositeModel):
                 matching += [s for s in model.stages if fnmatch.fnmatchcase(s.name, pattern)]
         if not matching:
-            raise ToolchainError(f'No matching models: "{pattern}"')
+            raise ToolchainError(f'No matching models: "{printable(pattern)}"')
         chosen.update((model.name, model) for model in matching)
     return tuple(chosen.values())
 
@@ -103,7 +111,11 @@ def read_patterns(path: Path) -> list[str]:
         CatalogError: The file cannot be read, or a quote is not closed.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        with open_plain_file(path) as descriptor, os.fdopen(os.dup(descriptor), "rb") as stream:
+            data = stream.read(LIST_LIMIT + 1)
+        if len(data) > LIST_LIMIT:
+            raise error_at(path, 1, 1, "the file is too long", f"at most {LIST_LIMIT:,} bytes")
+        lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise error_at(path, 1, 1, "not UTF-8", "patterns in UTF-8, one per line") from None
     except (OSError, ValueError) as error:

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from toolchain.catalog.records import ModelFile, Postprocessing, RegexReplace
 from toolchain.errors import DownloadError
 from toolchain.omz.archive import unpack
+from toolchain.printable import printable
 from toolchain.workspace.atomic import os_errors, write_bytes
 from toolchain.workspace.digests import file_digest
 from toolchain.workspace.ledger import Ledger
+from toolchain.workspace.limited_process import LimitExceeded, run_limited
 
+PROCESS = "toolchain.omz.regex_process"
+MEMORY_LIMIT = 2 << 30  # bytes of addresses while a pattern is applied
+TIME_LIMIT = 30.0  # seconds, likewise
+TEXT_LIMIT = 64 << 20  # bytes of a file in which a pattern is replaced
 ENTRY = "postprocess"
 ORIGINAL = ".orig"  # suffix, in Open Model Zoo, of a text file before the first replacement
 
@@ -93,20 +98,34 @@ def _replace(step: RegexReplace, target: Path, *, first: bool) -> None:
     try:
         with os_errors(target, "read"):
             # Any line end matches "\n" in a pattern, on every system.
+            size = target.stat().st_size
+            if size > TEXT_LIMIT:
+                raise _fault(f"{target}: {size:,} bytes; the limit of a text is {TEXT_LIMIT:,}")
             text = target.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise _fault(f"{target}: expected text in UTF-8, found other bytes: {error}") from error
-    changed, count = re.subn(step.pattern, step.replacement, text, count=step.count)
+    changed, count = _substitute(step, target, text)
     if count == 0 or (step.count and count != step.count):
         expected = f"{step.count} times" if step.count else "at least once"
         raise _fault(
-            f"{target}: expected the pattern {step.pattern!r} {expected}, found it {count} times"
+            f"{target}: expected the pattern {printable(step.pattern)!r} {expected}, found "
+            f"it {count} times"
         )
     if first:
         with os_errors(target, "read"):
             data = target.read_bytes()
         write_bytes(_original(target), data)
     write_bytes(target, changed.encode())
+
+
+def _substitute(step: RegexReplace, target: Path, text: str) -> tuple[str, int]:
+    work = {**asdict(step), "text": text}
+    try:
+        changed, count = run_limited(PROCESS, work, memory=MEMORY_LIMIT, seconds=TIME_LIMIT)
+    except LimitExceeded as limit:
+        pattern = printable(step.pattern)
+        raise _fault(f"{target}: the pattern {pattern!r} cannot be applied: {limit}") from limit
+    return str(changed), int(count)
 
 
 def _fault(message: str) -> DownloadError:

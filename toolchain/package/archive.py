@@ -48,8 +48,16 @@ def write_archive(manifest: Manifest, sources: Mapping[str, Source], target: Pat
                 _add(tar, f"{manifest.root}/{path}", sources[path])
 
 
-def write_folder(manifest: Manifest, sources: Mapping[str, Source], folder: Path) -> None:
+def write_folder(
+    manifest: Manifest, sources: Mapping[str, Source], folder: Path, *, move: bool = False
+) -> None:
     """Write the folder that the archive of these files unpacks to.
+
+    Args:
+        manifest: The manifest.
+        sources: For each path in the manifest, a file or its content.
+        folder: The folder.
+        move: Move the files instead of copying them; they are on the same file system.
 
     Raises:
         OSError: A file cannot be read or written.
@@ -59,6 +67,8 @@ def write_folder(manifest: Manifest, sources: Mapping[str, Source], folder: Path
         target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(source, bytes):
             target.write_bytes(source)
+        elif move:
+            source.rename(target)
         else:
             shutil.copyfile(source, target)
 

@@ -1,4 +1,4 @@
-"""Extract the files of a package's archive."""
+"""Copy the files of a package, archive or folder, into a new folder."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.unpacking import create_below
 
 
-def extract(archive: Path, folder: Path) -> Findings:
-    """Write the manifest and every declared file of `archive` below `folder`, and nothing else.
+def extract(package: Path, folder: Path) -> Findings:
+    """Write the manifest and every declared file of `package` below `folder`, and nothing else.
 
-    Call `inspect_package` first: a damaged archive is noticed only after some files were written.
+    The package is read once: what was compared with the manifest is what was written, also if
+    somebody changes the package meanwhile.
 
     Args:
-        archive: The archive.
+        package: An archive, or the folder of an unpacked package.
         folder: A folder that does not exist yet.
 
     Returns:
-        Differences from the manifest.
+        Differences from the manifest.  Use the files only if there are none.
 
     Raises:
-        PackageFormatError: The archive is damaged or unsafe.
+        PackageFormatError: The package is damaged or unsafe.
         WorkspaceError: A file cannot be written.
     """
     with os_errors(folder, "write"):
         folder.mkdir(parents=True)
-        found = inspect_package(archive, partial(create_below, folder))
+        found = inspect_package(package, partial(create_below, folder))
         (folder / FILE).write_bytes(found.manifest.to_bytes())
     return found

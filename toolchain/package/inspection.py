@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ from typing import IO
 from toolchain.errors import PackageFormatError
 from toolchain.package.manifest import FILE, SIGNATURE, SIZE_LIMIT, Entry, Manifest, parse_manifest
 from toolchain.package.reader import open_package
+from toolchain.printable import printable
 from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.digests import CHUNK
+from toolchain.workspace.plain_file import open_plain_file
 from toolchain.workspace.unpacking import Member
 
 # Folders that git and the Hub's client create; no manifest can list them.
 IGNORED = (".git/", ".cache/huggingface/")
+LISTED = 50  # differences in a message
 EXPECTED = "Name the .tar.gz written by `matting package`, or the folder it was unpacked to."
 Sink = Callable[[str], AbstractContextManager[IO[bytes]]]
 
@@ -64,8 +68,8 @@ def inspect_package(package: Path, sink: Sink | None = None) -> Findings:
 
     Args:
         package: An archive, or the folder of an unpacked package.
-        sink: Opens a file for the content of each declared file of an archive, by its path; by
-            default nothing is written.
+        sink: Opens a file for the content of each declared file, by its path; by default nothing is
+            written.
 
     Returns:
         The differences.
@@ -76,7 +80,7 @@ def inspect_package(package: Path, sink: Sink | None = None) -> Findings:
         WorkspaceError: A file cannot be read.
     """
     if package.is_dir():
-        return _compare(_read_manifest(package / FILE), _read_folder(package), sink=None)
+        return _compare(_read_manifest(package / FILE), _read_folder(package), sink)
     if not package.exists():
         raise PackageFormatError(f"{package}: file not found", hint=EXPECTED)
     if not package.is_file():
@@ -94,13 +98,15 @@ def require_intact(package: Path, found: Findings) -> None:
     if found.intact:
         return
     lines = [
-        *(f"missing: {name}" for name in found.missing),
-        *(f"extra: {name}" for name in found.extra),
+        *(f"missing: {printable(name)}" for name in found.missing),
+        *(f"extra: {printable(name)}" for name in found.extra),
         *(
-            f"changed: {item.name}: {item.found}, expected {item.expected}"
+            f"changed: {printable(item.name)}: {item.found}, expected {item.expected}"
             for item in found.changed
         ),
     ]
+    if len(lines) > LISTED:
+        lines[LISTED:] = [f"and {len(lines) - LISTED:,} more"]
     raise PackageFormatError(
         f"{package}: differs from its manifest:\n  " + "\n  ".join(lines),
         kept="Nothing was written.",
@@ -128,7 +134,11 @@ def _compare_file(
     if size != entry.size:
         return [Change(entry.path, f"{entry.size:,} bytes", f"{size:,} bytes")]
     hashers = hashlib.sha256(), hashlib.sha384()
+    left = entry.size
     for piece in pieces:
+        left -= len(piece)
+        if left < 0:  # it grows while it is read
+            return [Change(entry.path, f"{entry.size:,} bytes", "more bytes")]
         for hasher in hashers:
             hasher.update(piece)
         if target is not None:
@@ -144,9 +154,11 @@ def _read_manifest(path: Path) -> Manifest:
     if not path.is_file() or path.is_symlink():
         raise PackageFormatError(f"{path}: file not found", hint=EXPECTED)
     with os_errors(path, "read"):
-        if path.stat().st_size > SIZE_LIMIT:
+        with path.open("rb") as stream:
+            data = stream.read(SIZE_LIMIT + 1)
+        if len(data) > SIZE_LIMIT:
             raise PackageFormatError(f"{path}: larger than {SIZE_LIMIT:,} bytes")
-        return parse_manifest(path.read_bytes(), str(path))
+        return parse_manifest(data, str(path))
 
 
 def _read_folder(folder: Path) -> Iterator[Member]:
@@ -169,6 +181,6 @@ def _read_folder(folder: Path) -> Iterator[Member]:
 
 
 def _read_pieces(path: Path) -> Iterator[bytes]:
-    with os_errors(path, "read"), path.open("rb") as stream:
-        while piece := stream.read(CHUNK):
+    with os_errors(path, "read"), open_plain_file(path) as descriptor:
+        while piece := os.read(descriptor, CHUNK):
             yield piece

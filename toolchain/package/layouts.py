@@ -10,18 +10,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 from toolchain.definitions.variants import PREFERRED
-from toolchain.errors import UsageError
-from toolchain.package.manifest import Entry, Manifest, make_entry
+from toolchain.errors import PackageFormatError, UsageError
+from toolchain.package.manifest import (
+    GIT_ATTRIBUTES,
+    Entry,
+    Manifest,
+    find_fault_of_files,
+    make_entry,
+)
+from toolchain.printable import printable
 
 Layout = Literal["plain", "ovms", "huggingface", "omz"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 PER_PRECISION = ("ir", "onnx", "sample-output", "quantization")  # roles
 OVMS_REPOSITORY = "/models"  # path of the repository inside the server's container
 # Files that the Hub stores outside git.
-GIT_ATTRIBUTES = "".join(
+GIT_ATTRIBUTES_TEXT = "".join(
     f"*.{kind} filter=lfs diff=lfs merge=lfs -text\n" for kind in ("bin", "onnx", "png")
 )
 
@@ -42,7 +50,7 @@ class LayoutPlan:
 def list_precisions(manifest: Manifest) -> tuple[str, ...]:
     """List the precisions of the IRs in a plain package."""
     irs = (entry for entry in manifest.with_role("ir") if entry.path.endswith(".xml"))
-    return tuple(entry.path.split("/")[0] for entry in irs)
+    return tuple(entry.path.split("/")[0] for entry in irs if "/" in entry.path)
 
 
 def plan_layout(manifest: Manifest, layout: Layout, precision: str | None = None) -> LayoutPlan:
@@ -58,6 +66,7 @@ def plan_layout(manifest: Manifest, layout: Layout, precision: str | None = None
         The files of the layout.
 
     Raises:
+        PackageFormatError: Two of its files have the same place in the layout.
         UsageError: The package does not contain `precision`, or the layout has no use for one.
     """
     chosen = _choose_precision(manifest, layout, precision)
@@ -75,7 +84,7 @@ def plan_layout(manifest: Manifest, layout: Layout, precision: str | None = None
         added["config.json"] = f"{config}\n".encode()
     elif layout == "huggingface":
         places = {path: _get_hub_path(path, role, chosen) for path, role in roles.items()}
-        added[".gitattributes"] = GIT_ATTRIBUTES.encode()
+        added[GIT_ATTRIBUTES] = GIT_ATTRIBUTES_TEXT.encode()
     elif layout == "omz":
         places = {path: f"public/{name}/{path}" for path in roles}
     else:
@@ -84,9 +93,22 @@ def plan_layout(manifest: Manifest, layout: Layout, precision: str | None = None
     files: list[Entry] = [replace(known[old], path=new) for old, new in places.items()]
     files += [make_entry(path, data, "layout") for path, data in added.items()]
     files.sort(key=lambda entry: entry.path)
-    facts = _move_paths(dict(manifest.facts), places)
+    if fault := find_fault_of_files(files, layout):
+        raise _not_possible(manifest, layout, fault)
+    try:
+        facts = _move_paths(dict(manifest.facts), places)
+    except KeyError as error:
+        raise _not_possible(manifest, layout, f"it leaves out {error}") from error
     sources: dict[str, str | bytes] = {**{new: old for old, new in places.items()}, **added}
     return LayoutPlan(replace(manifest, layout=layout, files=tuple(files), facts=facts), sources)
+
+
+def _not_possible(manifest: Manifest, layout: Layout, reason: str) -> PackageFormatError:
+    return PackageFormatError(
+        f"{manifest.root}: cannot be unpacked in the layout {layout}: {printable(reason, 400)}",
+        kept="Nothing was written.",
+        hint="Unpack it in the layout plain.",
+    )
 
 
 def _choose_precision(manifest: Manifest, layout: Layout, precision: str | None) -> str:
@@ -105,30 +127,33 @@ def _get_hub_path(path: str, role: str, chosen: str) -> str:
         return "onnx/model.onnx"
     if role == "ir":
         precision, _, file = path.partition("/")
+        if not file:
+            return path
         folder = "" if precision == chosen else f"{precision}/"
-        return f"{folder}openvino_model{file[file.rindex('.') :]}"
+        return f"{folder}openvino_model{PurePosixPath(file).suffix}"
     return path
 
 
 def _move_paths(facts: dict[str, object], places: dict[str, str]) -> dict[str, object]:
     """Update the paths in `facts`; entries of files that the layout leaves out are dropped."""
-    sample, parameters = facts.get("sample"), facts.get("parameters")
-    if not (isinstance(sample, dict) and isinstance(parameters, dict)):
-        return facts
-    ports = {places[old]: rows for old, rows in parameters["ports"].items() if old in places}
-    inputs = {port: places[path] for port, path in sample["inputs"].items()}
-    expected = [
-        {
-            **row,
-            "ir": places[row["ir"]],
-            "outputs": {port: places[path] for port, path in row["outputs"].items()},
-        }
-        for row in sample["expected"]
-        if row["ir"] in places
-    ]
-    return {
-        **facts,
-        "config": places[str(facts["config"])],
-        "parameters": {**parameters, "ports": ports},
-        "sample": {**sample, "inputs": inputs, "expected": expected},
-    }
+    moved = dict(facts)
+    if "config" in facts:
+        moved["config"] = places[str(facts["config"])]
+    parameters, sample = facts.get("parameters"), facts.get("sample")
+    if isinstance(parameters, dict):
+        ports = parameters["ports"].items()
+        kept = {places[old]: rows for old, rows in ports if old in places}
+        moved["parameters"] = {**parameters, "ports": kept}
+    if isinstance(sample, dict):
+        inputs = {port: places[path] for port, path in sample["inputs"].items()}
+        expected = [
+            {
+                **row,
+                "ir": places[row["ir"]],
+                "outputs": {port: places[path] for port, path in row["outputs"].items()},
+            }
+            for row in sample["expected"]
+            if row["ir"] in places
+        ]
+        moved["sample"] = {**sample, "inputs": inputs, "expected": expected}
+    return moved

@@ -8,16 +8,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from toolchain.catalog.names import MODEL_NAME, find_path_fault
+from toolchain.catalog.names import MODEL_NAME, find_path_fault, fold
 from toolchain.catalog.records import Digest
+from toolchain.definitions.ports import INPUTS, OUTPUTS
 from toolchain.errors import PackageFormatError
+from toolchain.printable import printable
 
 FILE = "manifest.json"
 SIGNATURE = "model.sig"  # where model-signing's own tool puts it
 SCHEMA = 1
+WHERE_LENGTH, FAULT_LENGTH = 1000, 400  # characters in a message
 SIZE_LIMIT = 4 << 20  # bytes of a manifest
 BYTES_LIMIT = 32 << 30  # bytes that it may declare
+FILES_LIMIT = 10_000
 SEAL = "manifest_sha256"
+GIT_ATTRIBUTES = ".gitattributes"  # the only hidden file; the layout for the Hub adds it
 Json = dict[str, Any]
 
 
@@ -119,7 +124,8 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         fault = f"{type(error).__name__}: {error}"
     if fault:
         raise PackageFormatError(
-            f"{where}: not a valid manifest: {fault}",
+            f"{printable(where, WHERE_LENGTH)}: not a valid manifest: "
+            f"{printable(fault, FAULT_LENGTH)}",
             kept="Nothing was written.",
             hint="Get the package again from its publisher.",
         )
@@ -135,29 +141,38 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
 
 def _find_fault(content: Json) -> str:
     if content["schema"] != SCHEMA:
-        return f"schema {content['schema']!r}, expected {SCHEMA}"
+        return f"schema {printable(str(content['schema']))}, expected {SCHEMA}"
     for key in ("name", "version"):
         if not MODEL_NAME.fullmatch(content[key]) or find_path_fault(content[key]):
-            return f"invalid {key} {content[key]!r}"
+            return f"invalid {key} {printable(content[key])!r}"
     if not isinstance(content["layout"], str):
         return "its layout is not a string"
-    return _find_fault_of_files(Entry(**item) for item in content["files"])
+    if len(content["files"]) > FILES_LIMIT:
+        return f"it lists {len(content['files']):,} files; the limit is {FILES_LIMIT:,}"
+    files = [Entry(**item) for item in content["files"]]
+    return find_fault_of_files(files, content["layout"]) or _find_fault_of_facts(
+        content, {entry.path for entry in files}
+    )
 
 
-def _find_fault_of_files(files: Iterable[Entry]) -> str:
+def find_fault_of_files(files: Iterable[Entry], layout: str) -> str:
+    """Find what is wrong with the files of a manifest; "" if nothing is.
+
+    Names are safe on every system, no two are the same file on one of them, none is hidden.
+
+    Args:
+        files: The files.
+        layout: Name of the layout.
+    """
     seen: dict[str, str] = {}
     total = 0
     for entry in files:
-        if fault := find_path_fault(entry.path):
-            return f"the name {entry.path!r} {fault}"
-        folded = entry.path.casefold()
+        if fault := _find_fault_of_entry(entry, layout):
+            return fault
+        folded = fold(entry.path)
         if folded in seen or folded in (FILE, SIGNATURE):
             return f"duplicate or reserved name {entry.path!r}"
         seen[folded] = entry.path
-        if type(entry.size) is not int or entry.size < 0 or not isinstance(entry.role, str):
-            return f"{entry.path!r} has an invalid size or role"
-        Digest("sha256", entry.sha256)
-        Digest("sha384", entry.sha384)
         total += entry.size
     if total > BYTES_LIMIT:
         return f"it declares {total:,} bytes; the limit is {BYTES_LIMIT:,}"
@@ -166,6 +181,71 @@ def _find_fault_of_files(files: Iterable[Entry]) -> str:
         if any("/".join(parts[:count]) in seen for count in range(1, len(parts))):
             return f"{path!r} is below a file"
     return ""
+
+
+def _find_fault_of_entry(entry: Entry, layout: str) -> str:
+    if fault := find_path_fault(entry.path):
+        return f"the name {entry.path!r} {fault}"
+    is_hidden = any(part.startswith(".") for part in entry.path.split("/"))
+    if is_hidden and (entry.path, layout) != (GIT_ATTRIBUTES, "huggingface"):
+        return f"the name {entry.path!r} is hidden"
+    if type(entry.size) is not int or entry.size < 0 or not isinstance(entry.role, str):
+        return f"{entry.path!r} has an invalid size or role"
+    Digest("sha256", entry.sha256)
+    Digest("sha384", entry.sha384)
+    return ""
+
+
+def _find_fault_of_facts(content: Json, declared: set[str]) -> str:
+    """Check the facts that the toolchain reads, if they are present; others are only text."""
+    faults = {
+        "config": _is_declared(content.get("config", ""), {"", *declared}),
+        "parameters": _is_parameters(content.get("parameters", {"ports": {}}), declared),
+        "sample": "sample" not in content or _is_sample(content["sample"], declared),
+    }
+    wrong = [key for key, is_good in faults.items() if not is_good]
+    return (
+        f"its {wrong[0]} is not well-formed, or names a file that it does not list" if wrong else ""
+    )
+
+
+def _is_parameters(parameters: object, declared: set[str]) -> bool:
+    ports = parameters.get("ports") if isinstance(parameters, dict) else None
+    return isinstance(ports, dict) and ports.keys() <= declared
+
+
+def _is_sample(sample: object, declared: set[str]) -> bool:
+    if not isinstance(sample, dict):
+        return False
+    rows = sample.get("expected")
+    return (
+        _is_ports(sample.get("inputs"), INPUTS, declared)
+        and isinstance(rows, list)
+        and all(_is_expected(row, declared) for row in rows)
+    )
+
+
+def _is_expected(row: object, declared: set[str]) -> bool:
+    return (
+        isinstance(row, dict)
+        and _is_declared(row.get("ir"), declared)
+        and _is_ports(row.get("outputs"), OUTPUTS, declared)
+        and isinstance(row.get("precision"), str)
+        and isinstance(row.get("different", 0.0), float)
+        and 0.0 <= row.get("different", 0.0) <= 1.0
+    )
+
+
+def _is_ports(value: object, ports: Iterable[str], declared: set[str]) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == set(ports)
+        and all(_is_declared(path, declared) for path in value.values())
+    )
+
+
+def _is_declared(path: object, declared: set[str]) -> bool:
+    return isinstance(path, str) and path in declared
 
 
 def _drop_seal(content: Json) -> Json:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from toolchain.catalog.names import fold
 from toolchain.errors import PackageFormatError
 from toolchain.package.manifest import FILE, SIZE_LIMIT, Manifest, parse_manifest
 from toolchain.workspace.unpacking import Member, UntrustedArchive
@@ -66,9 +67,9 @@ def _check_members(
             raise archive.refuse(f"the name {name!r} is not below {prefix}")
         if member.pieces is None:
             raise archive.refuse(f"{name!r} is a folder, not a plain file")
-        if name.casefold() in seen:
+        if fold(name) in seen:
             raise archive.refuse(f"duplicate entry {name!r}")
-        seen.add(name.casefold())
+        seen.add(fold(name))
         expected = declared.get(name, 0)
         undeclared += max(0, member.size - expected)
         if undeclared > UNDECLARED_LIMIT:

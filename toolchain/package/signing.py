@@ -18,9 +18,12 @@ from typing import Any
 
 from toolchain.errors import SignatureError, ToolchainError, UsageError
 from toolchain.package.archive import SIGNATURE_SUFFIX
-from toolchain.package.manifest import FILE, SIGNATURE
+from toolchain.package.manifest import FILE, SIGNATURE, SIZE_LIMIT
+from toolchain.printable import printable
 from toolchain.workspace.atomic import os_errors, write_bytes
+from toolchain.workspace.plain_file import check_plain_file, open_plain_file
 
+REASON_LENGTH = 400  # characters of a library's message
 PASSWORD = "MATTING_SIGN_PASSWORD"  # noqa: S105 - the name of a variable
 
 
@@ -85,7 +88,34 @@ def sign_folder(folder: Path, key: Path, target: Path) -> None:
     write_bytes(target, data)
 
 
-def verify_signature(folder: Path, key: Path, signature: Path) -> None:
+def read_signature(path: Path) -> bytes:
+    """Read a signature.
+
+    Raises:
+        SignatureError: It does not exist, cannot be read or is too large.
+    """
+    try:
+        with open_plain_file(path) as descriptor, os.fdopen(os.dup(descriptor), "rb") as stream:
+            data = stream.read(SIZE_LIMIT + 1)
+    except FileNotFoundError as error:
+        raise SignatureError(
+            f"{path}: file not found: the package is not signed",
+            kept="Nothing was written.",
+            hint="Ask for the signature, or name it with --signature.",
+        ) from error
+    except OSError as error:
+        raise SignatureError(
+            f"{path}: cannot read the signature: {error.strerror}", kept="Nothing was written."
+        ) from error
+    if len(data) > SIZE_LIMIT:
+        raise SignatureError(
+            f"{path}: not a signature: larger than {SIZE_LIMIT:,} bytes",
+            kept="Nothing was written.",
+        )
+    return data
+
+
+def verify_signature(folder: Path, key: Path, signature: Path) -> bytes:
     """Check that `signature` is by the owner of `key` and matches `folder`.
 
     It must cover the manifest, which has the digests of all other files; compare the folder with
@@ -96,36 +126,43 @@ def verify_signature(folder: Path, key: Path, signature: Path) -> None:
         key: Public key (PEM).
         signature: The signature.
 
+    Returns:
+        The content of the signature that was verified.
+
     Raises:
         SignatureError: The signature does not exist or is not valid.
         UsageError: The key cannot be used.
     """
     library = require_signing()
-    if not signature.is_file():
-        raise SignatureError(
-            f"{signature}: file not found: the package is not signed",
-            kept="Nothing was written.",
-            hint="Ask for the signature, or name it with --signature.",
-        )
+    data = read_signature(signature)
     try:
+        check_plain_file(key)
         config = library.verifying.Config().use_elliptic_key_verifier(public_key=key)
     except Exception as error:  # cryptography raises many types
         raise _bad_key(key, "public", error) from error
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            config.verify(folder, signature)
-        covered = _list_covered(signature)
+        with (
+            contextlib.redirect_stdout(sys.stderr),
+            tempfile.TemporaryDirectory(prefix="matting-verify-") as scratch,
+        ):
+            copy = Path(scratch, SIGNATURE)  # nobody changes it after it was verified
+            copy.write_bytes(data)
+            config.verify(folder, copy)
+        covered = _list_covered(data)
     except Exception as error:  # whatever the reason, it cannot be trusted
-        reason = str(error) or "the signature does not match the key and the files"
+        text = str(error) or "the signature does not match the key and the files"
+        reason = printable(text, REASON_LENGTH)
         raise _bad_signature(signature, key, reason) from error
     if FILE not in covered:
         raise _bad_signature(signature, key, f"it does not cover {FILE}")
+    return data
 
 
 def _load_signer(key: Path) -> Any:
     library = require_signing()
     password = os.environ.get(PASSWORD)
     try:
+        check_plain_file(key)
         return library.signing.Config().use_elliptic_key_signer(
             private_key=key, password=password.encode() if password else None
         )
@@ -133,16 +170,16 @@ def _load_signer(key: Path) -> Any:
         raise _bad_key(key, "private", error) from error
 
 
-def _list_covered(signature: Path) -> set[str]:
+def _list_covered(signature: bytes) -> set[str]:
     """List the names of the files that a valid signature covers."""
-    content = json.loads(signature.read_text(encoding="utf-8"))
+    content = json.loads(signature)
     payload = json.loads(base64.b64decode(content["dsseEnvelope"]["payload"]))
     resources = (payload.get("predicate") or {}).get("resources") or payload["subject"]
     return {resource["name"] for resource in resources}
 
 
 def _bad_key(path: Path, kind: str, error: Exception) -> UsageError:
-    reason = (str(error) or "not a key").splitlines()[0]
+    reason = printable((str(error) or "not a key").splitlines()[0], REASON_LENGTH)
     return UsageError(
         f"{path}: cannot be used as a {kind} key: {reason}",
         kept="Nothing was written.",

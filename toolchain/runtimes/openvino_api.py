@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from toolchain.printable import printable
 from toolchain.workspace.third_party import without_telemetry
 
 with without_telemetry():
@@ -16,4 +17,9 @@ with without_telemetry():
     except ImportError:  # OpenVINO 2024
         from openvino.runtime import opset13 as operators
 
-__all__ = ["PrePostProcessor", "openvino", "operators"]
+__all__ = ["PrePostProcessor", "last_line", "openvino", "operators"]
+
+
+def last_line(error: Exception) -> str:
+    """Return the last line of OpenVINO's message, which has the cause, printable and short."""
+    return printable((str(error).strip().splitlines() or [type(error).__name__])[-1], 200)

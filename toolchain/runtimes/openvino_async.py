@@ -15,7 +15,7 @@ from toolchain.definitions.ports import OUTPUTS, RT_INFO
 from toolchain.definitions.variants import Hint
 from toolchain.errors import ValidationError
 from toolchain.runtimes.inference_queue import Prediction
-from toolchain.runtimes.openvino_api import PrePostProcessor, openvino, operators
+from toolchain.runtimes.openvino_api import PrePostProcessor, last_line, openvino, operators
 from toolchain.runtimes.openvino_runtime import check_ports, get_precision
 from toolchain.runtimes.plate_subgraph import split_plate_subgraph
 
@@ -73,7 +73,7 @@ class OpenVinoQueue:
             compiled = core.compile_model(model, device, config)
         except RuntimeError as error:
             raise ValidationError(
-                f"{xml}: OpenVINO can't run it on {device}: {str(error).strip().splitlines()[-1]}",
+                f"{xml}: OpenVINO cannot run it on {device}: {last_line(error)}",
                 hint="Convert it again; see `matting info` for the versions in use.",
             ) from error
         self._queue = openvino.AsyncInferQueue(compiled)

@@ -15,7 +15,7 @@ from toolchain.definitions.ports import OUTPUTS, PROBES, SELECTION
 from toolchain.definitions.variants import Hint
 from toolchain.errors import ValidationError
 from toolchain.runtimes.base import Inference, have_same_bits, require_size, to_inference, to_planes
-from toolchain.runtimes.openvino_api import openvino
+from toolchain.runtimes.openvino_api import last_line, openvino
 
 SELECTION_PROBES = ("err_sm", SELECTION)
 _STILL = ("Const", "Input", "Output", "Reorder")  # layers that hold or move values
@@ -77,7 +77,7 @@ class OpenVinoRuntime:
             self._probe = also(self._probes)
         except RuntimeError as error:
             raise ValidationError(
-                f"{xml}: OpenVINO can't run it on {device}: {str(error).strip().splitlines()[-1]}",
+                f"{xml}: OpenVINO cannot run it on {device}: {last_line(error)}",
                 hint="Convert it again; see `matting info` for the versions in use.",
             ) from error
         self._proven = False

@@ -7,6 +7,8 @@ import time
 MAX_MESSAGE = 4 * 2**20  # bytes
 MAX_PIXELS = 1920 * 1088  # of a frame or a clean plate
 MAX_VIEWERS = 8
+MAX_CONNECTIONS = 64
+MAX_UNREAD = 2**20  # bytes of replies that a client has not read
 RATE, BURST = 60.0, 120.0  # messages per second, and at once after a pause
 MEASURE_SECONDS = 5.0  # interval at which the clean plate is compared with a frame
 

@@ -11,6 +11,7 @@ from toolchain.api.matting import Matting
 from toolchain.api.model_files import ModelFile, find_models
 from toolchain.definitions.variants import HINTS, Hint
 from toolchain.errors import UsageError
+from toolchain.printable import printable
 
 DEFAULT_HINT: Hint = "default"
 OFFERED_HINTS = (DEFAULT_HINT, *(hint for hint in HINTS if hint != DEFAULT_HINT))
@@ -59,7 +60,7 @@ class Models:
         """
         known = next((offered for offered in OFFERED_HINTS if offered == hint), None)
         if key not in self._files or known is None:
-            raise UsageError(f"model not found: {key} at {hint}")
+            raise UsageError(f"model not found: {printable(key)} at {printable(hint)}")
         with self._lock:  # two viewers that choose the same model load it once
             model = self._loaded.get((key, known))
             if model is None:

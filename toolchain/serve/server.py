@@ -34,7 +34,7 @@ def serve(request: ServeRequest, ready: Callable[[str], None]) -> None:
     with _listen(request) as listening, first:
         host, port = listening.getsockname()[:2]
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
-        run_app(models, listening, is_local=is_local(request.host))
+        run_app(models, listening, host=request.host, is_local=is_local(request.host))
 
 
 def _listen(request: ServeRequest) -> socket.socket:

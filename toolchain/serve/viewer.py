@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -172,7 +173,7 @@ class Viewer:
             await self._send(type="advice", lines=lines)
 
     async def _send(self, **message: Any) -> None:
-        await self.socket.send_json(message)
+        await self.socket.send_text(json.dumps(message))  # ASCII: a name may have any character
 
 
 def _require_equal_size(frame: Pixels, plate: Pixels) -> None:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import glob
 import gzip
 import lzma
 import shutil
 import stat
 import tarfile
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import filelock
+
 from toolchain.catalog.names import find_path_fault
 from toolchain.errors import ToolchainError
+from toolchain.printable import printable
 from toolchain.workspace.atomic import TEMPORARY_SUFFIX, os_errors
 from toolchain.workspace.digests import CHUNK
 
+CAUSE_LENGTH = 200  # characters of a library's message
+ABANDONED_SECONDS = 3600.0  # age after which a staging folder without a lock file is abandoned
+_LOCK = "lock"
 _DECOMPRESSORS: Mapping[str, Callable[[IO[bytes]], Any]] = {
     "tar": lambda raw: raw,
     "gztar": gzip.open,
@@ -107,7 +115,7 @@ class UntrustedArchive:
     def check_name(self, name: str) -> None:
         """Raise the error unless `name` is a safe relative path on every system."""
         if fault := find_path_fault(name):
-            raise self.refuse(f"the name {name!r} {fault}")
+            raise self.refuse(f"the name {printable(name)!r} {fault}")
 
     def check_end(self) -> None:
         """Raise the error if a tar continues after its end, or its compressed data is damaged.
@@ -168,7 +176,7 @@ class UntrustedArchive:
             yield Member(info.name, info.size, pieces)
 
     def _not_plain(self, name: str) -> ToolchainError:
-        return self.refuse(f"{name!r} is a link or a device, not a plain file")
+        return self.refuse(f"{printable(name)!r} is a link or a device, not a plain file")
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -176,7 +184,8 @@ class UntrustedArchive:
             yield
         except _UNREADABLE as error:
             raise self._error(
-                f"{self._path}: damaged or not a readable archive ({self._form}): {error}",
+                f"{self._path}: damaged or not a readable archive ({self._form}): "
+                f"{printable(str(error), CAUSE_LENGTH)}",
                 kept="Nothing was written.",
                 hint="Remove it and download it again.",
             ) from error
@@ -186,20 +195,40 @@ class UntrustedArchive:
 def staging_folder(target: Path) -> Iterator[Path]:
     """Give an empty folder beside `target` to prepare files in; it is removed at the end.
 
-    It is on the same file system, so the files can be renamed into place.
+    It is on the same file system, so the files can be renamed into place.  Folders that killed
+    processes left for the same target are removed first.
 
     Raises:
         WorkspaceError: The folder cannot be created.
     """
     with os_errors(target, "write"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(
-            prefix=f".{target.name}.", suffix=TEMPORARY_SUFFIX, dir=target.parent
+        _sweep_staging(target)
+        folder = Path(
+            tempfile.mkdtemp(prefix=f".{target.name}.", suffix=TEMPORARY_SUFFIX, dir=target.parent)
         )
+        in_use = filelock.FileLock(folder / _LOCK)
+        in_use.acquire()
+        (folder / "files").mkdir()
     try:
-        yield Path(folder)
+        yield folder / "files"
     finally:
+        in_use.release()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep_staging(target: Path) -> None:
+    pattern = f".{glob.escape(target.name)}.*{TEMPORARY_SUFFIX}"
+    for folder in target.parent.glob(pattern):
+        with contextlib.suppress(OSError):
+            if folder.is_symlink() or not folder.is_dir():
+                continue
+            if not (folder / _LOCK).exists():  # its process may just be creating it
+                if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
+                continue
+            with filelock.FileLock(folder / _LOCK, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

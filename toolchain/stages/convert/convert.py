@@ -24,6 +24,7 @@ from google.protobuf.message import DecodeError
 
 from toolchain.definitions.ports import RT_INFO
 from toolchain.errors import ConversionError, ToolchainError
+from toolchain.printable import printable
 from toolchain.runtimes.openvino_api import openvino, operators
 from toolchain.stages.convert.clamps import fuse_clamps
 from toolchain.stages.convert.graph import add_preprocessing, select_outputs
@@ -59,7 +60,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
         outputs = [port.get_names() for port in model.outputs]
     except RuntimeError as error:
         raise ConversionError(
-            f"{request.onnx}: OpenVINO cannot convert it: {_get_first_line(error)}",
+            f"{request.onnx}: OpenVINO cannot convert it: {printable(_get_first_line(error), 400)}",
             kept="Nothing was written.",
             hint="Check that the file is complete and has the inputs of model.yml.",
         ) from error
@@ -156,6 +157,12 @@ def _read_names(path: Path) -> tuple[set[str], dict[str, str]]:
         graph = onnx.load(path).graph
     except (DecodeError, OSError):
         return set(), {}
+    except (onnx.checker.ValidationError, ValueError) as error:  # of weights in other files
+        raise ConversionError(
+            f"{path}: cannot be read: {printable(_get_first_line(error), 400)}",
+            kept="Nothing was written.",
+            hint="Place all of its files in its folder, or save it as one file.",
+        ) from error
     names = {item.name for item in (*graph.node, *graph.initializer, *graph.input, *graph.output)}
     names = names.union(*(node.output for node in graph.node))
     return names, {node.name: node.output[0] for node in graph.node if len(node.output) == 1}

@@ -9,7 +9,7 @@ from typing import Any
 from toolchain.definitions.ports import RT_INFO
 from toolchain.errors import QuantizationError
 from toolchain.progress import Listener
-from toolchain.runtimes.openvino_api import openvino
+from toolchain.runtimes.openvino_api import last_line, openvino
 from toolchain.stages.quantize.calibration_frames import build_loaders
 from toolchain.stages.quantize.layers import find_convolutions, group_layers, is_in_layers
 from toolchain.stages.quantize.nncf_adapter import FramePair, quantize_convolutions
@@ -80,8 +80,7 @@ class CalibratedQuantizer:
             return self._core.read_model(self._request.source)
         except RuntimeError as error:
             raise QuantizationError(
-                f"{self._request.source}: OpenVINO can't read it: "
-                f"{str(error).strip().splitlines()[-1]}",
+                f"{self._request.source}: OpenVINO can't read it: {last_line(error)}",
                 kept="Nothing was written.",
                 hint="Convert it again.",
             ) from error

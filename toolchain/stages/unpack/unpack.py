@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from toolchain.errors import PackageFormatError, WorkspaceError
 from toolchain.package.archive import write_folder
 from toolchain.package.extract import extract
-from toolchain.package.inspection import inspect_package, require_intact
+from toolchain.package.inspection import require_intact
 from toolchain.package.layouts import plan_layout
 from toolchain.package.manifest import SIGNATURE
-from toolchain.package.signing import require_key, sign_folder, signature_path, verify_signature
+from toolchain.package.signing import (
+    read_signature,
+    require_key,
+    sign_folder,
+    signature_path,
+    verify_signature,
+)
+from toolchain.printable import printable
 from toolchain.progress import Listener, SilentListener
 from toolchain.stages.unpack.request import UnpackRequest, UnpackResult
 from toolchain.workspace.atomic import os_errors
@@ -38,35 +44,31 @@ def unpack(request: UnpackRequest, listener: Listener | None = None) -> UnpackRe
         require_key(request.sign)
     _require_empty(request.target)
     with (listener or SilentListener()).task("Unpacking", 3, "steps") as task:
-        found = inspect_package(request.package)
-        require_intact(request.package, found)
-        if found.manifest.layout != "plain":
-            raise PackageFormatError(
-                f"{request.package}: has the layout {found.manifest.layout}, expected plain",
-                kept="Nothing was written.",
-                hint="Unpack the archive, or a folder that was unpacked from it as plain.",
-            )
-        plan = plan_layout(found.manifest, request.layout, request.precision)
-        task.reach(1)
         target = request.target.absolute()
         with staging_folder(target) as staging:
-            folder = request.package
-            if not folder.is_dir():
-                folder = staging / found.manifest.root
-                require_intact(request.package, extract(request.package, folder))
+            folder = staging / "package"
+            found = extract(request.package, folder)
+            require_intact(request.package, found)
+            if found.manifest.layout != "plain":
+                raise PackageFormatError(
+                    f"{request.package}: has the layout {printable(found.manifest.layout)}, "
+                    "expected plain",
+                    kept="Nothing was written.",
+                    hint="Unpack the archive, or a folder that was unpacked from it as plain.",
+                )
+            plan = plan_layout(found.manifest, request.layout, request.precision)
+            task.reach(1)
+            signature = _read_signature(request, folder)
             task.reach(2)
-            signature = signature_path(request.package, request.signature)
-            if request.key is not None:
-                verify_signature(folder, request.key, signature)
             result = staging / "result"
             with os_errors(target, "write"):
                 sources = {
                     path: source if isinstance(source, bytes) else folder / source
                     for path, source in plan.sources.items()
                 }
-                write_folder(plan.manifest, sources, result)
-                if request.sign is None and request.layout == "plain" and signature.is_file():
-                    shutil.copyfile(signature, result / SIGNATURE)
+                write_folder(plan.manifest, sources, result, move=True)
+                if signature is not None and request.sign is None and request.layout == "plain":
+                    (result / SIGNATURE).write_bytes(signature)
             if request.sign is not None:
                 sign_folder(result, request.sign, result / SIGNATURE)
             with os_errors(target, "write"):
@@ -76,6 +78,14 @@ def unpack(request: UnpackRequest, listener: Listener | None = None) -> UnpackRe
             task.reach(3)
     signed = request.target / SIGNATURE
     return UnpackResult(request.target, plan.manifest, signed if signed.is_file() else None)
+
+
+def _read_signature(request: UnpackRequest, folder: Path) -> bytes | None:
+    """Read the package's signature, verified if there is a key; None if there is none."""
+    path = signature_path(request.package, request.signature)
+    if request.key is not None:
+        return verify_signature(folder, request.key, path)
+    return read_signature(path) if path.is_file() else None
 
 
 def _require_empty(target: Path) -> None:

@@ -1,16 +1,18 @@
-"""Run the sample of a package and compare the outputs with the expected ones."""
+"""Run the sample of a package in a process of its own, with limits on memory and time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from toolchain.definitions.ports import INPUTS, OUTPUTS
+from toolchain.definitions.variants import DEFAULT_DEVICE
 from toolchain.errors import PackageFormatError
 from toolchain.package.manifest import Manifest
-from toolchain.runtimes.sample import compare_images, infer_images, load_image
 from toolchain.stages.verify.request import SampleRun
+from toolchain.workspace.limited_process import LimitExceeded, run_limited
+
+PROCESS = "toolchain.stages.verify.sample_process"
+MEMORY_LIMIT = 8 << 30  # bytes of addresses, on the CPU; other devices map far more than they use
+TIME_LIMIT = 900.0  # seconds
 
 
 def run_sample(folder: Path, manifest: Manifest, device: str) -> tuple[SampleRun, ...]:
@@ -25,44 +27,25 @@ def run_sample(folder: Path, manifest: Manifest, device: str) -> tuple[SampleRun
         One comparison per IR and output.
 
     Raises:
-        PackageFormatError: The manifest describes no sample.
+        PackageFormatError: The manifest describes no sample, or an IR needs more than the limits.
+        FrameError: An image of the sample is not a PNG with the expected channels.
         ValidationError: An IR cannot be run.
     """
-    sample = _read_sample(manifest)
-    src, bgr = (load_image(folder / sample["inputs"][port]) for port in INPUTS)
-    runs = []
-    for row in sample["expected"]:
-        found = infer_images(folder / row["ir"], src, bgr, device)
-        for output, path in row["outputs"].items():
-            compared = compare_images(found[output], load_image(folder / path))
-            runs.append(
-                SampleRun(
-                    row["precision"], output, compared.different, row["different"], compared.mean
-                )
-            )
-    return tuple(runs)
-
-
-def _read_sample(manifest: Manifest) -> Mapping[str, Any]:
-    """Read the description of the sample; all of its paths are files of the manifest."""
-    sample: Any = manifest.facts.get("sample")
-    try:
-        rows = sample["expected"]
-        paths = [sample["inputs"][port] for port in INPUTS]
-        paths += [path for row in rows for path in (row["ir"], *row["outputs"].values())]
-        complete = all(
-            set(row["outputs"]) == set(OUTPUTS)
-            and isinstance(row["different"], float)
-            and isinstance(row["precision"], str)
-            for row in rows
-        )
-        usable = bool(rows) and complete and set(paths) <= set(manifest.by_path())
-    except (KeyError, TypeError, AttributeError):
-        usable = False
-    if not usable:
+    sample = manifest.facts.get("sample")
+    rows = sample["expected"] if isinstance(sample, dict) else []
+    if not rows or not all("different" in row for row in rows):
         raise PackageFormatError(
             f"{manifest.root}: its manifest describes no sample with expected outputs",
             hint="Verify it without --run, or ask for a package with a sample.",
         )
-    assert isinstance(sample, Mapping)
-    return sample
+    work = {"folder": str(folder.absolute()), "sample": sample, "device": device}
+    memory = MEMORY_LIMIT if device == DEFAULT_DEVICE else 0
+    try:
+        runs = run_limited(PROCESS, work, memory=memory, seconds=TIME_LIMIT)
+    except LimitExceeded as limit:
+        raise PackageFormatError(
+            f"{manifest.root}: its sample cannot be run: {limit}",
+            kept="Nothing was written.",
+            hint="If this machine has enough free memory, do not use it; ask its publisher.",
+        ) from limit
+    return tuple(SampleRun(**row) for row in runs)
