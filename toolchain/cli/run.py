@@ -56,6 +56,20 @@ def add(commands: Commands) -> None:
         ".webm (VP9, supports transparency), .mov (H.264, or ProRes 4444 if transparent)",
     )
     parser.add_argument(
+        "-y",
+        "--overwrite",
+        action="store_true",
+        default=True,
+        help="replace an existing output (default); an output that is an input is always refused",
+    )
+    parser.add_argument(
+        "-n",
+        "--no-overwrite",
+        dest="overwrite",
+        action="store_false",
+        help="exit with an error if the output exists",
+    )
+    parser.add_argument(
         "--split",
         action="store_true",
         help="write foreground and alpha separately, to OUTPUT/fgr and OUTPUT/pha",
@@ -90,6 +104,7 @@ def _run(options: argparse.Namespace) -> int:
         split=options.split,
         align=options.align,
         exposure=options.match_exposure,
+        overwrite=options.overwrite,
         skip_bad=options.skip_bad,
         frames=options.frames,
         precision=options.precision,

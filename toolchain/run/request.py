@@ -24,6 +24,7 @@ class RunRequest:
         split: Whether to write foreground and alpha separately.
         align: How to align the clean plate to the frame.
         exposure: Whether to match the exposure of the clean plate to the frame.
+        overwrite: Whether an existing output is replaced. An input is never replaced.
         skip_bad: Whether to skip frames that cannot be read.
         frames: Maximum number of frames, None for all.
         precision: See `toolchain.Matting`.
@@ -39,6 +40,7 @@ class RunRequest:
     split: bool = False
     align: Align = "off"
     exposure: bool = False
+    overwrite: bool = True
     skip_bad: bool = False
     frames: int | None = None
     precision: str | None = None

@@ -19,6 +19,7 @@ from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError, ToolchainError
 from toolchain.progress import Listener, SilentListener
 from toolchain.run.backgrounds import TRANSPARENT, Background, BackgroundFill, open_background
+from toolchain.run.input_protection import check_inputs_are_kept, check_not_existing
 from toolchain.run.plate_correction import PlateCorrection, correct_plate, describe_correction
 from toolchain.run.plates import Plates
 from toolchain.run.prefetch import prefetch
@@ -54,6 +55,10 @@ def run_matting(
         ValidationError: OpenVINO cannot run the model.
     """
     listener = listener or SilentListener()
+    inputs = {"--src": request.src, "--bgr": request.bgr, "--background": request.background}
+    check_inputs_are_kept(request.output, inputs, split=request.split)
+    if not request.overwrite:
+        check_not_existing(request.output)
     background_text = request.background
     if background_text is None:
         background_text = TRANSPARENT if supports_alpha(request.output) else OPAQUE_BACKGROUND

@@ -72,6 +72,11 @@ def choose_encoding(suffix: str, *, transparent: bool) -> Encoding:
     return H264
 
 
+def get_part(target: Path) -> Path:
+    """Return the file that is written while `target` is incomplete."""
+    return target.with_name(f"{target.stem}.part{target.suffix}")
+
+
 class VideoSink:
     """A video file, written to `NAME.part.SUFFIX` first.
 
@@ -86,7 +91,7 @@ class VideoSink:
 
     def __init__(self, target: Path, source: Source, *, transparent: bool) -> None:
         self._target = target
-        self._part = target.with_name(f"{target.stem}.part{target.suffix}")
+        self._part = get_part(target)
         self._source = source
         self._encoding = choose_encoding(target.suffix.lower(), transparent=transparent)
         self._container: Any = None
