@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Iterator
 
 import numpy as np
 from kornia_rs.io import decode_image_png_u8
-from PIL import Image
 
 from toolchain.definitions.arrays import Pixels
+from toolchain.frames.image_files import get_max_pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MODES = {0: ("mono", 1), 2: ("rgb", 3), 6: ("rgba", 4)}  # PNG colour type -> mode, channels
-# Chunks that Pillow must handle: transparent colour, EXIF orientation, animation.
-UNSUPPORTED_CHUNKS = {b"tRNS", b"eXIf", b"acTL"}
+# Chunks that Pillow must handle: transparent colour, EXIF orientation, animation, colour space.
+UNSUPPORTED_CHUNKS = {b"tRNS", b"eXIf", b"acTL", b"iCCP", b"gAMA"}
 CHUNK = struct.Struct(">I4s")
 HEADER = struct.Struct(">IIBBBBB")
 HEADER_OFFSET = len(SIGNATURE) + CHUNK.size
@@ -37,7 +36,7 @@ def decode_png(data: bytes, channels: tuple[int, ...]) -> Pixels | None:
         return None
     width, height, depth, colour, *_, interlaced = HEADER.unpack_from(data, HEADER_OFFSET)
     mode, found = MODES.get(colour, ("", 0))
-    if found not in channels or width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
+    if found not in channels or width * height > get_max_pixels():
         return None
     if depth != 8 or interlaced or UNSUPPORTED_CHUNKS & set(_list_chunks(data)):  # noqa: PLR2004
         return None

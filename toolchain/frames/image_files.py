@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-import math
+import os
+import warnings
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -12,8 +15,19 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from toolchain.errors import FrameError
 
 # Other decoders of Pillow are never tried: that of EPS starts a program.
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "JPEG2000", "PPM", "AVIF")
+TGA_SUFFIXES = (".tga", ".icb", ".vda", ".vst")  # TGA has no signature, so the suffix decides
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"),
+    *(".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".avif"),
+    *TGA_SUFFIXES,
+    *HEIF_SUFFIXES,
+)
+# Pillow's own limit is below the 108 and 200 megapixels of phones.
+LIMIT_VARIABLE = "MATTING_MAX_PIXELS"
+MAX_PIXELS = 256_000_000
 
 
 def open_image(path: Path, data: bytes | None = None) -> Image.Image:
@@ -28,18 +42,81 @@ def open_image(path: Path, data: bytes | None = None) -> Image.Image:
     """
     try:
         source = path if data is None else io.BytesIO(data)
-        with Image.open(source, formats=FORMATS) as image:
+        with Image.open(source, formats=choose_formats(path, data)) as image:
             _check_pixel_count(image)
             image.load()
-            upright: Image.Image = ImageOps.exif_transpose(image)
-            return upright
-    # Pillow's decoders raise many types of exceptions for a damaged file.
-    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
+            _turn_upright(image)
+            return image
+    except FrameError:
+        raise
+    except MemoryError:
+        raise
+    # Pillow's decoders raise exceptions of many types for a damaged file.
+    except Exception as error:
         raise FrameError(
             f"{path}: cannot read the image: {_describe(error)}",
-            hint="Replace the file, or remove it from the folder.",
+            hint=f"Raise the limit by the environment variable {LIMIT_VARIABLE}."
+            if isinstance(error, (_TooLargeError, *TOO_LARGE))
+            else "Replace the file, or remove it from the folder.",
             path=path,
         ) from error
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is a still image, by its suffix or, for any other suffix, by its content.
+
+    A GIF of several frames is a video.
+    """
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES and suffix != ".gif":
+        return True
+    try:
+        with Image.open(path, formats=choose_formats(path)) as image:
+            return image.format != "GIF" or getattr(image, "n_frames", 1) == 1
+    except FrameError:
+        return True  # the reader reports why it cannot be read
+    except Exception:  # noqa: BLE001 - as in open_image
+        return suffix == ".gif"
+
+
+def choose_formats(path: Path, data: bytes | None = None) -> tuple[str, ...]:
+    """Return the names of Pillow's decoders to try for a file.
+
+    Raises:
+        FrameError: It is a HEIC or HEIF image, and pillow-heif is not installed.
+    """
+    if path.suffix.lower() in TGA_SUFFIXES:
+        return (*FORMATS, "TGA")
+    if data is None:
+        with path.open("rb") as stream:
+            data = stream.read(12)
+    if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
+        return FORMATS
+    try:
+        pillow_heif = import_module("pillow_heif")
+    except ImportError as error:
+        raise FrameError(
+            f"{path}: cannot read the image: HEIC and HEIF need pillow-heif, "
+            "which is not installed",
+            hint="Install it: `pip install 'background-matting-toolchain[heif]'`, "
+            "or convert the image to PNG or JPEG.",
+            path=path,
+        ) from error
+    pillow_heif.register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
+def get_max_pixels() -> int:
+    """Return the limit of the pixels of an image, from the environment if it is set there."""
+    text = os.environ.get(LIMIT_VARIABLE, "")
+    return int(text) if text.isdecimal() else MAX_PIXELS
+
+
+# Above this Pillow warns, and above twice this it refuses; `_check_pixel_count` refuses before.
+Image.MAX_IMAGE_PIXELS = get_max_pixels()
+# Damaged EXIF data of a JPEG does not matter.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
+TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -85,10 +162,23 @@ def map_images_by_name(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+class _TooLargeError(ValueError):
+    """An image with more pixels than the limit."""
+
+
 def _check_pixel_count(image: Image.Image) -> None:
     # Pillow only warns, and warning filters are not thread-safe.
-    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
-        raise ValueError(f"{image.width}x{image.height} pixels are more than the limit")
+    limit = get_max_pixels()
+    if image.width * image.height > limit:
+        raise _TooLargeError(
+            f"{image.width}x{image.height} pixels are more than the limit of {limit}"
+        )
+
+
+def _turn_upright(image: Image.Image) -> None:
+    # Pillow raises exceptions of many types for damaged EXIF data. The pixels are good.
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _describe(error: Exception) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from toolchain.errors import FrameError
 from toolchain.frames.frame import Size
-from toolchain.frames.image_files import FORMATS, open_image
+from toolchain.frames.image_files import choose_formats, open_image
 
 END_MARKERS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 ORIENTATION = 0x0112  # EXIF tag
@@ -36,7 +36,8 @@ def read_header(path: Path) -> ImageHeader:
         FrameError: The file does not exist, is truncated, or is not an image.
     """
     try:
-        with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+        formats = choose_formats(path)
+        with path.open("rb") as stream, Image.open(stream, formats=formats) as image:
             size = image.size
             # Pillow decodes a whole PNG to look for EXIF data after the pixels.
             has_exif = image.format != "PNG" or "exif" in image.info
@@ -51,9 +52,9 @@ def read_header(path: Path) -> ImageHeader:
             return ImageHeader(size, alpha)
     except FrameError:
         raise
-    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError):
-        open_image(path)  # raises FrameError with the reason
-        raise
+    except Exception:  # noqa: BLE001 - Pillow raises many types for damaged files and EXIF data
+        opened = open_image(path)  # raises FrameError with the reason
+        return ImageHeader(opened.size, has_alpha(opened))
 
 
 def has_alpha(image: Image.Image) -> bool:

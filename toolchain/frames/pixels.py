@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from toolchain.definitions.arrays import Pixels
+from toolchain.frames.colour import convert_to_grey, convert_to_srgb
 from toolchain.frames.fast_png import decode_png
 from toolchain.frames.frame import Size
 from toolchain.frames.image_files import open_image
@@ -15,7 +16,7 @@ from toolchain.frames.image_header import has_alpha
 
 
 def read_rgb(path: Path, data: bytes | None = None) -> Pixels:
-    """Read an image as RGB, with its EXIF orientation applied.
+    """Read an image as sRGB, with its EXIF orientation and its colour profile applied.
 
     Args:
         path: The image file.
@@ -28,7 +29,7 @@ def read_rgb(path: Path, data: bytes | None = None) -> Pixels:
         FrameError: The file does not exist, is truncated, or is not an image.
     """
     pixels = _decode_fast(path, data, 3, 4)
-    return pixels[..., :3] if pixels is not None else _convert(open_image(path, data), "RGB")
+    return pixels[..., :3] if pixels is not None else convert_to_srgb(open_image(path, data), "RGB")
 
 
 def read_rgba(path: Path, data: bytes | None = None) -> Pixels | None:
@@ -37,13 +38,13 @@ def read_rgba(path: Path, data: bytes | None = None) -> Pixels | None:
     if pixels is not None:
         return pixels
     image = open_image(path, data)
-    return _convert(image, "RGBA") if has_alpha(image) else None
+    return convert_to_srgb(image, "RGBA") if has_alpha(image) else None
 
 
 def read_grey(path: Path, data: bytes | None = None) -> Pixels:
-    """Read an image as grey, H x W.  See `read_rgb`."""
+    """Read an image as grey, H x W, without its colour profile.  See `read_rgb`."""
     pixels = _decode_fast(path, data, 1)
-    return pixels[..., 0] if pixels is not None else _convert(open_image(path, data), "L")
+    return pixels[..., 0] if pixels is not None else convert_to_grey(open_image(path, data))
 
 
 def resize(pixels: Pixels, size: Size) -> Pixels:
@@ -68,7 +69,3 @@ def _decode_fast(path: Path, data: bytes | None, *channels: int) -> Pixels | Non
         except OSError:
             return None
     return decode_png(data, channels)
-
-
-def _convert(image: Image.Image, mode: str) -> Pixels:
-    return np.asarray(image.convert(mode), np.uint8)

@@ -33,6 +33,7 @@ class CameraSource:
         self._index = index
         self.label = f"camera {index}"
         self.rate: Fraction | None = Fraction(30)
+        self.notes: list[str] = []
 
     def frames(self, *, skip_bad: bool = False) -> Generator[SourceFrame, None, None]:
         """See `Source.frames`; does not end by itself."""

@@ -33,11 +33,13 @@ def check_inputs_are_kept(target: Path, inputs: Mapping[str, str | None], *, spl
         if is_folder(target):
             _check_folder(target, option, path, split=split)
         elif is_same(path, target):
-            raise _Refusal(target, f"is the file of {option}", option)
+            raise _InputReplacedError(target, f"is the file of {option}", option)
         elif is_same(path, get_part(target)):
-            raise _Refusal(target, f"{path} ({option}) would be overwritten while writing", option)
+            raise _InputReplacedError(
+                target, f"{path} ({option}) would be overwritten while writing", option
+            )
         elif path.is_dir() and is_same(path, target.parent) and _has_entry(path, target):
-            raise _Refusal(target, f"is one of the files of {option}", option)
+            raise _InputReplacedError(target, f"is one of the files of {option}", option)
 
 
 def check_not_existing(target: Path) -> None:
@@ -63,7 +65,7 @@ def is_same(one: Path, other: Path) -> bool:
         return False
 
 
-class _Refusal(UsageError):
+class _InputReplacedError(UsageError):
     """The output would replace an input."""
 
     def __init__(self, target: Path, found: str, option: str) -> None:
@@ -77,10 +79,10 @@ class _Refusal(UsageError):
 def _check_folder(target: Path, option: str, path: Path, *, split: bool) -> None:
     for folder in _list_folders(target, split=split):
         if is_same(path, folder):
-            raise _Refusal(target, f"{folder} is the folder of {option}", option)
+            raise _InputReplacedError(target, f"{folder} is the folder of {option}", option)
         # Frames are written as NAME.png, with the names of the frames or numbers.
         if path.is_file() and path.suffix.lower() == ".png" and is_same(path.parent, folder):
-            raise _Refusal(target, f"contains {path.name} ({option})", option)
+            raise _InputReplacedError(target, f"contains {path.name} ({option})", option)
 
 
 def _list_folders(target: Path, *, split: bool) -> Iterator[Path]:

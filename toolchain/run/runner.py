@@ -69,6 +69,8 @@ def run_matting(
         stack.callback(background.close)
         check_output(request.output, source, transparent=transparent, split=request.split)
         plate_source = open_source(request.bgr, "--bgr")
+        for note in dict.fromkeys(source.notes + plate_source.notes):
+            listener.note(note)
         model = stack.enter_context(
             Matting(
                 request.model,

@@ -46,6 +46,10 @@ class Source(Protocol):
         """Name of the source in messages."""
 
     @property
+    def notes(self) -> list[str]:
+        """What the user should know about the source, known when it was opened."""
+
+    @property
     def count(self) -> int | None:
         """Approximate number of frames, None if unknown."""
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import re
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from toolchain.errors import FrameError, UsageError
-from toolchain.frames.image_files import SUFFIXES, list_images
+from toolchain.frames.image_files import is_image, list_images
 from toolchain.frames.pixels import read_rgb
 from toolchain.run.camera import CameraSource
 from toolchain.run.source import Source, SourceFrame, SourceKind
 from toolchain.run.video_source import VideoSource
 
+SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+MAX_LISTED = 10
 HINT = "Give an image, a folder of images, a video file or the number of a camera."
 
 
@@ -21,8 +24,11 @@ class ImageSource:
     rate = None
     audio = None
 
-    def __init__(self, label: str, kind: SourceKind, files: list[Path]) -> None:
+    def __init__(
+        self, label: str, kind: SourceKind, files: list[Path], notes: Sequence[str] = ()
+    ) -> None:
         self.label, self.kind, self._files = label, kind, files
+        self.notes = list(notes)
 
     @property
     def count(self) -> int:
@@ -59,15 +65,37 @@ def open_source(text: str, option: str) -> Source:
     if text.isdecimal() and not path.exists():
         return CameraSource(int(text))
     if path.is_dir():
-        files = list_images(path)
+        files = sorted(list_images(path), key=get_natural_key)
         if not files:
             raise FrameError(f"{path}: contains no image", hint=HINT)
         names = [file.stem for file in files]
         if duplicates := {name for name in names if names.count(name) > 1}:
             raise FrameError(f"{path}: several images are named {', '.join(sorted(duplicates))}")
-        return ImageSource(str(path), "folder", files)
+        return ImageSource(str(path), "folder", files, _list_ignored(path, files))
     if not path.is_file():
         raise UsageError(f"{option} {text}: not found", hint=HINT)
-    if path.suffix.lower() in SUFFIXES:
+    if is_image(path):
         return ImageSource(str(path), "image", [path])
     return VideoSource(path)
+
+
+def get_natural_key(path: Path) -> list[tuple[int, str]]:
+    """Return a key that sorts frame2 before frame10, and without numbers by name."""
+    parts = re.split(r"([0-9]+)", path.stem)
+    return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _list_ignored(folder: Path, files: list[Path]) -> list[str]:
+    """Describe the files of a folder that are no images by their suffix."""
+    ignored = sorted(
+        path.name
+        for path in {*folder.iterdir()}.difference(files)
+        if path.is_file()
+        and not path.name.startswith(".")
+        and path.name.lower() not in SYSTEM_FILES
+    )
+    if not ignored:
+        return []
+    more = f" and {len(ignored) - MAX_LISTED} more" if len(ignored) > MAX_LISTED else ""
+    names = ", ".join(ignored[:MAX_LISTED])
+    return [f"{folder}: {len(ignored)} files are not images and were ignored: {names}{more}."]

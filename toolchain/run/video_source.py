@@ -37,6 +37,7 @@ class VideoSource:
             if not container.streams.video:
                 raise FrameError(f"{path}: contains no video stream", path=path)
             stream = container.streams.video[0]
+            self.notes: list[str] = []
             self.rate: Fraction | None = stream.average_rate or stream.guessed_rate
             self.count = stream.frames or self._estimate_count(container)
             self.audio = path if container.streams.audio else None
