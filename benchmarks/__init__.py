@@ -1,1 +1,1 @@
-"""Ratios, each measured in one run, since machines differ and are noisy: `make bench`."""
+"""Benchmarks (`make bench`): ratios measured within one run, as machines differ and are noisy."""

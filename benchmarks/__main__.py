@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: all of them unless some are named."""
+"""`python -m benchmarks [NAME ...]`: run the named benchmarks, or all."""
 
 from __future__ import annotations
 

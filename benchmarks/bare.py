@@ -1,4 +1,4 @@
-"""Bare asynchronous inference, which reading, scoring and encoding beside it are held against."""
+"""Bare asynchronous inference: the baseline for evaluation and `matting run`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HINTS: tuple[Hint, ...] = ("f32", "default")
 
 
 def bare(xml: Path, hint: str, ready: Sequence[Mapping[str, Any]], frames: int) -> float:
-    """Seconds to load, compile for throughput, and infer `frames` inputs that lie in memory."""
+    """Seconds to load, compile for throughput, and infer `frames` inputs in memory."""
     import openvino
 
     began = time.perf_counter()
@@ -41,7 +41,7 @@ def compared(
     ours: Callable[[], float],
     bare_one: Callable[[], float],
 ) -> list[Figure]:
-    """Our frames a second, and the rate against the bare one: in turn, the median of pairs."""
+    """Measure frames per second and the rate relative to bare inference; the runs alternate."""
     ratios, rates = [], []
     for turn in range(rounds):
         seconds = {}

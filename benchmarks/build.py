@@ -1,9 +1,9 @@
-"""The build against the bare library calls that it can't do without.
+"""The build against the bare library calls that it needs.
 
-Bare: load the weights, `torch.onnx.export`, `openvino.convert_model`, `save_model` twice; no check
-of anything.  Ours: `matting` over the same weights, download to IR.  Both in fresh processes, in
-turn; the ratio of each pair counts.  What validation and report add, which bare calls don't do at
-all, is shown apart, and so is the processor's time of a build that finds everything done.
+Bare: load the weights, `torch.onnx.export`, `openvino.convert_model`, `save_model` twice; no
+checks. Ours: `matting` with the same weights, download to IR.  Both run in fresh processes, in
+turn; the result is the ratio of each pair.  Validation and report, which the bare calls do not
+have, are measured separately, as is the CPU time of a build that is up to date.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _timed(command: list[str]) -> float:
 
 
 def _cpu(command: list[str]) -> float:
-    """Seconds of CPU; 0 where the operating system does not tell (Windows)."""
+    """Seconds of CPU; 0 where the operating system does not report them (Windows)."""
     before = os.times()
     _timed(command)
     after = os.times()

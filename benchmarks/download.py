@@ -73,7 +73,7 @@ def made(path: Path, size: int) -> str:
     block = os.urandom(BLOCK)
     with path.open("wb") as stream:
         for start in range(0, size, BLOCK):
-            # Every block differs, so no storage below can save the work.
+            # Every block differs, so that storage cannot deduplicate them.
             piece = (start.to_bytes(8, "little") + block[8:])[: size - start]
             hasher.update(piece)
             stream.write(piece)
@@ -115,14 +115,14 @@ def main(arguments: Sequence[str] = ()) -> int:
         serve(options.serve)
     missing = [tool for tool in ("curl", "sha384sum") if shutil.which(tool) is None]
     if missing or sys.platform == "win32":
-        print(f"download: skipped, {' and '.join(missing) or 'the resource module'} is not there")
+        print(f"download: skipped, {' and '.join(missing) or 'the resource module'} not found")
         return 0
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         return conclude("download", compare(Path(name), options.size, options.rounds))
 
 
 def compare(folder: Path, size: int, rounds: int) -> list[Figure]:
-    """Both ways in turn, `rounds` times; the order changes every time."""
+    """Run both in turn, `rounds` times, in alternating order."""
     served = folder / "served"
     served.mkdir()
     small = (SMALL, made(served / "small", SMALL))

@@ -1,8 +1,8 @@
 """The evaluation against bare asynchronous inference with the same IR, hint and frames.
 
-Ours: `evaluate` over the same frames on disk, in the published layout: looked at, read, decoded,
-inferred, scored by all six metrics, recorded, summed up.  Both load the model; in turn, the ratio
-of each pair counts.  Memory: how far the peak grows when there are three times as many frames.
+Ours: `evaluate` over the same frames on disk, in the published layout: inspected, read, decoded,
+inferred, scored by all six metrics, recorded, summarized.  Both load the model and run in turn; the
+result is the ratio of each pair.  Memory: growth of the peak with three times as many frames.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from toolchain.stages.evaluate.request import EvaluatedModel
 
 GROWTH_MIB = 64.0
-CLIP = 8  # frames before one plate
+CLIP = 8  # frames per plate
 PEAK = """
 import resource, sys
 from pathlib import Path
@@ -43,7 +43,7 @@ print(peak() - before)
 
 
 def made(folder: Path, frames: int) -> Path:
-    """Clips of generated figures before generated rooms, 1280x720, in the published layout."""
+    """Write clips of generated foregrounds over rooms, 1280x720, in the published layout."""
     import numpy as np
     from PIL import Image
 
@@ -94,7 +94,7 @@ def ready(model: EvaluatedModel, root: Path) -> list[dict[str, Any]]:
 
 
 def by_us(model: EvaluatedModel, root: Path, work: Path) -> float:
-    """Seconds of a whole evaluation that finds nothing scored."""
+    """Seconds of an evaluation without existing scores."""
     from toolchain.frames.open_dataset import open_dataset
     from toolchain.stages.evaluate.evaluate import evaluate
     from toolchain.stages.evaluate.request import EvaluateRequest

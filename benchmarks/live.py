@@ -1,7 +1,8 @@
 """`matting run` on a 720p clip against bare asynchronous inference with the same IR and hint.
 
-Ours: `run` from an H.264 file to an H.264 file with a colour behind: decoded, fitted, inferred,
-composited, encoded.  Both load the model; in turn, the ratio of each pair counts.
+Ours: `run` from an H.264 file to an H.264 file with a colour as background: decoded, resized,
+inferred, composited, encoded.  Both load the model and run in turn; the result is the ratio of each
+pair.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SIZE = (1280, 720)
 
 
 def made(folder: Path, frames: int) -> None:
-    """`clip.mp4` and `plate.png`: a figure that walks through a room."""
+    """Write `clip.mp4` and `plate.png`: a figure that moves through a room."""
     from PIL import Image
 
     from tests.support.clips import make_walk, write_clip

@@ -1,4 +1,4 @@
-"""What one process needs to read, compile and run an IR: `python -m benchmarks.memory XML HINT`."""
+"""Memory to read, compile and run an IR: `python -m benchmarks.memory XML HINT`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import openvino
 
 
 def main(xml: str, hint: str) -> int:
-    """Print the peak resident size in MiB after some inferences; 0 where the OS does not tell."""
+    """Print the peak resident size in MiB after some inferences; 0 if the OS does not report it."""
     config = {"INFERENCE_PRECISION_HINT": "f32"} if hint == "f32" else {}
     request = openvino.Core().compile_model(xml, "CPU", config).create_infer_request()
     frames = {
@@ -25,7 +25,7 @@ def main(xml: str, hint: str) -> int:
 
 
 def _peak_mib() -> float:
-    """Of this program alone: what `getrusage` tells on Linux includes its parent's peak."""
+    """Peak of this program; `getrusage` on Linux includes the peak of its parent."""
     status = Path("/proc/self/status")
     if not status.exists():
         return 0.0

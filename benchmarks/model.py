@@ -1,7 +1,7 @@
 """The converted model's speed against Open Model Zoo's graph, the other runtimes, and the machine.
 
-All in one process, in turn, after warm-up; ratios are medians over the rounds.  Both graphs are
-made from the same weights and converted by the same stage: Open Model Zoo's as `roi_align` crops,
+All in one process, in turn, after warm-up; ratios are medians over the rounds.  Both graphs have
+the same weights and are converted by the same stage: Open Model Zoo's as `roi_align` crops,
 `scatter_element` and a dynamic number of patches (see `omz_graph`).
 """
 
@@ -50,7 +50,7 @@ Infer = Callable[[], object]
 
 @dataclass(frozen=True)
 class Built:
-    """Where everything of one size lies; `int8` and `omz` only where they are compared."""
+    """Files of one size; `int8` and `omz` only where they are compared."""
 
     checkpoint: Path
     onnx: Path
@@ -59,7 +59,7 @@ class Built:
     omz: Path
 
     def forms(self, hint: str) -> dict[str, Path]:
-        """The IRs that are compared at a hint; 8-bit integers are for the device's own choice."""
+        """The IRs that are compared at a hint; INT8 only at the device's default."""
         forms = {"omz": self.omz, "ours": self.ours}
         return forms if hint == "f32" else forms | {"ours INT8": self.int8}
 
@@ -191,7 +191,7 @@ def _burst(queue: openvino.AsyncInferQueue, feed: Mapping[str, np.ndarray]) -> N
 
 
 def _shares(medians: Mapping[str, float]) -> list[Figure]:
-    """What of the machine's own rate the model reaches on the work that is useful."""
+    """Share of the machine's peak rate that the model reaches, counting useful work only."""
     useful = profile().flops / 1e9
     figures = []
     for hint, target in (("f32", 0.45), ("default", None)):
@@ -227,7 +227,7 @@ def _others(built: Built, frame: Frame) -> list[Figure]:
 
 
 def _loading(built: Built, frame: Frame) -> list[Figure]:
-    """A dynamic graph leaves a part of its compilation to the first frame."""
+    """Time loading and the first frame: a dynamic graph is partly compiled at the first frame."""
     feed = _feed(frame)
     pair = {"omz": built.omz, "ours": built.ours}
     work: dict[str, Infer] = {}

@@ -1,4 +1,4 @@
-"""The network as Open Model Zoo's export had it, from the same weights: the yardstick.
+"""The network as Open Model Zoo exported it, with the same weights: the baseline.
 
 What upstream's exporter writes for `roi_align` crops (or per-pixel gathers), `scatter_element`
 and a dynamic number of patches; read off BackgroundMattingV2's published refiner.  The base
@@ -32,7 +32,7 @@ OUTPUTS = ("coarse_full", "half_hidden", "half_frames", "frames", "err", "src_ag
 
 
 class _UpToCrops(nn.Module):
-    """Everything before the selection, padded as the crops want it."""
+    """The network before the selection, padded for the crops."""
 
     def __init__(self, network: MattingNetwork) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class _UpToCrops(nn.Module):
 
 
 class _Graph:
-    """Nodes appended one by one."""
+    """A list of nodes."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.graph = model.graph

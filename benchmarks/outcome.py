@@ -1,4 +1,4 @@
-"""What every benchmark prints and writes."""
+"""Output of every benchmark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDER = Path("build", "bench")
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value.  `target`: None where none was set; `sense`: which side is good."""
+    """One measured value.  `target`: None without a target; `sense`: which side of it is good."""
 
     name: str
     value: float
@@ -25,7 +25,7 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        """Whether the target, if there is one, is reached."""
+        """Whether the target, if any, is met."""
         if self.target is None:
             return True
         if self.sense == "at most":

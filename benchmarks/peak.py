@@ -1,4 +1,4 @@
-"""The machine's own rate: one large convolution in the runtime that runs the model."""
+"""Peak rate of the machine: one large convolution in the runtime that runs the model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROUNDS = 12
 def peak_gflops(hint: str) -> float:
     """GFLOP/s (2 per multiply-add) of a 3x3 convolution of 256 channels; the median of rounds.
 
-    `hint`: "f32", or "default" for what the device takes by itself.
+    `hint`: "f32", or "default" for the device's own choice.
     """
     random = np.random.default_rng(0)
     x = opset8.parameter([1, CHANNELS, HEIGHT, WIDTH], np.float32)
@@ -24,7 +24,7 @@ def peak_gflops(hint: str) -> float:
         (random.standard_normal((CHANNELS, CHANNELS, 3, 3)) / 50).astype(np.float32)
     )
     y = x
-    for _ in range(4):  # a chain, so that layout changes at both ends weigh little
+    for _ in range(4):  # a chain, so that layout changes at both ends are negligible
         y = opset8.relu(opset8.convolution(y, weight, [1, 1], [1, 1], [1, 1], [1, 1]))
     config = {"INFERENCE_PRECISION_HINT": "f32"} if hint == "f32" else {}
     compiled = openvino.Core().compile_model(openvino.Model([y], [x]), "CPU", config)

@@ -1,7 +1,7 @@
-"""What a misplaced or otherwise lit clean plate costs, and what putting it right gains.
+"""Effect of a misaligned or differently lit clean plate, and of its correction.
 
-Generated figures before generated rooms, 1280x720, whose true alpha is known; each plate is
-shifted, turned or dimmed, and used as it is and as `--align` and `--match-exposure` make it.
+Generated foregrounds over generated backgrounds, 1280x720, with ground truth; each plate is
+shifted, rotated or dimmed, and used without and with `--align` and `--match-exposure`.
 `--picture` writes the picture of `docs/plates.md`.
 """
 
@@ -49,7 +49,7 @@ def warped(plate: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Align, bool]] = {
     "shifted by 6, 4 pixels; --align": (shifted, "translation", False),
-    "turned by 0.7 degrees, 1 % nearer; --align homography": (turned, "homography", False),
+    "rotated by 0.7 degrees, 1 % larger; --align homography": (turned, "homography", False),
     "dimmed by 14, 10, 6 %; --match-exposure": (dimmed, "off", True),
 }
 
@@ -68,7 +68,7 @@ def made(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Print alpha's MAD (x 1000) with the right plate, the wrong one, and the one put right."""
+    """Print alpha's MAD (x 1000) with the correct plate, the wrong one, and the corrected one."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plates", description=__doc__)
     parser.add_argument("--frames", type=int, default=8, help="pairs (8)")
     parser.add_argument("--picture", action="store_true", help=f"write {PICTURE}")
@@ -93,12 +93,12 @@ def measured(model: toolchain.Matting, options: argparse.Namespace) -> list[Figu
         def error(bgr: np.ndarray, frame: np.ndarray = frame, alpha: np.ndarray = alpha) -> float:
             return float(np.abs(model.matte(frame, bgr).alpha - alpha).mean()) * 1000
 
-        found.setdefault("the right plate", []).append(error(plate))
+        found.setdefault("correct plate", []).append(error(plate))
         for kind, (spoil, align, exposure) in KINDS.items():
             wrong = spoil(plate)
             right = correct_plate(frame, wrong, align, exposure=exposure).plate
-            found.setdefault(f"{kind}: as it is", []).append(error(wrong))
-            found.setdefault(f"{kind}: put right", []).append(error(right))
+            found.setdefault(f"{kind}: not corrected", []).append(error(wrong))
+            found.setdefault(f"{kind}: corrected", []).append(error(right))
             if options.picture and seed == options.frames - 1 and align == "translation":
                 mattes = [model.matte(frame, bgr).alpha for bgr in (wrong, right)]
                 save(frame, mattes)
@@ -106,7 +106,7 @@ def measured(model: toolchain.Matting, options: argparse.Namespace) -> list[Figu
 
 
 def save(frame: np.ndarray, mattes: Sequence[np.ndarray]) -> None:
-    """The frame, alpha with the shifted plate, and alpha with it moved back."""
+    """Write the frame, alpha with the shifted plate, and alpha with the aligned plate."""
     shown = [frame, *(np.dstack([np.rint(matte * 255).astype(np.uint8)] * 3) for matte in mattes)]
     row = Image.fromarray(np.hstack(shown)).resize((1440, 270), Image.Resampling.LANCZOS)
     row.save(PICTURE, quality=85)

@@ -1,4 +1,4 @@
-"""Where the time of a graph goes, layer by layer, as OpenVINO's counters have it.
+"""Time of each layer of a graph, from OpenVINO's counters.
 
 python -m benchmarks.profile MODEL.xml [f32|default]    prints the layers that take longest
 """
@@ -23,7 +23,7 @@ SHOWN = 30
 
 
 class Layer(NamedTuple):
-    """A layer as it is executed; `kernel`: what computes it, and in which precision."""
+    """An executed layer; `kernel`: its implementation and precision."""
 
     kind: str
     name: str
@@ -47,7 +47,7 @@ def layers(xml: Path, hint: str, feed: Mapping[str, np.ndarray]) -> dict[Layer, 
 
 
 def by_kind(label: str, times: Mapping[Layer, float], most: int = 6) -> list[Figure]:
-    """The kinds of layers that take longest, and all together."""
+    """List the types of layers that take longest, and the total."""
     sums: dict[str, float] = defaultdict(float)
     for layer, time in times.items():
         sums[layer.kind] += time
@@ -57,7 +57,7 @@ def by_kind(label: str, times: Mapping[Layer, float], most: int = 6) -> list[Fig
 
 
 def frame_feed(width: int, height: int) -> dict[str, np.ndarray]:
-    """A composite as the IRs take it: 1 x 3 x H x W float32, BGR 0..255."""
+    """A composite as input of the IRs: 1 x 3 x H x W float32, BGR 0..255."""
     frame = composite(1, width, height)
     return {
         name: np.ascontiguousarray(picture[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)

@@ -1,4 +1,4 @@
-"""How long a command takes that does no work: help, and the list of models."""
+"""Start-up time of commands: help, and the list of models."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main() -> int:
         for name, command in commands.items():
             began = time.perf_counter()
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            if round_number:  # the first one warms the disk's cache
+            if round_number:  # the first one fills the disk cache
                 seconds[name].append(time.perf_counter() - began)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     figures = [Figure(BARE, medians.pop(BARE), "s")]

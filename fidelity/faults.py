@@ -240,7 +240,7 @@ def scale_one(values: Any) -> Any:
 
 
 def transpose(values: Any) -> Any:
-    """Lay a 1x1 convolution's weight out the wrong way round."""
+    """Transpose the weight of a 1x1 convolution."""
     outputs, inputs = values.shape[:2]
     return values.reshape(inputs, outputs).T.reshape(values.shape)
 
@@ -394,8 +394,8 @@ def list_faults() -> Mapping[str, Fault]:
             model, "decoder/", mode="nearest"
         ),
         "nearest for bilinear on the coarse result": change_constant("enlarged.across", to_nearest),
-        "shrunk frames read beside their place": change_constant("shrunk.weight", shift),
-        "halved frames read beside their place": change_constant("halved.weight", shift),
+        "downsampled frames read with an offset": change_constant("shrunk.weight", shift),
+        "half-size frames read with an offset": change_constant("halved.weight", shift),
         "half-size windows one pixel lower": lambda model: offset(
             model, "refiner/Add", 1, SETTINGS.height // 2 + 1
         ),

@@ -20,7 +20,7 @@ class Row:
     Attributes:
         checkpoint: Name of the checkpoint.
         fault: Name of the fault, "" for the whole build.
-        outcome: What came of it.
+        outcome: Its result.
     """
 
     checkpoint: str

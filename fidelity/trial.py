@@ -23,7 +23,7 @@ from toolchain.stages.export.request import ExportRequest
 from toolchain.stages.validate.request import ValidateRequest
 from toolchain.stages.validate.validate import validate
 
-SETTINGS = ExportSettings(320, 192, sample_pixels=8_000)  # as many patches a pixel as at 1280x720
+SETTINGS = ExportSettings(320, 192, sample_pixels=8_000)  # patches per pixel as at 1280x720
 FRAMES = 2
 State = dict[str, torch.Tensor]
 
@@ -34,7 +34,7 @@ class Build:
 
     Attributes:
         folder: Folder of its files.
-        request: What validates it.
+        request: Request of its validation.
     """
 
     folder: Path
@@ -117,7 +117,7 @@ def convert_to(
 
 
 def with_edited_onnx(build: Build, folder: Path, edit: Callable[[Any], None]) -> ValidateRequest:
-    """Change the exported graph, and convert what comes out."""
+    """Change the exported graph, and convert it."""
     folder.mkdir(parents=True, exist_ok=True)
     model = onnx.load(build.request.onnx)
     edit(model)

@@ -1,1 +1,1 @@
-"""How the bundled weights came about: `make train` repeats it."""
+"""Training of the bundled weights (`make train`)."""

@@ -1,4 +1,4 @@
-"""Batches of composites with their truth: new views, colours and faults of the plate each time."""
+"""Batches of augmented composites with ground truth: views, colours, faults of the plate."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from training.plates import plate_and_room
 from training.pool import Pool
 from training.randomness import Randomness
 
-ALIKE = 0.15  # share of figures that take the room's colours: difference alone can't find them
+ALIKE = 0.15  # share of figures in the room's colours, which a difference key cannot find
 PAIRED = 0.1  # share of samples with a second figure behind the first
-WITHIN = 0.75  # share of figures that are seen within their picture
-EMPTY = 0.03  # share of samples with nobody in the frame
+WITHIN = 0.75  # share of figures that are entirely inside their image
+EMPTY = 0.03  # share of samples without a figure
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ def draw(
 
 
 def in_bytes(picture: Tensor) -> Tensor:
-    """As a camera stores it: 0..1 in steps of 1/255."""
+    """Quantize 0..1 to 8 bits."""
     return (picture.clamp(0, 1) * 255).round() / 255
 
 
 def tinted(pictures: Tensor, random: Randomness) -> Tensor:
-    """Other colours, contrast and brightness for each picture."""
+    """Change colours, contrast and brightness of each image."""
     count = len(pictures)
-    strength = random.uniform(count)  # from the picture as it is to one of another world
+    strength = random.uniform(count)  # from unchanged to entirely different
     gain = 1 + 0.4 * strength * random.normal(count, 3, 1, 1)
     shift = 0.15 * strength * random.normal(count, 3, 1, 1)
     gamma = torch.exp(0.3 * random.normal(count, 1, 1, 1))
@@ -65,7 +65,7 @@ def tinted(pictures: Tensor, random: Randomness) -> Tensor:
 def _figures(
     pool: Pool, random: Randomness, count: int, size: tuple[int, int], zoom: float
 ) -> tuple[Tensor, Tensor]:
-    """Foreground and alpha; in some samples a second figure stands behind the first."""
+    """Foreground and alpha; some samples have a second figure behind the first."""
     front = _view(_picked(pool.figures, random, count), size, 1.1 * zoom, random, figure=True)
     foreground, alpha = tinted(front[:, :3], random), front[:, 3:]
     back = _view(_picked(pool.figures, random, count), size, 1.1 * zoom, random, figure=True)
@@ -90,10 +90,10 @@ def _view(
     *,
     figure: bool = False,
 ) -> Tensor:
-    """Each picture seen turned, scaled, mirrored and moved; what lies outside repeats mirrored.
+    """Rotate, scale, mirror and move each image; outside of it, it repeats mirrored.
 
-    Most figures are seen within their picture, so that they end where a person would, not at a
-    mirror; they are bent a little besides.
+    Most figures are kept inside their image, so that their outline is not cut by the mirroring;
+    they are also slightly deformed.
     """
     count, (height, width) = len(pictures), size
     angle = random.uniform(count, -0.3, 0.3).flatten() * (random.uniform(count).flatten() < 0.7)
@@ -115,7 +115,7 @@ def _view(
     theta[:, 0, 2] = room_x * random.uniform(count, -1, 1).flatten()
     theta[:, 1, 2] = room_y * random.uniform(count, -1, 1).flatten()
     blur = max(1, math.floor(zoom))
-    if blur > 1:  # so that shrinking does not alias
+    if blur > 1:  # against aliasing
         pictures = functional.avg_pool2d(pictures, blur)
     grid = functional.affine_grid(theta, [count, 1, height, width], align_corners=False)
     if figure:

@@ -1,10 +1,10 @@
 """Train the bundled weights from scratch on generated composites.
 
-    python -m training.bundled                      repeats the shipped file
+    python -m training.bundled                      write the shipped file
     python -m training.bundled --device cuda        the same recipe on a GPU
-    python -m training.bundled --scale 0.01 -o x.safetensors    a trial of a minute
+    python -m training.bundled --scale 0.01 -o x.safetensors    a trial of one minute
 
-Killed and started again it goes on from its last record.
+An interrupted run continues from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from training.stream import Frames, Stream, held_out
 
 TARGET = Path("toolchain/data/background-matting-mobilenetv2-bundled.safetensors")
 RECORD_EVERY = 400
-AVERAGED = 0.998  # weight of what is averaged so far, a step
-HELD_OUT_STEP = 10_000_000  # from here on the random numbers of the batches that are only measured
+AVERAGED = 0.998  # decay of the moving average per step
+HELD_OUT_STEP = 10_000_000  # first random seed of the held-out batches
 HELD_OUT_BATCHES = 6
-FORECAST = 4  # the decoder's channel that forecasts alpha's error
-# Added to the forecast in the end: the order in which patches are chosen stays, but where it was
-# cut off at 0 they would not be refined at all.
+FORECAST = 4  # the decoder's channel of the expected error
+# Added to the expected error at the end.  It does not change the order of patches, but patches with
+# an expected error of 0 would never be refined.
 RAISED = 0.05
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`work`: where records lie; `target`: where the weights go."""
+    """`work`: folder of the checkpoints; `target`: file of the weights."""
 
     seed: int
     recipe: Recipe
@@ -58,7 +58,7 @@ class Plan:
 
 
 class Training:
-    """The state between steps: network, average, optimiser, what was measured."""
+    """The state between steps: network, moving average, optimizer, measurements."""
 
     def __init__(self, plan: Plan) -> None:
         torch.manual_seed(plan.seed)
@@ -74,17 +74,17 @@ class Training:
         self.held_out: list[tuple[int, float]] = []
 
     def begin(self) -> None:
-        """Go on from the average, and optimise anew, as each part does."""
+        """Continue from the average with a new optimizer, as at the start of each part."""
         self.network.load_state_dict(self.average)
         self.optimiser = _optimiser(self.network)
 
     @property
     def record(self) -> Path:
-        """Where the state lies between runs."""
+        """File of the state between runs."""
         return self.plan.work / "bundled.pt"
 
     def save(self) -> None:
-        """Write the record, whole or not at all."""
+        """Write the checkpoint atomically."""
         with atomic_write(self.record) as temporary:
             torch.save(
                 {
@@ -100,7 +100,7 @@ class Training:
             )
 
     def resume(self) -> None:
-        """Take up the record, if there is one."""
+        """Load the checkpoint, if it exists."""
         if self.record.exists():
             state = torch.load(self.record, weights_only=True, map_location=self.plan.device)
             self.network.load_state_dict(state["network"])
@@ -110,7 +110,7 @@ class Training:
             self.losses, self.held_out = state["losses"], state["held_out"]
 
     def learn(self, batch: Batch | Frames, rate: float, part: Part, step: int) -> float:
-        """One step, the part's number `step`; the loss before it."""
+        """Do step number `step` of the part; return the loss before it."""
         network = self.network
         frozen = part.least_variance is not None
         network.train(part.learns == "base" and not frozen)
@@ -147,7 +147,7 @@ class Training:
         return self.losses[-1]
 
     def measure(self, pool: Pool, part: Part, phase: Phase, zoom: float) -> float:
-        """Alpha MAD x1000 of the averaged weights on batches that are never trained on."""
+        """Alpha MAD x1000 of the averaged weights on held-out batches."""
         network = MattingNetwork().to(self.plan.device)
         network.load_state_dict(self.average)
         network.eval()
@@ -192,23 +192,25 @@ def _start(network: MattingNetwork) -> None:
     stem = network.backbone.features[0][0]
     half = stem.weight.shape[0] // 2
     with torch.no_grad():
-        stem.weight[:half, 3:] = -stem.weight[:half, :3]  # half of the filters see differences
+        stem.weight[:half, 3:] = -stem.weight[
+            :half, :3
+        ]  # half of the filters start as differences of frame and plate
         assert network.decoder.conv4.bias is not None
         network.decoder.conv4.bias[0] = 0.3
         network.decoder.conv4.bias[FORECAST] = 0.2
     for module in network.modules():
         if isinstance(module, nn.Dropout):
-            module.p = 0.0  # a brake from scratch
+            module.p = 0.0  # too slow from scratch
 
 
 def _batch(pool: Pool, random: Randomness, part: Part, phase: Phase, zoom: float) -> Batch:
-    # A step that sees a whole frame in few pixels has the noise and the shifts of large ones.
+    # A step on a downsampled frame has the noise and the shifts of the full size.
     pixel = 1.0 if part.learns == "refiner" else DOWNSAMPLED * zoom / 2
     return draw(pool, random, phase.count, phase.size, zoom, pixel)
 
 
 def _batches(plan: Plan, number: int, pool: Pool, step: int, done: int) -> Iterator[Batch | Frames]:
-    """Those of a part after its first `done`, at the recipe's step `step`."""
+    """Yield the steps of a part after its first `done`, at the recipe's step `step`."""
     part = plan.recipe.parts[number]
     schedule = islice(part.schedule(), done, None)
     if part.learns != "both":
@@ -225,7 +227,7 @@ def _batches(plan: Plan, number: int, pool: Pool, step: int, done: int) -> Itera
 
 
 def train(plan: Plan, talk: Listener) -> Training:
-    """Run the whole recipe, or what is left of it."""
+    """Run the recipe, or the rest of it."""
     training = Training(plan)
     training.resume()
     clock = _Clock(training, time.monotonic())

@@ -1,10 +1,10 @@
-"""Measure the bundled weights, write their card and pictures, enter their digest into model.yml.
+"""Measure the bundled weights, write their card and images, and their digest into model.yml.
 
     python -m training.card --mattes DIR --plates DIR
 
-What is measured is the converted model, FP16 IR at f32.  `--mattes` has real people with their
-true mattes (`fgr_NAME`, `pha_NAME`), `--plates` real clean plates (`bgr.png`); without them the
-card keeps to generated composites, and says so.
+The converted model is measured, FP16 IR at f32.  `--mattes` has real people with ground truth
+(`fgr_NAME`, `pha_NAME`), `--plates` real clean plates (`bgr.png`).  Without them the card has
+generated composites only, and states it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CONFIG = Path("model.yml")
 
 @dataclass(frozen=True)
 class SetResult:
-    """Means over a set.  `coarse`: the matte before refinement.  `patches`: refined, least."""
+    """Means over a set.  `coarse`: alpha before refinement.  `patches`: smallest number refined."""
 
     name: str
     frames: int
@@ -79,7 +79,7 @@ class Matter:
         return found.pha, found.fgr, int(found.ref.sum())
 
     def coarse(self, frame: Frame) -> np.ndarray:
-        """The base network's alpha, enlarged to the frame's size."""
+        """The base network's alpha, upsampled to the frame's size."""
         height, width = frame.src.shape[:2]
         both = torch.cat([_tensor(frame.src), _tensor(frame.bgr)], 1)
         with torch.inference_mode():
@@ -117,13 +117,13 @@ def measure(matter: Matter, held_out: HeldOutSet, listener: Listener) -> SetResu
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, write card and pictures, enter size and digest."""
+    """Measure, write card and images, update size and digest."""
     parser = argparse.ArgumentParser(
         prog="python -m training.card",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--mattes", type=Path, help="real people with true mattes")
+    parser.add_argument("--mattes", type=Path, help="real people with ground truth")
     parser.add_argument("--plates", type=Path, help="folder of real clean plates")
     parser.add_argument("--frames", type=int, default=64, help="generated composites (64)")
     parser.add_argument("--weights", type=Path, default=TARGET, help=f"what to measure ({TARGET})")
@@ -158,13 +158,13 @@ def _history(work: Path) -> dict[str, Any]:
 
 
 def _enter(weights: Path) -> int:
-    """Size and digest into model.yml."""
+    """Write size and digest into model.yml."""
     digest, size = file_digest(weights, "sha384").value, weights.stat().st_size
     config = CONFIG.read_text(encoding="utf-8")
     pattern = rf"(name: {re.escape(TARGET.name)}\n  size: )\d+(\n  checksum: )[0-9a-f]{{96}}"
     entered, count = re.subn(pattern, rf"\g<1>{size}\g<2>{digest}", config)
     if count != 1:
-        print(f"{CONFIG}: enter size {size} and checksum {digest} by hand", file=sys.stderr)
+        print(f"{CONFIG}: set size {size} and checksum {digest} manually", file=sys.stderr)
         return 1
     write_bytes(CONFIG, entered.encode())
     return 0

@@ -1,8 +1,8 @@
-"""The sets that the bundled weights are judged on; nothing of them is ever trained on.
+"""Held-out sets for measuring the bundled weights; training uses none of them.
 
-Generated composites are always there.  Real people with their true mattes come from a folder of
-`NAME_fgr`/`NAME_pha` or `fgr_NAME`/`pha_NAME` pictures, put before photographs that ship in PyPI
-packages and before real clean plates, if a folder has some.
+Generated composites are always included.  Real people with ground truth come from a folder of
+`NAME_fgr`/`NAME_pha` or `fgr_NAME`/`pha_NAME` images, over photographs from PyPI packages and over
+real clean plates, if there are any.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FAULTS = ("exact", "degraded", "hand-held")
 
 @dataclass(frozen=True)
 class HeldOutSet:
-    """`frames`: loaders of frames with their true alpha."""
+    """`frames`: loaders of frames with ground truth."""
 
     name: str
     frames: tuple[Callable[[], Frame], ...]
@@ -43,10 +43,10 @@ def generated(count: int) -> HeldOutSet:
 
 
 def real(mattes: Path, plates: Path | None, fault: str) -> HeldOutSet:
-    """Every person of `mattes`, twice, before every held-out room, with a plate of that fault.
+    """Every person of `mattes`, twice, over every held-out room, with a plate of that fault.
 
     `fault`: "exact"; "degraded": moved by about 1 pixel, 3 % brighter or darker, noisy, and a
-    shadow in the frame; "hand-held": moved by 8 pixels and turned by 0.5 degrees.
+    shadow in the frame; "hand-held": moved by 8 pixels and rotated by 0.5 degrees.
     """
     people = list(_people(mattes))
     rooms = list(_rooms(plates))
@@ -61,7 +61,7 @@ def real(mattes: Path, plates: Path | None, fault: str) -> HeldOutSet:
 
 
 def shown(fault: str, seed: int) -> Frame:
-    """A drawn person before a held-out photograph, for pictures that may be shipped."""
+    """A drawn person over a held-out photograph, for images that may be shipped."""
     random = np.random.default_rng((seed, FIRST_SEED))
     textures = [photograph.read() for photograph in TRAINED_ON]
     alpha, colour = person(random, *SIZE, textures)
@@ -70,7 +70,7 @@ def shown(fault: str, seed: int) -> Frame:
 
 
 def filling(picture: Floats, share: float = 1.0) -> Floats:
-    """The middle of a picture (`share` of it), enlarged to fill the frame."""
+    """Crop the middle of an image (`share` of it), upsampled to the frame size."""
     height, width = picture.shape[:2]
     across = min(width, height * SIZE[0] / SIZE[1]) * share
     down = across * SIZE[1] / SIZE[0]

@@ -1,4 +1,4 @@
-"""Difference keys, which a network has to beat: a plain one, and the best for a set of frames."""
+"""Difference keys as a baseline: a plain one, and the best one for a set of frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from toolchain.frames.frame import Frame
 BLURS = (0.0, 1.0, 2.0, 4.0, 8.0)
 LOWS = (0.004, 0.008, 0.012, 0.02, 0.03, 0.05, 0.08, 0.12, 0.16)
 RAMPS = (0.004, 0.012, 0.03, 0.06, 0.1, 0.2)
-EVERY = 2  # pixels of every second row and column are scored: the mean does not feel it
+EVERY = 2  # every second row and column is scored, which hardly changes the mean
 Halves = npt.NDArray[np.float16]
 
 
@@ -46,14 +46,14 @@ class TunedKey:
 
 
 class KeyTuner:
-    """Takes the frames of a set one by one; then tells the best thresholds for all of them."""
+    """Finds the best thresholds for a set of frames, added one by one."""
 
     def __init__(self) -> None:
         self._differences: list[list[Halves]] = [[] for _ in BLURS]
         self._truths: list[npt.NDArray[np.float32]] = []
 
     def add(self, frame: Frame) -> None:
-        """A frame with its true alpha."""
+        """Add a frame with ground truth."""
         assert frame.alpha is not None
         src, bgr = (picture.astype(np.float32) / 255 for picture in (frame.src, frame.bgr))
         for kept, blur in zip(self._differences, BLURS, strict=True):
@@ -63,7 +63,7 @@ class KeyTuner:
         self._truths.append(frame.alpha[::EVERY, ::EVERY])
 
     def best(self) -> TunedKey:
-        """The key of lowest alpha MAD over the frames added."""
+        """Return the key of lowest alpha MAD over the frames added."""
         tried = (
             TunedKey(self._mad(differences, low, ramp), blur, low, ramp)
             for blur, differences in zip(BLURS, self._differences, strict=True)

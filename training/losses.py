@@ -1,4 +1,4 @@
-"""What training lowers: errors of alpha, of its edges, of the foreground, of the forecast."""
+"""Losses: errors of alpha, its edges, the foreground, the expected error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LEAK = 0.02
 
 
 def leaky_clamp(x: Tensor) -> Tensor:
-    """Clamp to 0..1 with a slope outside, where a plain clamp would stop all learning."""
+    """Clamp to 0..1 with a slope outside, where the gradient of a plain clamp is 0."""
     return x.clamp(0, 1) + LEAK * (x - x.clamp(0, 1))
 
 
@@ -26,9 +26,10 @@ def foreground_loss(foreground: Tensor, truth: Tensor, alpha: Tensor) -> Tensor:
 
 
 def forecast_loss(err: Tensor, wrong: Tensor, least: float) -> Tensor:
-    """Mean squared difference of the forecast from alpha's |error|, or from `least` if larger.
+    """Mean squared difference of the expected error from alpha's |error|, at least `least`.
 
-    A forecast of 0 for all that is nearly right would leave patches to chance.
+    With an expected error of 0 for all nearly correct pixels, the selection of patches would be
+    arbitrary.
     """
     return functional.mse_loss(err, wrong.clamp(min=least))
 

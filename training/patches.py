@@ -1,7 +1,7 @@
-"""Patches cut out of batches as the refiner takes them, without laying out whole maps for it.
+"""Patches cut out of batches for the refiner, without whole maps in memory.
 
-The same numbers as `toolchain.network.refiner`, whose form would need gigabytes with gradients;
-patches near the frame's border, whose halo is partly outside, are left aside.
+The same values as `toolchain.network.refiner`, which would need gigabytes with gradients; patches
+at the frame's border, whose halo is partly outside, are left out.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from training.stream import Frames
 
 BORDER = 2  # cells
 HALF = CELL // 2 + 2 * HALF_HALO  # half-size pixels of a patch with its halo
-QUARTER = 2 * BORDER + 1  # quarter-size pixels that these hang on
+QUARTER = 2 * BORDER + 1  # quarter-size pixels that these depend on
 
 
 class Patches(NamedTuple):
-    """What the refiner makes of N patches of 4 x 4 pixels, and the truth; RGB, 0..1."""
+    """Outputs of the refiner for N patches of 4 x 4 pixels, and ground truth; RGB, 0..1."""
 
     alpha: Tensor  # N x 4 x 4, not clamped
     foreground: Tensor  # N x 3 x 4 x 4, not clamped
@@ -33,7 +33,7 @@ class Patches(NamedTuple):
 def chosen(ref: Tensor, most: int, order: Tensor) -> Tensor:
     """Up to `most` cells with `ref` (B x 1 x h x w) > 0, N x (batch, row, column).
 
-    `order`: a random number for each cell of the batch, which says which of them.
+    `order`: a random number for each cell of the batch, by which they are chosen.
     """
     inside = torch.zeros_like(ref[:, 0])
     inside[:, BORDER:-BORDER, BORDER:-BORDER] = ref[:, 0, BORDER:-BORDER, BORDER:-BORDER]

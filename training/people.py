@@ -1,8 +1,8 @@
-"""People to train on: richer than the drawn ones of `toolchain.frames.foregrounds`.
+"""Generated people for training, more detailed than those of `toolchain.frames.foregrounds`.
 
-Outlines are smooth, hair hangs or flies in masses with strands, clothes have folds, stripes and
-photographed texture, limbs are rounded by light.  Drawn at twice the size and shrunk, so that
-edges and strands have true coverage.  Lengths are in units of the standing height.
+Outlines are smooth, hair has strands, clothes have folds, stripes and photographed texture, limbs
+are shaded.  Drawn at twice the size and downsampled, so that edges and strands have exact coverage.
+Lengths are in units of the standing height.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _hair_mass(random: Random, sheet: _Sheet, down: float, flow: float) -> None:
         [-wide * random.uniform(0.7, 1.1), (0.05 + low) / 2],
         [-0.05 - thick * 0.6, 0.045], [-0.04, -thick * 0.4],
     ])  # fmt: skip
-    if down < 0.13:  # a fringe: the face stays free
+    if down < 0.13:  # a fringe: the face stays visible
         outline = np.concatenate([outline[[8, 0, 1, 2]], [[0.04, 0.05], [0, 0.02], [-0.04, 0.05]],
                                   outline[[7]]])  # fmt: skip
     edge = _smooth(outline)

@@ -1,6 +1,6 @@
 """Photographs that ship inside PyPI packages, under licences that allow training on them.
 
-The figures of the card's held-out sets stand before `HELD_OUT`, which training never sees.
+The held-out sets of the card use `HELD_OUT`, which training does not use.
 """
 
 from __future__ import annotations

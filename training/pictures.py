@@ -1,4 +1,4 @@
-"""Side-by-side pictures for the card, of frames that may be shipped."""
+"""Side-by-side images for the card, of frames that may be shipped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Matting = Callable[[Frame], tuple[Floats, Floats]]
 
 
 def contact_sheet(matting: Matting) -> bytes:
-    """A JPEG; a row a frame: frame, plate, true alpha, alpha, what was cut out before green."""
+    """Write a JPEG with one row per frame: frame, plate, ground truth, alpha, cutout over green."""
     frames = [
         *(composite(FIRST_SEED + index, *SIZE) for index in (0, 1, 5)),
         *(shown(fault, seed) for seed, fault in enumerate(("exact", "degraded", "hand-held"))),

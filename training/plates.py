@@ -1,4 +1,4 @@
-"""What is wrong with clean plates: moved, otherwise exposed, noisy, blurred, without the shadow."""
+"""Faults of clean plates: offset, other exposure, noise, blur, a missing shadow."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch.nn import functional
 
 from training.randomness import Randomness
 
-# Shares of samples: an exact plate; one a little off; the rest is well off (a hand-held camera).
+# Shares of samples: an exact plate; a small offset; the rest has a large one (hand-held camera).
 EXACT, SLIGHT = 0.4, 0.4
-SILENT = 0.5  # share of the exact ones whose frame has no noise of its own either
+SILENT = 0.5  # share of the exact ones whose frame is without noise too
 
 
 def plate_and_room(
     room: Tensor, alpha: Tensor, random: Randomness, pixel: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The room as the plate shows it and as the frame does, and the deviation of frame noise.
+    """The room in the plate and in the frame, and the deviation of frame noise.
 
     `room` B x 3 x H x W, `alpha` B x 1 x H x W, 0..1; `pixel`: frame pixels per batch pixel.
     """
@@ -26,7 +26,7 @@ def plate_and_room(
     plate = _moved(room, faulty, strong, random, pixel)
     plate = _exposed(plate, faulty, random)
     plate = _blurred(plate, faulty, random)
-    # The batch's pixels are means over several of the frame's, and less noisy for it.
+    # A pixel of the batch is a mean over several of the frame's, with less noise.
     fine = pixel**-0.5
     silent = (1 - faulty) * (random.uniform(count) < SILENT).float()
     grain = faulty * 0.03 * fine * random.uniform(count)
@@ -40,7 +40,7 @@ def plate_and_room(
 def _moved(
     room: Tensor, faulty: Tensor, strong: Tensor, random: Randomness, pixel: float
 ) -> Tensor:
-    """Shifted by up to 2.5 frame pixels, or by up to 12 and turned by up to 0.8 degrees."""
+    """Shift by up to 2.5 frame pixels, or by up to 12 and rotate by up to 0.8 degrees."""
     count, (height, width) = len(room), room.shape[2:]
     most = (faulty * 2.5 + strong * 9.5).flatten()[:, None] / pixel
     offset = most * (random.uniform(2 * count, -1, 1)).reshape(count, 2)
@@ -56,7 +56,7 @@ def _moved(
 
 
 def _exposed(plate: Tensor, faulty: Tensor, random: Randomness) -> Tensor:
-    """Another exposure, white balance, gamma, and light that changes across the picture."""
+    """Change exposure, white balance, gamma, and add a brightness gradient."""
     count = len(plate)
     some = faulty * (random.uniform(count) < 0.8).float()
     gain = 1 + some * (0.05 * random.normal(count, 1, 1, 1) + 0.015 * random.normal(count, 3, 1, 1))
@@ -71,7 +71,7 @@ def _exposed(plate: Tensor, faulty: Tensor, random: Randomness) -> Tensor:
 
 
 def _blurred(plate: Tensor, faulty: Tensor, random: Randomness) -> Tensor:
-    """Some plates are out of focus a little."""
+    """Blur some plates."""
     share = faulty * (random.uniform(len(plate)) < 0.3).float() * random.uniform(len(plate))
     soft = functional.avg_pool2d(functional.pad(plate, (1, 1, 1, 1), "replicate"), 3, 1)
     return plate + share * (soft - plate)
@@ -80,12 +80,12 @@ def _blurred(plate: Tensor, faulty: Tensor, random: Randomness) -> Tensor:
 def _shadowed(
     room: Tensor, alpha: Tensor, strength: Tensor, random: Randomness, pixel: float
 ) -> Tensor:
-    """The figure's soft shadow on the room, in the frame alone."""
+    """Add the figure's soft shadow to the room, in the frame only."""
     count, (height, width) = len(room), room.shape[2:]
-    shrink = max(1, round(8 / pixel))  # soft enough to be made in few pixels
+    shrink = max(1, round(8 / pixel))  # soft, so computed at low resolution
     radius = max(1, round(float(random.uniform(1, 12, 50)) / pixel / shrink))
     soft = functional.avg_pool2d(alpha, shrink, ceil_mode=True)
-    for _ in range(2):  # twice a box is near enough to a bell
+    for _ in range(2):  # two box filters approximate a Gaussian
         padded = functional.pad(soft, (radius,) * 4, "replicate")
         soft = functional.avg_pool2d(padded, 2 * radius + 1, 1)
     soft = functional.interpolate(soft, (height, width), mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""Loss and held-out error over the steps, as a picture."""
+"""Plot of loss and held-out error over the steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from toolchain.workspace.atomic import atomic_write
 def plot_history(
     losses: Sequence[float], held_out: Sequence[tuple[int, float]], target: Path
 ) -> None:
-    """Write a PNG; losses are averaged over windows, since single steps say nothing."""
+    """Write a PNG; losses are averaged over windows, as those of single steps are noisy."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
@@ -22,7 +22,7 @@ def plot_history(
     whole = len(losses) // window * window
     means = np.asarray(losses[:whole]).reshape(-1, window).mean(1)
     left.plot(np.arange(len(means)) * window + window / 2, means)
-    left.set(title="loss of what is trained", xlabel="step", yscale="log")
+    left.set(title="training loss", xlabel="step", yscale="log")
     right.plot([step for step, _ in held_out], [found for _, found in held_out])
     right.set(title="held-out alpha MAD x1000, averaged weights", xlabel="step", yscale="log")
     for axes in (left, right):

@@ -1,4 +1,4 @@
-"""Figures and rooms, generated once and drawn from for every batch."""
+"""Pool of generated figures and rooms, from which batches are sampled."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Pool:
     rooms: Tensor
 
     def to(self, device: str) -> Pool:
-        """The pool on another device."""
+        """Copy the pool to another device."""
         return Pool(self.figures.to(device), self.rooms.to(device))
 
 
 def make_pool(seed: int, pictures: Pictures, listener: Listener) -> Pool:
-    """Generate a pool of pictures; the same for the same seed."""
+    """Generate a pool of images; the same for the same seed."""
     width, height = pictures.size
     figures, rooms = pictures.figures, pictures.rooms
     drawn, built = [], []

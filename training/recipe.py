@@ -1,4 +1,4 @@
-"""What is trained for how long, on what, at which rate."""
+"""The recipe: parts, phases, data and learning rates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Learner = Literal["base", "refiner", "both"]
 
 @dataclass(frozen=True)
 class Phase:
-    """`size`: (height, width) of what a step sees, in the backbone's pixels or, for the refiner,
+    """`size`: (height, width) of the input of a step, in the backbone's pixels or, for the refiner,
     in the frame's; `zooms`: pool pixels per pixel of these, taken in turn.
     """
 
@@ -28,7 +28,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Pictures:
-    """How many pictures of which (width, height).
+    """Numbers and sizes (width, height) of images.
 
     Shares of the figures: `people` and `things` of this folder, `veils` more of those that
     `toolchain.frames` draws; the rest is what it draws by itself.  `drawn`: of the rooms.
@@ -45,12 +45,12 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Part:
-    """Phases with their own pictures, annealed once from a peak rate to 0.
+    """Phases with their own images, annealed once from a peak rate to 0.
 
     `learns`: the base network, the refiner, or both on whole frames, the refiner `REFINER_RATE`
-    times as fast.  `least_forecast`: what the forecast of alpha's error is to be where that is
-    smaller.  `least_variance`: BatchNorm's statistics stay as they are, and channels that vary less
-    are left out for good (see `training.steadying`).
+    times as fast.  `least_forecast`: lower bound of the target of the expected
+    error.  `least_variance`: BatchNorm's statistics are frozen, and channels of less variance are
+    set to 0 (see `training.steadying`).
     """
 
     phases: tuple[Phase, ...]
@@ -62,7 +62,7 @@ class Part:
 
     @property
     def steps(self) -> int:
-        """Of all its phases."""
+        """Number of steps of all phases."""
         return sum(phase.steps for phase in self.phases)
 
     def schedule(self) -> Iterator[tuple[Phase, float, float]]:
@@ -77,7 +77,7 @@ class Part:
                 step += 1
 
     def scaled(self, share: float) -> Part:
-        """A share of its steps, and of its pictures as long as that is small."""
+        """Scale the number of steps, and that of images if the share is small."""
         few = min(1.0, share * 4)
         phases = (replace(p, steps=max(2, round(p.steps * share))) for p in self.phases)
         figures, rooms = (
@@ -95,7 +95,7 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Of all parts."""
+        """Number of steps of all parts."""
         return sum(part.steps for part in self.parts)
 
     def scaled(self, share: float) -> Recipe:
@@ -103,8 +103,8 @@ class Recipe:
         return Recipe(tuple(part.scaled(share) for part in self.parts))
 
 
-# A pool picture shows a whole frame: a zoom of 640 / width shows a step all of it, smaller ones a
-# part at the size that the backbone sees it at 1280x720.
+# An image of the pool is a whole frame: with a zoom of 640 / width a step has all of it, with
+# smaller # ones a part, at the scale of the backbone at 1280x720.
 BUNDLED = Recipe(
     (
         Part(
@@ -120,8 +120,8 @@ BUNDLED = Recipe(
             Pictures(300, 160, (1280, 720)),
             learns="refiner",
         ),
-        # Again, on more of what it was worst at, with the statistics that it is used with, and
-        # without the channels that rounding disturbs.
+        # Again, with more of the hardest samples, with frozen statistics, and without the channels
+        # that # amplify rounding.
         Part(
             (Phase(5600, 6, (180, 320), (2.0,)),),
             Pictures(3600, 1800, (640, 360), people=0.2, things=0.05, veils=0.12, drawn=0.6),
@@ -142,8 +142,8 @@ BUNDLED = Recipe(
             peak_rate=4e-4,
             least_variance=LEAST_VARIANCE,
         ),
-        # At last both together on whole frames, downsampled as they will be, with as many veils as
-        # there are in the end.
+        # Finally both together on whole frames, downsampled as in use, with the final share of
+        # veils.
         Part(
             (Phase(6000, 4, (720, 1280), (1.0,)),),
             Pictures(300, 150, (1280, 720), people=0.75, things=0.08),
@@ -152,7 +152,7 @@ BUNDLED = Recipe(
             least_forecast=0.004,
             least_variance=LEAST_VARIANCE,
         ),
-        # Large shapes of one colour were still taken for veils at times.
+        # Large shapes of one colour were sometimes predicted as semi-transparent.
         Part(
             (Phase(900, 4, (720, 1280), (1.0,)),),
             Pictures(200, 100, (1280, 720), people=0.3, things=0.05, drawn=0.6),

@@ -1,6 +1,6 @@
-"""Rooms to train on: drawn scenes, crops of photographs, and dead leaves.
+"""Rooms for training: drawn scenes, crops of photographs, and dead leaves.
 
-Dead leaves (shapes of all sizes that cover one another) have the statistics of natural pictures:
+Dead leaves (shapes of all sizes that cover each other) have the statistics of natural images:
 Lee, Mumford and Huang, "Occlusion models for natural images", IJCV 41 (2001).
 """
 
@@ -46,7 +46,7 @@ def room(
 
 
 def crop(random: Random, width: int, height: int, photographs: Sequence[Floats]) -> Floats:
-    """A part of a photograph, enlarged to size: mirrored, recoloured, as large as it likes."""
+    """Crop a photograph, upsample it to size, mirror and recolour it."""
     photograph = photographs[int(random.integers(len(photographs)))]
     tall, wide = photograph.shape[:2]
     share = np.exp(random.uniform(np.log(0.25), 0))
@@ -97,7 +97,7 @@ def _dead_leaves(random: Random, width: int, height: int, photographs: Sequence[
 
 def _leaf(random: Random, centre: tuple[float, float], radius: float) -> list[tuple[float, float]]:
     kind, turn = random.random(), random.choice([0.0, random.uniform(0, np.pi)])
-    if kind < 0.5:  # a rectangle, upright as often as not: rooms have right angles
+    if kind < 0.5:  # a rectangle, half of them upright: rooms have right angles
         stretch = np.exp(random.normal(0, 0.8))
         shape = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [stretch, 1 / stretch]
     elif kind < 0.8:

@@ -1,7 +1,7 @@
-"""Channels that hardly vary are left out, so that float32 runtimes agree.
+"""Removal of channels of small variance, so that float32 runtimes agree.
 
-BatchNorm divides by a deviation near 0 there: what rounding does to such a channel is multiplied by
-up to 300, and no two runtimes agree to 2e-5 on the outputs.
+BatchNorm divides such a channel by a deviation near 0, which amplifies rounding by up to 300;
+outputs of two runtimes then differ by more than 2e-5.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import nn
 def leave_out(network: nn.Module, least: float) -> None:
     """Set the weight of each BatchNorm channel to 0 whose variance is below `least`.
 
-    Its shift stays, which is what such a channel gives all the time.  Only of the parts that learn.
+    Its shift stays: the constant output of such a channel.  Applies to the trained parts only.
     """
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d) and module.weight.requires_grad:

@@ -1,4 +1,4 @@
-"""The loss of one step, by what learns: the base network, the refiner, or both at full size."""
+"""The loss of one step, by what is trained: the base network, the refiner, or both at full size."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from training.randomness import Randomness
 from training.stream import Frames
 
 DOWNSAMPLED = 4  # frame pixels per backbone pixel
-NOISE = 0.05  # of a channel's deviation, on what the refiner takes from the base network
-PATCHES = 1250  # of a frame in a step, of up to 5,000 that are refined
-REFINED = 0.5  # weight of what refinement gets wrong beside what the base network does
+NOISE = 0.05  # of a channel's deviation, on the inputs of the refiner from the base network
+PATCHES = 1250  # patches per frame and step, of up to 5,000 refined ones
+REFINED = 0.5  # weight of the refiner's loss relative to the base network's
 Planes = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def base_loss(network: MattingNetwork, batch: Batch, least_forecast: float) -> Tensor:
-    """Of the base network on a batch in its own pixels."""
+    """Loss of the base network on a batch of its input size."""
     alpha, residual, err, _ = _decoded(network, torch.cat([batch.src, batch.bgr], 1))
     clamped, foreground = leaky_clamp(alpha), leaky_clamp(residual + batch.src)
     wrong = (clamped.detach() - batch.alpha).abs()
@@ -42,7 +42,7 @@ def base_loss(network: MattingNetwork, batch: Batch, least_forecast: float) -> T
 
 
 def refiner_loss(network: MattingNetwork, batch: Batch, random: Randomness) -> Tensor:
-    """Of the refiner on whole frames, after a base network that stays as it is."""
+    """Loss of the refiner on whole frames, with a frozen base network."""
     height, width = batch.src.shape[2:]
     both = torch.cat([batch.src, batch.bgr], 1)
     small = (height // DOWNSAMPLED, width // DOWNSAMPLED)
@@ -51,11 +51,11 @@ def refiner_loss(network: MattingNetwork, batch: Batch, random: Randomness) -> T
         base = BaseOutputs(*(part.float() for part in network.base(small_both)))
     ref = Selection().choose(base.err)
     coarse = torch.cat([base.pha, base.fgr], 1)
-    # Without noise it learns to amplify the hidden features, and with them what rounding does.
+    # Without noise it learns to amplify the hidden features, and rounding with them.
     spread = NOISE * base.hid.std((0, 2, 3), keepdim=True)
     hidden = base.hid + spread * random.normal(*base.hid.shape)
     out = network.refiner(both, coarse, hidden, ref)
-    # Only what is refined can learn; the mean over the rest would but dilute the loss.
+    # Only refined patches have a gradient; others would only dilute the mean.
     weight = ref.numel() / ref.sum().clamp(min=1)
     alpha, foreground = leaky_clamp(out[:, :1]), leaky_clamp(out[:, 1:] + batch.src)
     return weight * (
@@ -66,8 +66,9 @@ def refiner_loss(network: MattingNetwork, batch: Batch, random: Randomness) -> T
 def whole_loss(
     network: MattingNetwork, frames: Frames, random: Randomness, least_forecast: float
 ) -> Tensor:
-    """Of both at once, on whole frames that the base network sees as it will: downsampled by the
-    middle 2 x 2 of 4 x 4 pixels, its forecast measured against the error at full size.
+    """Loss of both on whole frames, downsampled as in use: by the middle 2 x 2 of 4 x 4 pixels.
+
+    The expected error is compared with the error at full size.
     """
     both, true_foreground = _middle(frames.both), _middle(frames.foreground)
     true_alpha = frames.alpha.float() * (1 / 255)
@@ -101,7 +102,7 @@ def whole_loss(
 
 
 def _decoded(network: MattingNetwork, both: Tensor) -> Planes:
-    """Alpha, foreground residual and forecast, not clamped, and hidden features, >= 0."""
+    """Alpha, foreground residual and expected error, not clamped, and hidden features, >= 0."""
     with torch.autocast(both.device.type, torch.bfloat16):
         features = network.backbone(both.contiguous(memory_format=torch.channels_last))
         y = network.decoder(network.aspp(features.x16), features)
@@ -110,6 +111,6 @@ def _decoded(network: MattingNetwork, both: Tensor) -> Planes:
 
 
 def _middle(frames: Tensor) -> Tensor:
-    """What a bilinear resize to a quarter takes: the mean of the middle 2 x 2 pixels, 0..1."""
+    """Bilinear resize to a quarter: the mean of the middle 2 x 2 pixels, 0..1."""
     cells = frames.unflatten(3, (-1, DOWNSAMPLED)).unflatten(2, (-1, DOWNSAMPLED))
     return cells[:, :, :, 1:3, :, 1:3].float().mean((3, 5)) * (1 / 255)

@@ -1,8 +1,7 @@
-"""Whole frames for the last part, each made once and seen a few times before it makes room.
+"""Whole frames for the last part: a buffer of frames, each used a few times before it is replaced.
 
-Two in three are composites as `toolchain.frames` makes them, one has a figure and a room of the
-pool.  Which frames lie ready at a step depends on the step alone, so that a run that goes on
-sees the same ones.
+Two in three are composites of `toolchain.frames`, one has a figure and a room of the pool.  The
+frames in the buffer depend on the step only, so that a continued run uses the same ones.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from training.batches import Batch, draw
 from training.pool import PROCESSES, Picture, Pool
 from training.randomness import Randomness
 
-WINDOW = 128  # frames that lie ready
-FIRST = 24  # of them before the first step; each step brings another
+WINDOW = 128  # frames in the buffer
+FIRST = 24  # of them before the first step; each step adds one
 FROM_POOL = 3  # every so many
-FIRST_SEED = 2_000_000  # of composites; those that are measured have seeds below
-AHEAD = 6  # frames that are being made
+FIRST_SEED = 2_000_000  # of composites; held-out ones have smaller seeds
+AHEAD = 6  # frames being generated
 MIRRORED = 0.5
 
 
 @dataclass(frozen=True)
 class Frames:
-    """uint8 as a camera gives it, RGB: `both` (src, bgr) B x 6 x H x W, `alpha` B x 1 x H x W,
+    """uint8, RGB: `both` (src, bgr) B x 6 x H x W, `alpha` B x 1 x H x W,
     `foreground` B x 3 x H x W.
     """
 
@@ -42,7 +41,7 @@ class Frames:
 
 
 class Stream:
-    """Frames of `size` (height, width) from step `step` on; it has workers, to be closed."""
+    """Frames of `size` (height, width) from step `step` on; close it to stop its workers."""
 
     def __init__(
         self, seed: int, pool: Pool, size: tuple[int, int], step: int, device: str
@@ -55,11 +54,11 @@ class Stream:
         self._window: deque[Tensor] = deque(maxlen=WINDOW)
 
     def close(self) -> None:
-        """Let the workers finish what they are at, and end them."""
+        """Wait for the workers and stop them."""
         self._workers.shutdown(cancel_futures=True)
 
     def batch(self, step: int, count: int) -> Frames:
-        """`count` frames of those that lie ready at `step`, some mirrored."""
+        """Sample `count` frames of the buffer at `step`, some mirrored."""
         while self._next < _made(step):
             self._window.append(self._frame(self._next))
             self._next += 1
@@ -86,7 +85,7 @@ class Stream:
 
 @cache
 def held_out(count: int, size: tuple[int, int]) -> list[Frames]:
-    """Composites that no stream makes; kept for the next time."""
+    """Held-out composites; cached."""
     frames = (torch.from_numpy(_composite(0, number, size))[None] for number in range(count))
     return [Frames(frame[:, :6], frame[:, 6:7], frame[:, 7:]) for frame in frames]
 

@@ -86,7 +86,7 @@ def pixels(page: Any, selector: str) -> np.ndarray:
 
 def picture(page: Any, key: str, mode: str, frame: int = 0) -> np.ndarray:
     """The pixels of one of the report's embedded pictures."""
-    selector = f"[data-frame='{frame}'] [data-picture='{key}']"
+    selector = f"[data-frame='{frame}'] [data-image='{key}']"
     return decoded(one(page, selector).get_attribute("src"), mode)
 
 
@@ -143,7 +143,7 @@ def test_the_slider_shows_one_matte_on_each_side(page: Any) -> None:
     shown, at = pixels(page, canvas)[..., 0], width // 4
     assert np.array_equal(shown[:, : at - 3], left[:, : at - 3])
     assert np.array_equal(shown[:, at + 4 :], right[:, at + 4 :])
-    assert divider.get_attribute("aria-valuetext") == "25 % The truth, 75 % Original"
+    assert divider.get_attribute("aria-valuetext") == "25 % Ground truth, 75 % Original"
 
 
 def test_the_divider_is_dragged_on_the_picture(page: Any) -> None:
@@ -188,11 +188,11 @@ def test_the_precision_switch_changes_every_picture(page: Any, run: str) -> None
         }
         assert shown == {run}
         marked = frame.find_elements("css selector", "[aria-current]")
-        assert [item.get_attribute("data-shot") for item in marked] == [run]
+        assert [item.get_attribute("data-variant") for item in marked] == [run]
         side = frame.find_element("css selector", "[data-side='right']")
         assert side.get_property("value") == run
     data = json.loads(one(page, "#data").get_attribute("textContent"))
-    assert one(page, "#told").get_attribute("textContent") == f"Shown: {data['labels'][run]}"
+    assert one(page, "#status").get_attribute("textContent") == f"Shown: {data['labels'][run]}"
     assert_composite(page, run, (0, 177, 64))
 
 
@@ -362,7 +362,7 @@ def test_a_fail_stands_on_top_with_its_explanation(
     assert page.title.startswith("FAIL")
     said = [text.index(word) for word in ("What failed", "swapped channels", "Model and weights")]
     assert said == sorted(said)
-    assert "<script>alert(1)</script>" in text  # told, not run
+    assert "<script>alert(1)</script>" in text  # shown, not run
     assert one(page, "input[name=run]:checked").get_attribute("value") == "fp32-f32"
     red = screenshot(page)[:400].reshape(-1, 3).astype(int)
     assert ((red[:, 0] > 150) & (red[:, 1] < 80) & (red[:, 2] < 80)).any()

@@ -71,7 +71,7 @@ def test_json_is_all_of_stdout_and_a_second_run_reuses_the_scores(
     assert main(arguments) == 0
     out, err = capsys.readouterr()
     assert json.loads(out) == json.loads((folder(built) / "evaluation.json").read_text())
-    assert "Evaluating FP32 at f32: 2 frames were scored already" in err
+    assert "Evaluating FP32 at f32: 2 frames already have scores" in err
     assert "Evaluating FP32 at f32: done" not in err
 
 
@@ -105,7 +105,7 @@ def test_bad_frames_give_1_and_skipping_them_gives_0(
     assert main(arguments) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert "1 of 3 frames can't be used:\n  com/a/0001.png: cannot read the image" in err
+    assert "1 of 3 frames cannot be used:\n  com/a/0001.png: cannot read the image" in err
     assert "--skip-bad" in err.splitlines()[-1]
     assert main([*arguments, "--skip-bad"]) == 0
     assert "2 frames, 2 clips of set (published), 1 bad frames left out." in capsys.readouterr().out
@@ -187,7 +187,7 @@ def test_ctrl_c_keeps_what_was_scored(built: list[str], tmp_path: Path, capsys: 
     assert err.splitlines()[-1] == "Interrupted."
     assert "Traceback" not in err
     assert main(arguments) == 0
-    assert "frames were scored already" in capsys.readouterr().err
+    assert "frames already have scores" in capsys.readouterr().err
 
 
 def test_lines_show_rate_and_time_left(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

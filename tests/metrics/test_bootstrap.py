@@ -39,10 +39,10 @@ def test_frames_of_one_clip_are_drawn_together() -> None:
     assert by_clip.high[0] - by_clip.low[0] > 3 * (by_frame.high[0] - by_frame.low[0])
 
 
-def test_the_unit_is_said() -> None:
-    """Clips from eight on, unless each is a single frame; the sentence names unit and seed."""
+def test_the_sentence_names_unit_and_seed() -> None:
+    """Clips are resampled from eight on, unless each is a single frame."""
     assert unit_of(np.repeat(np.arange(CLIPS_ENOUGH), 2)) == "clip"
     assert unit_of(np.repeat(np.arange(CLIPS_ENOUGH - 1), 2)) == "frame"
     assert unit_of(np.arange(50)) == "frame"
     assert "draw clips with replacement, seed 5" in sentence("clip", 5)
-    assert "the truth is wider" in sentence("frame", 5)
+    assert "few clips make the true interval wider" in sentence("frame", 5)

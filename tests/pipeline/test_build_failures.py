@@ -125,7 +125,7 @@ def test_a_failed_report_does_not_hide_a_failed_verdict(
     notes = Notes()
     with pytest.raises(ValidationError, match="pha_max_abs is"):
         build(replace(copy, model=model), notes)
-    assert notes.texts[-1] == "No report could be made: no paper"
+    assert notes.texts[-1] == "The report could not be written: no paper"
 
 
 class Notes(SilentListener):

@@ -1,4 +1,4 @@
-"""The error of a build without a pass: what failed, what explains it, what to do next."""
+"""The error of a build without a pass: what failed, probable causes, what to do next."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toolchain.workspace.layout import Layout
 
 Json = dict[str, Any]
 ALL = (("ONNX", "f32"), ("FP32", "f32"), ("FP32", "default"), ("FP16", "f32"), ("FP16", "default"))
-ONLY_ROUNDED = "only rounding the weights to float16 costs too much"
+ONLY_ROUNDED = "only rounding the weights to float16 exceeds the limits"
 
 
 def run_of(form: str, hint: str, *failures: str) -> Json:
@@ -100,4 +100,6 @@ def test_undecidable_is_about_the_weights_and_not_the_conversion(
     assert text in error.message
     assert "the limit is" not in error.message
     assert "BatchNorm" in error.hint
-    assert error.kept == "validation.json says undecidable; the files are not validated."
+    assert (
+        error.kept == "The verdict in validation.json is undecidable; the files are not validated."
+    )

@@ -270,7 +270,7 @@ def test_damage_that_only_decoding_shows_stops_or_is_skipped(
     data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
     path.write_bytes(data)
     request = replace(request_, dataset=open_dataset(own, None, 1))
-    with pytest.raises(EvaluationError, match=r"1 of 5 frames can(?:no|')t be used"):
+    with pytest.raises(EvaluationError, match=r"1 of 5 frames cannot be used"):
         evaluate(request)
     result = evaluate(replace(request, skip_bad=True))
     assert result.scored < 5

@@ -134,14 +134,14 @@ def test_local_processes_give_the_same_bytes_and_go_on_where_they_were(
     assert evaluate(request).scored == 0
 
 
-def test_no_scheduler_is_said(alone: EvaluateRequest, tmp_path: Path) -> None:
+def test_a_missing_scheduler_is_an_error(alone: EvaluateRequest, tmp_path: Path) -> None:
     """An address where nobody answers is one sentence and a way out."""
     request = replace(alone, target=tmp_path / "evaluation.json", cluster="tcp://127.0.0.1:9")
-    with pytest.raises(EvaluationError, match="no Dask scheduler answers there"):
+    with pytest.raises(EvaluationError, match="no Dask scheduler found"):
         evaluate(request)
 
 
-def test_no_worker_is_said(
+def test_missing_workers_are_an_error(
     alone: EvaluateRequest, scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A scheduler without workers is waited for, but not for ever."""
@@ -152,7 +152,7 @@ def test_no_worker_is_said(
         evaluate(request)
 
 
-def test_without_dask_the_way_to_it_is_told(
+def test_without_dask_the_error_names_the_extra(
     alone: EvaluateRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The extra is named, and nothing else is asked of those who don't need it."""

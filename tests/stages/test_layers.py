@@ -195,7 +195,7 @@ def test_wrong_preprocessing_is_named_at_the_graph_s_head(
     convert(ConvertRequest(built.onnx, xml, "FP32", settings, ()))
     request = replace(built, irs=(("FP32", xml),), target=tmp_path / "layers.json")
     said = compare_layers(request).first[Variant("FP32")]
-    assert "made by shrunk/Reshape" in said
+    assert "computed by shrunk/Reshape" in said
     assert "src an input" in said
 
 
@@ -206,7 +206,7 @@ def test_nan_is_over_any_limit(built: LayersRequest, tmp_path: Path) -> None:
     )
     request = replace(built, onnx=bad, irs=(), target=tmp_path / "layers.json")
     said = compare_layers(request).first[Variant("ONNX")]
-    assert "decoder.conv3/Conv (Conv); it holds NaN or infinite values" in said
+    assert "decoder.conv3/Conv (Conv); it contains NaN or infinite values" in said
 
 
 def test_batches_hold_no_more_than_asked_for_and_change_nothing(

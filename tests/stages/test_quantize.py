@@ -79,7 +79,7 @@ def irs(checkpoint: Path, folder: Path) -> QuantizeRequest:
 def made(
     checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[QuantizeRequest, QuantizeResult]:
-    """A quantised IR of the plausible weights; not to be changed."""
+    """A quantized IR of the plausible weights; not to be changed."""
     request = irs(checkpoint, tmp_path_factory.mktemp("quantized"))
     return request, quantize(request)
 
@@ -87,7 +87,7 @@ def made(
 def test_convolutions_are_in_8_bits_and_nothing_else_is(
     made: tuple[QuantizeRequest, QuantizeResult],
 ) -> None:
-    """Every quantiser feeds a chosen convolution; gathers, indices and resizes are untouched."""
+    """Every FakeQuantize feeds a chosen convolution; gathers, indices and resizes are untouched."""
     request, result = made
     model = openvino.Core().read_model(request.xml)
     fed = [
@@ -224,9 +224,9 @@ def test_a_layer_that_8_bits_ruin_is_found_and_sparing_it_is_enough(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"ignored": ("decoder.conv9",)}, r"no layer decoder\.conv9"),
+        ({"ignored": ("decoder.conv9",)}, r"not found: decoder\.conv9"),
         ({"ignored": ("backbone", "aspp", "decoder", "refiner")}, "no layer is left"),
         ({"tolerances": ()}, "limits no metric of FP16-INT8"),
         (
@@ -235,32 +235,32 @@ def test_a_layer_that_8_bits_ruin_is_found_and_sparing_it_is_enough(tmp_path: Pa
         ),
     ],
 )
-def test_what_can_not_be_done_is_one_sentence(
+def test_invalid_requests_are_one_sentence(
     changes: dict[str, Any],
-    said: str,
+    message: str,
     made: tuple[QuantizeRequest, QuantizeResult],
     tmp_path: Path,
 ) -> None:
-    """Nothing is written; the sentence names what is wrong."""
+    """No file is written; the sentence names the fault."""
     request, _ = made
-    with pytest.raises(QuantizationError, match=said) as caught:
+    with pytest.raises(QuantizationError, match=message) as caught:
         quantize(replace(request, xml=tmp_path / "m.xml", **changes))
     assert "\n" not in caught.value.message
     assert not list(tmp_path.iterdir())
 
 
-def test_without_nncf_the_way_to_get_it_is_told(
+def test_without_nncf_the_error_names_the_extra(
     made: tuple[QuantizeRequest, QuantizeResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The extra is named; nothing is calibrated before."""
+    """The error is raised before the calibration."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(QuantizationError, match="not installed") as caught:
         quantize(made[0])
     assert "[quantize]" in caught.value.hint
 
 
-def test_layers_are_spared_by_whole_names(made: tuple[QuantizeRequest, QuantizeResult]) -> None:
-    """A name means itself and its parts: features.1 is not features.10; groups hold every layer."""
+def test_layers_are_ignored_by_whole_names(made: tuple[QuantizeRequest, QuantizeResult]) -> None:
+    """A name includes its parts: features.1 is not features.10; every layer is in a group."""
     assert is_in_layers("backbone.features.1.conv.1", ("backbone.features.1",))
     assert not is_in_layers("backbone.features.10.conv.1", ("backbone.features.1",))
     model = openvino.Core().read_model(made[0].source)
@@ -271,8 +271,8 @@ def test_layers_are_spared_by_whole_names(made: tuple[QuantizeRequest, QuantizeR
     assert sum(group[0].startswith("backbone") for group in group_layers(model)) == 4
 
 
-def test_no_frame_is_both_calibrated_and_judged_on() -> None:
-    """Generated frames differ from those that validation and evaluation take."""
+def test_calibration_frames_are_not_used_for_measuring() -> None:
+    """They differ from the generated frames of validation and evaluation."""
     frames = [load() for load in build_loaders(None, 2, (64, 64))]
     judged = [composite(2026 + index, 64, 64) for index in range(2)]
     for one in frames:

@@ -122,9 +122,9 @@ def test_same_inputs_give_the_same_bytes_and_no_path(
 def test_the_mattes_are_the_models_own(made: ReportResult, validated: Path) -> None:
     """Each embedded alpha holds what that model gives for that frame, to the last pixel."""
     pictures = {
-        attributes["data-picture"]: attributes["src"]
+        attributes["data-image"]: attributes["src"]
         for _, attributes in Elements(made.html.read_text(encoding="utf-8")).found
-        if "data-picture" in attributes
+        if "data-image" in attributes
     }
     assert set(pictures) == {"alpha-truth"} | {
         f"{kind}-{run}" for kind in ("alpha", "cutout") for run in ("original", *RUNS)
@@ -198,7 +198,7 @@ def test_an_evaluation_of_other_weights_is_left_out_and_said(copy: Path, tmp_pat
     (copy / "evaluation.json").write_text(json.dumps(record))
     request = request_of(copy, tmp_path, evaluation=copy / "evaluation.json")
     text = report(request).markdown.read_text(encoding="utf-8")
-    assert "evaluation.json is of another checkpoint and was left out" in text
+    assert "evaluation.json was made with another checkpoint and was left out" in text
     assert "built-in set" not in text
 
 
@@ -222,7 +222,7 @@ def test_captures_are_shown_a_few_at_most(validated: Path, tmp_path: Path) -> No
     ("damage", "said"),
     [
         (lambda folder: (folder / "FP16" / f"{NAME}.bin").write_bytes(b"x"), "has changed since"),
-        (lambda folder: (folder / f"{NAME}.onnx").unlink(), "has gone since"),
+        (lambda folder: (folder / f"{NAME}.onnx").unlink(), "has been deleted since"),
         (lambda folder: (folder / "validation.json").write_text("{"), "can(no|')t be read"),
         (lambda folder: (folder / "validation.json").write_text("[]"), "a record of schema 2"),
         (lambda folder: (folder / "validation.json").unlink(), "can(no|')t be read"),

@@ -242,7 +242,9 @@ def test_a_wrong_name_or_a_dynamic_shape_is_refused(
 
 def test_an_unknown_device_is_refused_with_those_that_are_there(built: ValidateRequest) -> None:
     """Nothing is run on another device instead."""
-    with pytest.raises(ValidationError, match=r"NPX: OpenVINO finds no such device; it has .*CPU"):
+    with pytest.raises(
+        ValidationError, match=r"NPX: device not found by OpenVINO; available: .*CPU"
+    ):
         validate(replace(built, devices=("NPX",)))
 
 

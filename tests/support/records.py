@@ -104,3 +104,21 @@ def latency() -> Json:
     """Results of a benchmark."""
     row = {"model": "FP16", "device": "CPU", "hint": "default", "precision": "bf16"}
     return {"schema": 1, "rows": [{**row, "median_ms": 84.25, "p90_ms": 91.5, "fps": 11.9}]}
+
+
+def reported_run(**changes: object) -> Json:
+    """One run of validation.json as the report reads it, with changes."""
+    found = {
+        "form": "FP32",
+        "hint": "f32",
+        "executed": "f32",
+        "verdict": "pass",
+        "failures": [],
+        "figures": {"pha_max_abs": 5e-6, "different_patches": 0.0},
+        "limits": {
+            "bounds": {"pha_max_abs": 2e-5, "different_patches": 0.001},
+            "reason": "rounding\n only",
+        },
+        "metrics": {"alpha_mad": 8.25},
+    }
+    return {**found, **changes}

@@ -251,7 +251,7 @@ def add_package(parser: argparse.ArgumentParser) -> None:
         "--verify-key", type=Path, metavar="KEY", help="public key (PEM) of the expected signer"
     )
     parser.add_argument(
-        "--signature", type=Path, metavar="FILE", help="the signature, if it is not beside PACKAGE"
+        "--signature", type=Path, metavar="FILE", help="the signature, if it is not next to PACKAGE"
     )
     add_output(parser)
 

@@ -17,7 +17,7 @@ RESIZE_CONVOLUTIONS = ("shrunk", "halved", "enlarged")
 class Architecture:
     """Names, channels, and special layers of one network.
 
-    Layers are named as in the state dict.  A name stands for the layer and all layers within it.
+    Layers are named as in the state dict.  A name includes all layers within the layer.
 
     Attributes:
         key: Name of the backbone, under which `network.backbones.BACKBONES` has its class and

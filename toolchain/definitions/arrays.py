@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-Pixels = npt.NDArray[np.uint8]  # H x W x 3, RGB, 0..255, where nothing else is said
+Pixels = npt.NDArray[np.uint8]  # H x W x 3, RGB, 0..255, unless stated otherwise
 Floats = npt.NDArray[np.float32]
 AnyFloats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]

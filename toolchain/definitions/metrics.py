@@ -1,4 +1,4 @@
-"""The metrics against a known truth, and the figures that the limits of model.yml may name."""
+"""The metrics against a ground truth, and the figures that the limits of model.yml may name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WHOLE = "over the whole frame"
 
 @dataclass(frozen=True)
 class Metric:
-    """One error of a matte against the truth; lower is better.
+    """One error of a matte against the ground truth; lower is better.
 
     Attributes:
         key: Name in JSON records; `metrics.score` computes it under this name.
@@ -80,9 +80,9 @@ class Figure:
     Attributes:
         key: Name in model.yml and in JSON records.
         label: Name for people.
-        base: What a relative limit is a multiple of: "own error" (the same error of the original,
-            PyTorch at float32, against the network in float64), "original" (the same metric of
-            the original), or "" where only absolute limits make sense.
+        base: The value that a relative limit multiplies: "own error" (the same error of the
+            original, PyTorch at float32, against the network in float64), "original" (the same
+            metric of the original), or "" where only absolute limits make sense.
         needs_truth: Whether it can only be measured on frames with a known ground truth.
         of_layers: Whether it bounds inner tensors (`matting validate --layers`), not a run.
     """

@@ -14,7 +14,7 @@ class Port:
         channels: Number of channels.
         colours: Order of the channels, "" for a single channel.
         range: Range of the values.
-        meaning: What it holds.
+        meaning: Its content.
     """
 
     name: str

@@ -21,9 +21,9 @@ class Precision:
     Attributes:
         name: Name of the precision and of its folder, for example "FP16-INT8".
         made_by: How the toolchain makes it: the stage "convert", the stage "quantize", the command
-            "omz_quantizer" alone, or "" for one that is only known from downloads.
+            "omz_quantizer" only, or "" for one that only downloads have.
         source: Name of the precision that it is quantized from, "" if it is not quantized.
-        by_default: Whether a build makes it unless told otherwise.
+        by_default: Whether a build makes it by default.
     """
 
     name: str
@@ -52,7 +52,7 @@ BUILT_BY_DEFAULT = tuple(row.name for row in PRECISIONS if row.by_default)
 QUANTIZED_FROM: Mapping[str, str] = {row.name: row.source for row in PRECISIONS if row.source}
 KNOWN = tuple(sorted(row.name for row in PRECISIONS))
 PREFERRED = (FP16, FP32, *(name for name in BUILT if name not in (FP16, FP32)))
-"""Order of choice where a model folder holds several precisions and none was asked for."""
+"""Order of preference where a model folder has several precisions and none was requested."""
 
 CONVERTED_FORMS = (ONNX, *BUILT)  # the forms that a build validates, and that tolerances name
 FORMS = (ORIGINAL, *CONVERTED_FORMS)
@@ -96,7 +96,8 @@ class Variant:
         """Label for people.
 
         Args:
-            executed: Precision that the device computed in; shown where the hint does not say it.
+            executed: Precision that the device computed in; shown where it does not follow from the
+                hint.
         """
         shown = f" ({executed})" if executed and executed != self.hint else ""
         where = "" if self.device == DEFAULT_DEVICE else f" on {self.device}"
@@ -111,7 +112,7 @@ class Variant:
         """Read the keys of `as_json`.
 
         Raises:
-            ValueError: The form or the hint is not known.
+            ValueError: Unknown form or hint.
         """
         form, hint = str(record["form"]), record["hint"]
         if form not in FORMS or hint not in HINTS:

@@ -1,1 +1,1 @@
-"""Pure numpy: differences between outputs, the matting metrics, verdicts."""
+"""Differences between outputs, the matting metrics, verdicts; numpy only."""

@@ -1,4 +1,4 @@
-"""The first bad tensor of a graph in few looks, as `git bisect` finds the first bad commit."""
+"""Find the first bad tensor of a graph with few comparisons, as `git bisect` finds a commit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 def first_bad(
     parents: Mapping[str, Sequence[str]], ends: Sequence[str], is_bad: Callable[[str], bool]
 ) -> str | None:
-    """A bad tensor all of whose parents are good; None if every end is good.
+    """Find a bad tensor whose parents are all good.
 
     `parents`: what each tensor is made from, in an order in which parents come first.  `ends`:
     where to begin, the model's outputs.  A good tensor is taken as proof that all before it are
@@ -36,7 +36,7 @@ def first_bad(
 def _narrowed(before: Mapping[str, set[str]], bad_one: str, bad: Callable[[str], bool]) -> str:
     suspects = before[bad_one] | {bad_one}
     while len(suspects) > 1:
-        # The tensor whose answer is worth most: half of the suspects stand before it.
+        # Check the tensor that halves the candidates.
         counts = {name: len(suspects & before[name]) + 1 for name in sorted(suspects - {bad_one})}
         half = min(counts, key=lambda name: abs(2 * counts[name] - len(suspects)))
         if bad(half):

@@ -1,4 +1,4 @@
-"""How far a mean might have come out otherwise: percentile intervals by resampling."""
+"""Confidence intervals of a mean: percentile bootstrap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolchain.definitions.arrays import Doubles
 
 REPLICATES = 2_000
 CONFIDENCE = 0.95
-CLIPS_ENOUGH = 8  # with fewer, resampling them says little
+CLIPS_ENOUGH = 8  # with fewer, resampling them is not informative
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Interval:
 def interval(values: Doubles, clips: npt.NDArray[np.intp], seed: int) -> Interval:
     """Bounds on the mean over rows of `values` (frames x metrics).
 
-    `clips`: the number of each row's clip, from 0.  What is drawn again is said by `unit_of`; a
+    `clips`: the number of each row's clip, from 0.  `unit_of` chooses what is resampled; a
     replicate's mean is that over all frames drawn.  The same for the same values and seed.
     """
     sums, frames = values, np.ones(len(values))
@@ -50,11 +50,11 @@ def unit_of(clips: npt.NDArray[np.intp]) -> str:
 
 
 def sentence(unit: str, seed: int) -> str:
-    """What the bounds are, for people."""
+    """Describe the bounds for readers."""
     text = (
         f"low, high: {CONFIDENCE:.0%} percentile bootstrap of the mean, {REPLICATES} replicates "
         f"that draw {unit}s with replacement, seed {seed}"
     )
     if unit == "frame":
-        text += "; frames of one clip resemble each other: with few clips the truth is wider"
+        text += "; frames of one clip resemble each other: few clips make the true interval wider"
     return text

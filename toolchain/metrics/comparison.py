@@ -30,7 +30,7 @@ GRADES: tuple[tuple[Grade, float], ...] = (("A", 1 / 1020), ("B", 1 / 255))
 
 
 class InferenceLike(Observed, Protocol):
-    """What is needed of an inference, see `runtimes.base.Inference`."""
+    """The attributes of an inference that are used here, see `runtimes.base.Inference`."""
 
     @property
     def exact(self) -> bool:
@@ -45,7 +45,7 @@ class ComparisonResult:
         figures: Value by figure, see `definitions.metrics.FIGURES`.
         bases: Base of relative limits by figure.
         details: Everything else, for JSON.
-        failures: What is wrong, one sentence each; limits on figures among it.
+        failures: What is wrong, one sentence each, exceeded limits included.
         faults: The failures that no conditioning of the weights can excuse.
     """
 
@@ -80,12 +80,12 @@ class Scores:
         self._rows: list[dict[str, float]] = []
 
     def add(self, matte: Matte, truth: Matte | None) -> None:
-        """Add one frame; without a truth it adds nothing."""
+        """Add one frame; a frame without ground truth is ignored."""
         if truth is not None:
             self._rows.append(published_scores(matte, truth))
 
     def mean(self) -> dict[str, float] | None:
-        """Mean by metric, None without any truth."""
+        """Mean by metric, None if no frame has a ground truth."""
         return mean_scores(self._rows)
 
 
@@ -177,7 +177,7 @@ class Comparison:
         if self._limits is None:
             faults.append(f"model.yml has no limits for {self._variant.anywhere}")
             return ComparisonResult(figures, bases, details, tuple(faults), tuple(faults))
-        # Without a frame of known truth no metric can get worse.
+        # Metrics are compared only if a frame has a ground truth.
         limits = select_run_limits(self._limits, truth=before is not None)
         exceeded = [str(failure) for failure in find_failures(limits, figures, bases)]
         details["limits"] = {
@@ -194,7 +194,7 @@ class Comparison:
         errors: Mapping[str, TensorError],
         own: OwnErrors,
     ) -> None:
-        """Enter the inner tensor that is the largest multiple of its bound."""
+        """Record the inner tensor that is the largest multiple of its bound."""
         known = [name for name in INNER if name in errors and name in own]
         limits = {} if self._limits is None else self._limits.by_figure
         for place, key in enumerate((max_error_of("inner"), rms_error_of("inner"))):

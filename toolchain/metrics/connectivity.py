@@ -20,7 +20,7 @@ Indices = npt.NDArray[np.intp]
 STEPS = 10
 LEVELS = np.arange(STEPS + 1) / STEPS
 THETA = 0.15
-ROWS = 48  # at a time: what a core's cache holds
+ROWS = 48  # at a time: fits a core's cache
 
 
 def connectivity_error(predicted: Values, truth: Values) -> float:
@@ -59,7 +59,7 @@ def _blocks(values: Values) -> Iterator[slice]:
 
 
 def _reached(predicted: Values, truth: Values) -> npt.NDArray[np.uint8]:
-    """Which of LEVELS is l, for every pixel."""
+    """Return the index of l in LEVELS for every pixel."""
     height, width = truth.shape
     steps = np.zeros((height, width + 1), np.uint8)  # a column of 0: no run goes on in the next row
     for rows in _blocks(truth):
@@ -77,10 +77,10 @@ def _reached(predicted: Values, truth: Values) -> npt.NDArray[np.uint8]:
 
 
 def _largest(mask: Mask) -> Mask:
-    """The largest 4-connected region of `mask`, whose first column is empty.
+    """Find the largest 4-connected region of `mask`, whose first column is empty.
 
-    Rows fall into runs, and runs that overlap from row to row are connected: a graph far smaller
-    than the picture.
+    Each row is split into runs; runs that overlap in neighbouring rows are connected. This graph is
+    much smaller than the image.
     """
     flat = mask.reshape(-1)
     turns = np.flatnonzero(flat[1:] != flat[:-1]) + 1

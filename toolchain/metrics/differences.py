@@ -1,4 +1,4 @@
-"""How far the outputs of two runtimes lie apart, summed up frame by frame."""
+"""Differences between the outputs of two runtimes, summed up frame by frame."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ STEP = 1 / 255  # of an 8-bit image
 class Difference:
     """Absolute differences of one output, on values 0..1.
 
-    `psnr`: decibels against a peak of 1, None where nothing differs.  `over`: share of values
-    above `limit`.  `values`: how many were compared.  `finite`: whether none was NaN or infinite.
+    Attributes:
+        max_abs: Largest difference.
+        mean_abs: Mean difference.
+        psnr: Decibels against a peak of 1, None where nothing differs.
+        over: Share of values above `limit`.
+        values: Number of values compared.
+        finite: Whether no value is NaN or infinite.
     """
 
     max_abs: float
@@ -33,7 +38,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class FrameSums:
-    """What one frame adds; sums and counts, so that they can be added up in any grouping."""
+    """Sums and counts of one frame; they can be added up in any grouping."""
 
     largest: float = 0.0
     absolute: float = 0.0
@@ -96,7 +101,7 @@ class Differences:
         return sums
 
     def total(self) -> Difference:
-        """The sums as a record.  Infinite figures stand at the largest float for JSON's sake."""
+        """Return the sums as a record; infinite figures become the largest float, for JSON."""
         sums = self._sums
         count = max(sums.count, 1)
         mean_square = sums.squares / count

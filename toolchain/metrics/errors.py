@@ -28,14 +28,14 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
 INNER = ("src_bgr_sm", "pha_sm", "res_sm", "err_sm", "hid_sm", "refined")
 UNIT_RANGE = ("src_bgr_sm", "pha_sm", "err_sm", *OUTPUTS)  # values 0..1 whatever the weights are
 REFINED = "refined"  # only defined in the patches that were refined
-# Beyond this error of float32 itself, on values of 0..1, a matte is visibly different from one run
-# to the next: no comparison at float32 can tell rounding from a fault any more.
+# Above this error of float32 itself, on values 0..1, mattes of two runs differ visibly: a
+# comparison at float32 cannot distinguish rounding from a fault.
 ILL_CONDITIONED = 1e-3
 FIGURES = ("max_abs", "mean_abs", "rmse", "psnr", "finite")
 
 
 class Observed(Protocol):
-    """What is needed of an inference, see `runtimes.base.Inference`."""
+    """The attributes of an inference that are used here, see `runtimes.base.Inference`."""
 
     @property
     def pha(self) -> AnyFloats:
@@ -80,8 +80,8 @@ class TensorError:
 class Errors:
     """Errors of one run, summed up over frames.
 
-    Outputs are compared outside patches that were chosen differently: there one side is refined and
-    the other is not, which is no numeric error.
+    Outputs are compared outside patches that were chosen differently: there only one side is
+    refined, which is not a numeric error.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class Errors:
 
         Args:
             reference: The network in float64.
-            found: The run.  A tensor of another shape is another tensor, and left out.
+            found: The run. A tensor of another shape is left out.
 
         Returns:
             The largest error of an output on this frame.
@@ -134,10 +134,11 @@ OwnErrors = Mapping[str, tuple[float, float]]  # largest and rms error of the or
 
 
 def combine_own_errors(samples: Iterable[Errors]) -> dict[str, tuple[float, float]]:
-    """Combine the errors of the original, computed in several equivalent ways.
+    """Combine the errors of the original from several equivalent computations.
 
-    Each way is one sample of what rounding does; the largest is taken, so that a tensor in which
-    one way happens to be exact does not get a limit that no other implementation keeps.
+    Each computation is one sample of the effect of rounding. The largest error is taken: a tensor
+    that one of them happens to compute exactly would get a limit that no other implementation
+    meets.
     """
     combined: dict[str, tuple[float, float]] = {}
     for sample in samples:
@@ -153,7 +154,7 @@ def is_ill_conditioned(own: OwnErrors) -> bool:
 
 
 def stages_as_json(errors: Mapping[str, TensorError], own: OwnErrors) -> list[dict[str, Any]]:
-    """Rows for JSON in the order of the network: the first stage that stands out is at fault.
+    """Build rows for JSON in the order of the network; the first outlier is the faulty stage.
 
     `own_max_abs`, `own_rmse`: the same error of the original, on the same absolute scale.
     """

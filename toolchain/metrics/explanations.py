@@ -1,4 +1,4 @@
-"""Whether a diagnostic experiment explains a failure: did it bring the outputs together?"""
+"""Decide whether a diagnostic experiment explains a failure: whether it removes the difference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from toolchain.catalog.records import Limits
 from toolchain.metrics.comparison import ComparisonResult
 from toolchain.metrics.verdict import find_worst_figure, select_run_limits
 
-SHARE = 0.1  # of the difference: an explanation leaves at most this much of it
+SHARE = 0.1  # of the difference may remain after the experiment
 
 
 def build_explanation(
@@ -24,15 +24,15 @@ def build_explanation(
 
     Args:
         hypothesis: The candidate cause.
-        found: What was looked at or changed, one sentence.
+        found: What was inspected or changed, one sentence.
         limits: Limits of the variant.
         before: The failed run on one frame.
-        after: The experiment on the same frame, None where none had to be run.
+        after: The experiment on the same frame, None where none was needed.
 
     Returns:
-        The row.  `figure` is the one furthest beyond its limit; `before` and `after` are its
-        values, null where they are not numbers.  `convinces`: the experiment keeps every limit
-        and the figure falls to a tenth or less.
+        The row. `figure` is the figure with the largest multiple of its limit; `before` and `after`
+        are its values, null where they are not finite. `convinces`: the experiment meets every
+        limit and the figure falls to a tenth or less.
     """
     known = select_run_limits(limits, truth=before.details["metrics"] is not None)
     figure = find_worst_figure(known, before.figures, before.bases) or "pha_max_abs"
@@ -55,7 +55,7 @@ def build_explanation(
 
 
 def sort_explanations(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sort rows: convincing ones first, then by what is left of the difference."""
+    """Sort rows: convincing ones first, then by the remaining difference."""
 
     def key(row: dict[str, Any]) -> tuple[bool, float]:
         left = row["after"]

@@ -23,8 +23,8 @@ SIGMA = 1.4
 EPSILON = 0.01
 HALF = math.ceil(SIGMA * math.sqrt(-2 * math.log(math.sqrt(2 * math.pi) * SIGMA * EPSILON)))
 TILE = 16  # pixels along a side: a multiple of HALF; any gives the same result
-SIDE = TILE + 2 * HALF  # of what a tile's filter sees
-BATCH = 256  # tiles at a time: what a core's cache holds
+SIDE = TILE + 2 * HALF  # of the window of a tile's filter
+BATCH = 256  # tiles at a time: fits a core's cache
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Edges:
 
 
 def edges(alpha: Values) -> Edges:
-    """The gradient of an H x W matte, tile by tile, in float64."""
+    """Compute the gradient of an H x W matte, tile by tile, in float64."""
     height, width = alpha.shape
     rows, columns = -(-height // TILE), -(-width // TILE)
     below, right = rows * TILE - height, columns * TILE - width
     padded = np.pad(alpha, HALF, mode="symmetric")
-    if below or right:  # whole tiles; what is computed out there is dropped
+    if below or right:  # whole tiles; results outside the matte are dropped
         padded = np.pad(padded, ((0, below), (0, right)), mode="edge")
     changing = _changing(padded)
     windows = sliding_window_view(padded, (SIDE, SIDE))[::TILE, ::TILE]
@@ -62,7 +62,7 @@ def edges(alpha: Values) -> Edges:
 
 
 def gradient(alpha: Values) -> Doubles:
-    """The length of the gradient at every pixel of an H x W matte."""
+    """Compute the magnitude of the gradient at every pixel of an H x W matte."""
     found = edges(alpha)
     height, width = found.size
     rows, columns = found.changing.shape
@@ -83,7 +83,7 @@ def squared_difference(one: Edges, other: Edges) -> float:
 
 
 def _changing(padded: Values) -> npt.NDArray[np.bool_]:
-    """Tiles whose window, what their filter sees, is not all one value."""
+    """Select tiles whose filter window is not constant."""
     seen, step = SIDE // HALF, TILE // HALF
     ends = []
     for end in (np.minimum, np.maximum):

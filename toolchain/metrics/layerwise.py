@@ -1,4 +1,4 @@
-"""How far one inner tensor lies from the original's, on its own scale."""
+"""Difference of one inner tensor from the original's, on its own scale."""
 
 from __future__ import annotations
 
@@ -54,6 +54,6 @@ def compare_tensors(original: Array, other: Array, limit: float) -> LayerDiffere
 def exceeds_limit(found: LayerDifference, share: float) -> bool:
     """Whether more than `share` of the values are beyond the limit, or any is NaN or infinite.
 
-    `share` is 0 but for what depends on a choice between values that are all but equal.
+    `share` is 0, except for tensors that depend on a choice between nearly equal values.
     """
     return not found.finite or found.over > share

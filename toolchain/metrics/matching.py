@@ -1,7 +1,7 @@
-"""Which step of the original made which tensor of the exported graph, by name and structure.
+"""Match tensors of the exported graph to steps of the original, by name and structure.
 
-Both know the module and the kind of operator; steps of one kind in one module follow each other in
-the same order.  Where an exporter dropped or fused some, shapes decide.
+Both record the module and the operator; steps of one operator in one module have the same order in
+both. Where an exporter dropped or fused some, shapes decide.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ class Step:
 
 
 def match(tensors: Mapping[str, Step], steps: Sequence[Step]) -> dict[str, int]:
-    """Tensor -> index of the step that made it, for every tensor that can be matched.
+    """Map each tensor that can be matched to the index of the step that computed it.
 
-    `tensors` and `steps` in the order of execution.  First within each module; what is left, such
-    as what an exporter moved to another module, by operator and shape alone.
+    `tensors` and `steps` in the order of execution.  Tensors are matched
+    within each module first; the rest, such as those an exporter moved to another module, by
+    operator and shape alone.
     """
     found: dict[str, int] = {}
     order = list(range(len(steps)))

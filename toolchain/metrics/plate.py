@@ -1,6 +1,6 @@
-"""How far a clean plate is from the frame's own background: its shift, and its exposure.
+"""Shift and exposure of a clean plate relative to the frame's own background.
 
-Both are measured where the two agree, so that whoever is in the frame counts for nothing.
+Both are measured where the two agree, so that the subject is ignored.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from scipy import ndimage
 
 from toolchain.definitions.arrays import Floats, Pixels
 
-WIDTH = 640  # shifts are looked for at most at this width, and told at the frame's own
-LOWPASS = 0.12  # cycles a pixel: what is finer is noise
+WIDTH = 640  # shifts are searched at most at this width, and reported at the frame's
+LOWPASS = 0.12  # cycles per pixel; higher frequencies are noise
 NEAR = 2  # half the side of the window around the peak whose centre is the shift
-DARK, BRIGHT = 16, 239  # beyond these a ratio tells about clipping and not about exposure
+DARK, BRIGHT = 16, 239  # a ratio outside comes from clipping, not exposure
 BINS = np.linspace(np.log(0.4), np.log(2.5), 385)
-BETTER = 0.97  # what the median difference must fall to, for a shift to be believed
-SHIFT_LIMIT, GAIN_LIMIT = 1.0, 0.04  # from here on a plate is worth a word
+BETTER = 0.97  # the median difference must fall to this for a shift to be accepted
+SHIFT_LIMIT, GAIN_LIMIT = 1.0, 0.04  # from here on a shift or gain is reported
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class PlateOffset:
 
     @property
     def moved(self) -> bool:
-        """Whether the shift is one that shows."""
+        """Whether the shift is visible."""
         return float(np.hypot(*self.shift)) >= SHIFT_LIMIT
 
     @property
     def exposed(self) -> bool:
-        """Whether the exposure or white balance differs so that it shows."""
+        """Whether the difference of exposure or white balance is visible."""
         return max(abs(gain - 1) for gain in self.gains) >= GAIN_LIMIT
 
 
@@ -50,8 +50,8 @@ def plate_offset(src: Pixels, bgr: Pixels) -> PlateOffset:
     """Measure H x W x 3 uint8 RGB `bgr` against `src` of the same size.
 
     The shift is the peak of the phase correlation of the two in grey, low-passed (Kuglin and
-    Hines, 1975), to a fraction of a pixel by its centre of mass; it counts only if it makes the
-    pictures agree better, else it is (0, 0).  The gains are the most frequent ratios of pixels.
+    Hines, 1975), to a fraction of a pixel by its centre of mass; it is accepted only if it reduces
+    the difference, else it is (0, 0).  The gains are the most frequent ratios of pixels.
     """
     step = max(1, round(src.shape[1] / WIDTH))
     frame, plate = (_reduced(picture, step) for picture in (src, bgr))
@@ -123,7 +123,7 @@ def _gains(frame: Floats, plate: Floats) -> tuple[float, float, float]:
         one, other = frame[..., channel], plate[..., channel]
         usable = (np.minimum(one, other) > DARK) & (np.maximum(one, other) < BRIGHT)
         ratios = np.log(one[usable] / other[usable])
-        if ratios.size < frame.size / 3 / 50:  # too few to tell
+        if ratios.size < frame.size / 3 / 50:  # too few to measure
             found.append(1.0)
             continue
         counts, _ = np.histogram(ratios, BINS)

@@ -1,4 +1,4 @@
-"""Linear resizing as OpenCV does it: pixel centres at half, no smoothing, edges repeated."""
+"""Linear resizing as in OpenCV: half-pixel centres, no antialiasing, edges repeated."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from toolchain.metrics.gradient import Edges, edges, squared_difference
 from toolchain.metrics.values import Values, as_doubles
 
 ALPHA_THRESHOLD = 0.01  # the foreground counts where the true alpha is above
-ROWS = 48  # rows at a time: what a core's cache holds
+ROWS = 48  # rows at a time: fits a core's cache
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Matte:
     @property
     def is_finite(self) -> bool:
         """Whether no value is NaN or infinite."""
-        # A sum of mattes is finite if all its terms are, and far cheaper than a look at each.
+        # The sum is finite if all values are, and cheaper than a check of each value.
         return all(np.isfinite(values.sum()) for values in (self.alpha, self.foreground))
 
 
@@ -102,7 +102,7 @@ FUNCTIONS: Mapping[str, Callable[[MattePair], float]] = {
 
 
 def published_scores(predicted: Matte, truth: Matte) -> dict[str, float]:
-    """Compute the published metrics of one frame, by key; both mattes have the truth's size."""
+    """Compute the published metrics of one frame, by key; the mattes have the same size."""
     pair = MattePair(predicted, truth)
     return {metric.key: FUNCTIONS[metric.key](pair) for metric in PUBLISHED_METRICS}
 

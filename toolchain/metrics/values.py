@@ -1,4 +1,4 @@
-"""Mattes and colours as files hold them and as metrics want them."""
+"""Conversion of mattes and colours from the types of files to those of metrics."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def find_failures(
 ) -> tuple[Failure, ...]:
     """List every limit that is exceeded, in the order of the limits.
 
-    A limited figure that was not measured is a failure too: it was not shown to hold.  So is NaN.
+    A limited figure that was not measured is a failure too, as is NaN.
     """
     failures = []
     for figure, bound in compute_bounds(limits, bases).items():
@@ -87,9 +87,9 @@ def find_failures(
 
 
 def find_passing_limits(limits: Limits, measured: FigureValues) -> dict[str, float | None]:
-    """Smallest absolute limit that each limited figure would have kept: its measured value.
+    """Return the smallest absolute limit that each limited figure would meet: its measured value.
 
-    None where no limit would do: not measured, NaN or infinite.
+    None where there is no such limit: not measured, NaN or infinite.
     """
     found = {figure: measured.get(figure) for figure in limits.by_figure}
     return {

@@ -1,1 +1,1 @@
-"""Mattes, differences and patches as pictures; numpy and Pillow alone, no models."""
+"""Mattes, differences and patches as images; numpy and Pillow only, no models."""

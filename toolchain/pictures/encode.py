@@ -15,7 +15,7 @@ PHOTO_QUALITY = 82
 
 
 def reduction(width: int, widest: int = WIDEST) -> int:
-    """The whole factor by which a picture of `width` pixels is reduced to be shown."""
+    """Return the integer factor by which an image of `width` pixels is reduced for display."""
     return max(1, -(-width // widest))
 
 
@@ -43,13 +43,13 @@ def indexed(indices: Pixels, palette: Pixels) -> str:
 
 
 def to_bytes(values: Floats) -> Pixels:
-    """0..1 -> 0..255, rounded; what is no number becomes 0."""
+    """0..1 -> 0..255, rounded; NaN becomes 0."""
     finite = np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0)
     return np.rint(np.clip(finite, 0, 1) * 255).astype(np.uint8)
 
 
 def block_max(values: Floats, factor: int) -> Floats:
-    """H x W -> the largest of each `factor` x `factor` block, so that no spike is lost."""
+    """H x W -> the largest value of each `factor` x `factor` block."""
     if factor == 1:
         return values
     height, width = (-(-side // factor) * factor for side in values.shape)

@@ -1,4 +1,4 @@
-"""Differences as heat: a logarithmic scale from one hundred-thousandth to one."""
+"""Heat maps of differences, on a logarithmic scale from 1e-5 to 1."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from toolchain.definitions.arrays import Floats, Pixels
 from toolchain.pictures.encode import WIDEST, block_max, indexed, reduction
 
-LOWEST, DECADES, STEPS = 1e-5, 5, 6  # steps a decade: even noise stays a small picture
-# Lightness rises all the way, so the order is seen without seeing colours.
+LOWEST, DECADES, STEPS = 1e-5, 5, 6  # steps per decade; few, so that images of noise stay small
+# Lightness is monotonic, so that the order is visible without colour vision.
 ANCHORS = (
     (0.00, (13, 13, 22)),
     (0.20, (52, 20, 92)),
@@ -25,7 +25,7 @@ NOT_A_NUMBER = (0, 220, 255)
 def heat(difference: Floats, widest: int = WIDEST) -> str:
     """Absolute differences, H x W, 0..1 -> a PNG at most `widest` wide, as a `data:` address.
 
-    Each pixel shows the largest of those that it stands for.  NaN and infinity are cyan.
+    Each pixel shows the largest of the values that it covers. NaN and infinity are cyan.
     """
     factor = reduction(difference.shape[1], widest)
     return indexed(levels(block_max(difference, factor)), palette())
@@ -58,7 +58,7 @@ def colour(place: float) -> tuple[int, int, int]:
 
 
 def ticks() -> list[tuple[float, int]]:
-    """Place, 0..1, and power of ten of each decade; the first stands for all that is smaller."""
+    """Place, 0..1, and power of ten of each decade; the first includes all smaller values."""
     lowest = round(math.log10(LOWEST))
     return [(step / DECADES, lowest + step) for step in range(DECADES + 1)]
 

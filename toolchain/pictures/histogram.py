@@ -1,4 +1,4 @@
-"""How often which difference occurs, on a logarithmic scale, summed up frame by frame."""
+"""Histogram of differences on a logarithmic scale, summed up frame by frame."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from toolchain.definitions.arrays import Floats, Mask
 
-LOWEST_POWER, BINS_A_DECADE = -8, 4  # below 1e-8 float32 values near 1 can't differ
+LOWEST_POWER, BINS_A_DECADE = -8, 4  # float32 values near 1 cannot differ by less than 1e-8
 DECADES = -LOWEST_POWER
-BINS = DECADES * BINS_A_DECADE + 1  # the first: all that is smaller, equality included
+BINS = DECADES * BINS_A_DECADE + 1  # the first: all smaller values, 0 included
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Counts:
     def add(self, difference: Floats, where: Mask | None = None) -> None:
         """Count absolute differences, H x W or H x W x C, at the pixels of `where` if given.
 
-        What is no number counts as the largest difference.
+        NaN counts as the largest difference.
         """
         values = difference if where is None else difference[where]
         with np.errstate(divide="ignore"):

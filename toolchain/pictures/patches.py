@@ -1,4 +1,4 @@
-"""Which 4x4 patches were refined, and by whom, over the frame."""
+"""Map of the refined 4x4 patches over the frame, by the model that refined them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from toolchain.definitions.arrays import Mask, Pixels
 from toolchain.pictures.encode import photo
 
 BOTH, ORIGINAL_ONLY, MODEL_ONLY = (242, 184, 72), (240, 74, 110), (64, 170, 255)
-FRAME_SHARE = 0.3  # of the frame's own light, in grey, behind the map
+FRAME_SHARE = 0.3  # brightness of the frame, in grey, behind the map
 
 
 def patch_map(src: Pixels, original: Mask, other: Mask) -> str:
-    """The frame (H x W x 3, RGB) in dark grey, one pixel a patch, with refined patches coloured.
+    """Draw the frame (H x W x 3, RGB) in dark grey, one pixel per patch, refined patches coloured.
 
     `original`, `other`: H/4 x W/4.  Patches that both refined are amber, those of the original
     alone red, those of the other alone blue.

@@ -1,4 +1,4 @@
-"""From weights to a verified IR: the stages in order, each skipped while its result holds."""
+"""From weights to a verified IR: the stages in order; up-to-date results are kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from toolchain.workspace.ledger import Ledger
 from toolchain.workspace.locking import lock
 
 Action = Literal["run", "keep"]
-UNKNOWN = "unknown"  # the sha384 of a checkpoint that is yet to be fetched
+UNKNOWN = "unknown"  # the sha384 of a checkpoint that is not fetched yet
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def build(request: BuildRequest, listener: Listener | None = None) -> BuildResul
 
 
 def plan_build(request: BuildRequest) -> tuple[PlannedEntry, ...]:
-    """Plan what `build` would do, without network and without touching anything."""
+    """Plan what `build` would do, without network access or any change."""
     _check_request(request)
     forecast = Forecast(Ledger(request.layout.folder))
     seen: list[PlannedEntry] = []
@@ -117,7 +117,7 @@ def plan_build(request: BuildRequest) -> tuple[PlannedEntry, ...]:
                 PlannedEntry("download", "run" if fetching.runs else "keep", fetching.detail)
             )
             if fetching.new:
-                forecast.coming[request.checkpoint] = fetching.sha256
+                forecast.planned[request.checkpoint] = fetching.sha256
                 sha384 = fetching.sha384 or UNKNOWN
             continue
         for job in create_jobs(request, stage, sha384):
@@ -135,7 +135,7 @@ def _report_fail(
             run_job(job, ledger, listener)
         failed.hint += f" {request.layout.report} shows what differs, and where."
     except ToolchainError as error:
-        listener.note(f"No report could be made: {error.message}")
+        listener.note(f"The report could not be written: {error.message}")
 
 
 @contextlib.contextmanager

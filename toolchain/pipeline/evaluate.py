@@ -21,7 +21,7 @@ from toolchain.stages.evaluate.request import EvaluatedModel, EvaluateRequest, E
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """Evaluate what a build made.
+    """What to evaluate.
 
     Attributes:
         build: The build.
@@ -93,7 +93,7 @@ def evaluate_build(request: EvaluationRequest, listener: Listener | None = None)
 
 
 def plan_evaluation(request: EvaluationRequest, *, inspect: bool = True) -> EvaluationPlan:
-    """Plan what `evaluate_build` would do, without touching anything.
+    """Plan what `evaluate_build` would do, without any change.
 
     Args:
         request: What to evaluate.
@@ -144,7 +144,7 @@ def _open_dataset(request: EvaluationRequest) -> Dataset:
 def _missing(model: str, path: Path) -> ToolchainError:
     return ToolchainError(
         f"{path}: not found; evaluating {model} needs it",
-        kept="Nothing was changed.",
+        kept="No results were written.",
         hint="Run `matting build` with the same --weights and --output first, or name other "
         "--models.",
     )

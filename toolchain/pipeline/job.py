@@ -1,4 +1,4 @@
-"""One entry of the ledger: work that is done only while its recorded result does not hold."""
+"""Jobs: work that is skipped while its recorded result is up to date."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Job:
         inputs: Files by a name that does not depend on their path.
         parameters: Everything else that the result depends on.
         tools: Distributions whose versions the result depends on.
-        outputs: Files that it makes.
-        work: Makes them.
+        outputs: Files that it writes.
+        work: Writes them.
         invalidates: Files about the outputs, which are removed before these change.
     """
 
@@ -41,7 +41,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`ran` is False where the earlier result still held; `seconds`: wall time."""
+    """Outcome of a job.
+
+    Attributes:
+        entry: Name of the ledger's entry.
+        ran: Whether the work was done; if not, the recorded result was up to date.
+        seconds: Wall time.
+        files: The files that the job writes.
+    """
 
     entry: str
     ran: bool
@@ -50,12 +57,21 @@ class Outcome:
 
 
 def run_job(job: Job, ledger: Ledger, listener: Listener) -> Outcome:
-    """Do the job unless its result holds.
+    """Do the job unless its result is up to date.
 
-    Raises what the work raises, and ToolchainError for an input that is not there.
+    Args:
+        job: The job.
+        ledger: Records of results.
+        listener: Listener for progress.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        ToolchainError: An input does not exist, or the work fails.
     """
     began = time.monotonic()
-    key = _key_of(job, {name: _digest(job, path) for name, path in job.inputs.items()})
+    key = _compute_key(job, {name: _digest(job, path) for name, path in job.inputs.items()})
     ran = ledger.current(job.entry, key) is None
     if ran:
         listener.note(f"{job.entry}: {job.outputs[0]}")
@@ -70,33 +86,36 @@ def run_job(job: Job, ledger: Ledger, listener: Listener) -> Outcome:
 
 @dataclass
 class Forecast:
-    """Which of the jobs that follow each other would run.  Touches nothing.
+    """Predicts which of a sequence of jobs would run, without any change.
 
-    `coming`: the digests of files that will be made or fetched, None where nobody can know.
-    The same work gives the same bytes, so a file that is only to be repaired is known.
+    Attributes:
+        ledger: Records of results.
+        planned: Digests of files that would be written or fetched, None if unknown.  The same work
+            writes the same bytes, so the digest of a file that would only be repaired is known.
     """
 
     ledger: Ledger
-    coming: dict[Path, str | None] = field(default_factory=dict)
+    planned: dict[Path, str | None] = field(default_factory=dict)
     _invalid: set[Path] = field(default_factory=set)
 
     def runs(self, job: Job) -> bool:
-        """Whether `run_job` would do this job, after those that were asked about before.
+        """Return whether `run_job` would do this job, after the jobs of previous calls.
 
-        Raises as `run_job` for an input that is neither there nor coming.
+        Raises:
+            ToolchainError: An input neither exists nor is planned.
         """
         digests = {
-            name: self.coming[path] if path in self.coming else _digest(job, path)
+            name: self.planned[path] if path in self.planned else _digest(job, path)
             for name, path in job.inputs.items()
         }
         known = {name: digest for name, digest in digests.items() if digest is not None}
-        key = _key_of(job, known) if len(known) == len(digests) else None
+        key = _compute_key(job, known) if len(known) == len(digests) else None
         invalid = self._invalid.intersection(job.outputs)
         if key is not None and not invalid and self.ledger.current(job.entry, key) is not None:
             return False
         self._invalid.update(job.invalidates)
         for path in job.outputs:
-            self.coming[path] = None if key is None else self.ledger.recorded(job.entry, path, key)
+            self.planned[path] = None if key is None else self.ledger.recorded(job.entry, path, key)
         return True
 
 
@@ -104,11 +123,11 @@ def _digest(job: Job, path: Path) -> str:
     if not path.is_file():
         raise ToolchainError(
             f"{path}: not found; the stage {job.stage} needs it",
-            hint="Run `matting build`, or the stage that makes it, first.",
+            hint="Run `matting build`, or the stage that writes it, first.",
         )
     with os_errors(path, "read"):
         return str(file_digest(path))
 
 
-def _key_of(job: Job, digests: Mapping[str, str]) -> str:
+def _compute_key(job: Job, digests: Mapping[str, str]) -> str:
     return compute_key({}, {"inputs": digests, "parameters": job.parameters}, job.tools)

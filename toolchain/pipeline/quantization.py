@@ -1,4 +1,4 @@
-"""The jobs that make 8-bit IRs: for a build, and for `omz_quantizer`."""
+"""Jobs that quantize IRs: of a build, and of `omz_quantizer`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolchain.workspace.layout import Layout
 
 
 def create_build_quantization_job(request: BuildRequest) -> Job:
-    """The job that makes the FP16-INT8 IR of a build."""
+    """Create the job that writes the FP16-INT8 IR of a build."""
     layout, wanted = request.layout, request.quantization
     work = QuantizeRequest(
         source=layout.ir(FP16),
@@ -33,7 +33,7 @@ def create_build_quantization_job(request: BuildRequest) -> Job:
 
 
 def create_quantization_job(work: QuantizeRequest, entry: str, layout: Layout) -> Job:
-    """The job that makes one 8-bit IR in the folder of `layout`."""
+    """Create the job that writes one 8-bit IR in the folder of `layout`."""
     inputs = {}
     for name, xml in (("source", work.source), ("reference", work.reference)):
         inputs[f"{name}.xml"] = xml

@@ -1,4 +1,4 @@
-"""The error that a build ends with when its verdict is not a pass."""
+"""The error of a build whose verdict is not a pass."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def create_validation_error(layout: Layout) -> ValidationError:
         if row["convinces"]
     ]
     if causes:
-        lines += ["", "what explains it:", *causes]
+        lines += ["", "probable causes:", *causes]
     hint = f"All figures are in {layout.validation}."
     if _only_rounded_weights_fail(record):
         hint = (
-            "The float32 conversion is correct; only rounding the weights to float16 costs too "
-            f"much with these weights. Use FP32: --precisions {FP32}. {hint}"
+            "The float32 conversion is correct; only rounding the weights to float16 exceeds "
+            f"the limits. Use FP32: --precisions {FP32}. {hint}"
         )
     elif not causes and not layout.layers.is_file():
         hint += " `matting validate --layers` names the first tensor that differs."
     return ValidationError(
         "the converted model differs from the original by more than the limits:\n  "
         + "\n  ".join(lines),
-        kept="validation.json says fail; the files are not validated and must not be used.",
+        kept="The verdict in validation.json is fail; do not use the files.",
         hint=hint,
         verdict=record,
     )
@@ -55,9 +55,9 @@ def _undecidable(record: Json, layout: Layout) -> ValidationError:
     worst = max(own[name]["max"] or float("inf") for name in OUTPUTS)
     return ValidationError(
         f"undecidable: ill-conditioned weights: PyTorch at float32 itself is off by {worst:.1e} "
-        "from the network in float64, so that no comparison at float32 can tell rounding from a "
-        "fault",
-        kept="validation.json says undecidable; the files are not validated.",
+        "from the network in float64, so that a comparison at float32 cannot distinguish rounding "
+        "from a fault",
+        kept="The verdict in validation.json is undecidable; the files are not validated.",
         hint=f"{CHECK_WEIGHTS} All figures are in {layout.validation}.",
         verdict=record,
     )
@@ -81,4 +81,4 @@ def _name(run: Json) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "no number" if value is None else f"{value:.3g}"
+    return "not finite" if value is None else f"{value:.3g}"

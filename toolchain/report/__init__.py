@@ -1,1 +1,1 @@
-"""Records of a build as pages for people: tables, HTML, Markdown.  No models, no pixels."""
+"""The report of a build from its records: tables, HTML, Markdown. No models, no pixels."""

@@ -13,13 +13,19 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 360, 150  # of the drawing, in its own units
 LEFT, TOP, RIGHT, BOTTOM = 44, 10, 6, 26
-PLAIN = -4  # from 0.01 % on percents are written out
-LOWEST_POWER, LOWEST_SHARE = -8, -7  # of differences, of shares of all values
+PLAIN = -4  # percents from 0.01 % are written without an exponent
+LOWEST_POWER, LOWEST_SHARE = -8, -7  # of differences, of shares
 
 
 @dataclass(frozen=True)
 class Curve:
-    """`path`: of the outline, ready for SVG; `limit`: where the limit's line stands, if any."""
+    """Outline of one histogram.
+
+    Attributes:
+        output: Name of the output.
+        path: Path of the outline, for SVG.
+        limit: Position of the limit's line, None without a limit.
+    """
 
     output: str
     path: str
@@ -28,34 +34,43 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """One run's drawing.  Ticks: place and label.  `said`: what it shows, in words."""
+    """Drawing of one run.
+
+    Attributes:
+        run: Identifier of the run.
+        label: Name of the run.
+        curves: The histograms of the outputs.
+        across: Position and label of each tick along x.
+        up: Position and label of each tick along y.
+        captions: What each histogram shows, as text.
+    """
 
     run: str
     label: str
     curves: tuple[Curve, ...]
     across: tuple[tuple[float, str], ...]
     up: tuple[tuple[float, str], ...]
-    said: tuple[str, ...]
+    captions: tuple[str, ...]
 
 
-def build_chart(spread: VariantHistograms) -> Chart:
-    """Both axes are logarithmic: difference across, share of all values up."""
+def build_chart(found: VariantHistograms) -> Chart:
+    """Build the drawing: difference along x, share of all values along y, both logarithmic."""
     return Chart(
-        run=spread.run,
-        label=spread.label,
+        run=found.run,
+        label=found.label,
         curves=tuple(
-            Curve(item.output, _outline(item.shares), _limit(item)) for item in spread.series
+            Curve(item.output, _outline(item.shares), _limit(item)) for item in found.series
         ),
         across=tuple(
             (_x(power), format_power_of_ten(power)) for power in range(LOWEST_POWER, 1, 2)
         ),
         up=tuple((_y(10.0**power), _percent(power)) for power in range(LOWEST_SHARE + 1, 1, 2)),
-        said=tuple(item.said for item in spread.series),
+        captions=tuple(item.caption for item in found.series),
     )
 
 
 def _outline(shares: tuple[float, ...]) -> str:
-    """Steps over the bins, closed along the base; the first bin lies left of the scale."""
+    """Draw steps over the bins, closed along the base; the first bin is left of the scale."""
     base = HEIGHT - BOTTOM
     step = (WIDTH - LEFT - RIGHT) / len(shares)
     points = [f"M{LEFT} {base}"]
@@ -72,7 +87,7 @@ def _limit(series: Histogram) -> float | None:
 
 
 def _x(power: float) -> float:
-    """Across: the first of the bins, which are a quarter of a decade wide, is left of 1e-8."""
+    """Position along x; bins are a quarter of a decade wide, and the first is left of 1e-8."""
     bins = 4 * -LOWEST_POWER + 1
     place = (4 * (power - LOWEST_POWER) + 1) / bins
     return LEFT + min(max(place, 0.0), 1.0) * (WIDTH - LEFT - RIGHT)
@@ -87,5 +102,5 @@ def _y(share: float) -> float:
 
 
 def _percent(power: int) -> str:
-    """10 to `power`, a share, as percent."""
+    """Format the share 10 to `power` as percent."""
     return f"{100 * 10.0**power:g}%" if power >= PLAIN else f"{format_power_of_ten(power + 2)}%"

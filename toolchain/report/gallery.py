@@ -1,4 +1,4 @@
-"""One frame through every way of running, as pictures and a row of figures each."""
+"""One frame with the outputs of every variant: images and a row of figures for each."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from toolchain.pictures.patches import patch_map
 from toolchain.report.page import FrameImages, Histogram, VariantHistograms, VariantImages
 from toolchain.report.table import EMPTY_CELL, Cell, Table, number_cell
 
-STEP = 1 / 255  # of an 8-bit picture: less than that nobody sees
-SEEN = 0.01  # the foreground counts where the original's alpha is above
+STEP = 1 / 255  # of an 8-bit image: smaller differences are invisible
+VISIBLE_ALPHA = 0.01  # of the original, where differences of the foreground are shown
 HEAD = (
     "Model",
     "max",
@@ -31,11 +31,11 @@ HEAD = (
     "MAD, \u00d71000",
     "GRAD, /1000",
 )
-GROUPS = (("", 1), ("Alpha", 3), ("Foreground", 1), ("", 1), ("Against the truth", 2))
+GROUPS = (("", 1), ("Alpha", 3), ("Foreground", 1), ("", 1), ("Against ground truth", 2))
 
 
 class VariantOutputs(Protocol):
-    """What one way of running gave: alpha H x W; foreground H x W x 3, RGB; H/4 x W/4 patches."""
+    """Outputs of one variant: alpha H x W; foreground H x W x 3, RGB; H/4 x W/4 patches."""
 
     @property
     def pha(self) -> Floats:
@@ -52,7 +52,7 @@ class VariantOutputs(Protocol):
 
 @dataclass
 class ReportedVariant:
-    """A way of running and the differences seen so far, by output."""
+    """A variant and its differences over the frames added so far, by output."""
 
     run: str
     label: str
@@ -62,7 +62,7 @@ class ReportedVariant:
         default_factory=lambda: (Differences(STEP), Differences(STEP))
     )
 
-    def spread(self) -> VariantHistograms:
+    def build_histograms(self) -> VariantHistograms:
         """The differences over all frames, outside differently chosen patches."""
         series = []
         names = ("alpha", "foreground")
@@ -70,16 +70,16 @@ class ReportedVariant:
             names, self.limits, self.counts, self.sums, strict=True
         ):
             total = sums.total()
-            said = f"{name}: {total.over:.4%} of the values differ by more than 1/255"
+            caption = f"{name}: {total.over:.4%} of the values differ by more than 1/255"
             if total.over == 0:
-                said = f"{name}: no value differs by more than 1/255"
-            said += f", the largest difference is {total.max_abs:.1e}"
-            series.append(Histogram(name, counts.total().shares, limit, said))
+                caption = f"{name}: no value differs by more than 1/255"
+            caption += f", the largest difference is {total.max_abs:.1e}"
+            series.append(Histogram(name, counts.total().shares, limit, caption))
         return VariantHistograms(self.run, self.label, tuple(series))
 
 
 class FrameGallery:
-    """Grows with each way of running; keeps pictures, not outputs."""
+    """Collects images and figures of one frame; keeps no outputs."""
 
     def __init__(
         self, frame: Frame, kind: str, original: VariantOutputs, widest: int = WIDEST
@@ -91,36 +91,36 @@ class FrameGallery:
             self._truth = Matte(frame.alpha, frame.foreground)
         self._widest = widest  # pixels
         self._factor = reduction(frame.src.shape[1], widest)
-        self._shots: list[VariantImages] = []
+        self._variants: list[VariantImages] = []
         self._rows = [(Cell("Original"), *([EMPTY_CELL] * 5), *self._score(self._matte))]
 
-    def add(self, shown: ReportedVariant, found: VariantOutputs) -> None:
-        """Show what `shown` made of the frame, and add its differences to `shown`."""
+    def add(self, variant: ReportedVariant, found: VariantOutputs) -> None:
+        """Add the outputs of a variant on this frame, and their differences to its sums."""
         original, factor = self._original, self._factor
         alpha = _difference(found.pha, original.pha)
         foreground = _difference(found.fgr, original.fgr)
         different = found.ref != original.ref
         where = mask_outside(different)
         for counts, sums, difference, pair in zip(
-            shown.counts,
-            shown.sums,
+            variant.counts,
+            variant.sums,
             (alpha, foreground),
             ((original.pha, found.pha), (original.fgr, found.fgr)),
             strict=True,
         ):
             counts.add(difference, where)
             sums.add(*pair, where)
-        seen = np.where(original.pha > SEEN, foreground.max(axis=2), np.float32(0))
+        visible = np.where(original.pha > VISIBLE_ALPHA, foreground.max(axis=2), np.float32(0))
         height, width = alpha.shape
         y, x = np.unravel_index(int(np.argmax(np.nan_to_num(alpha, nan=2.0))), alpha.shape)
-        self._shots.append(
+        self._variants.append(
             VariantImages(
-                run=shown.run,
-                label=shown.label,
+                run=variant.run,
+                label=variant.label,
                 alpha=grey(found.pha, factor),
                 cutout=cutout(found.pha, found.fgr, factor),
                 heat=heat(alpha, self._widest),
-                heat_foreground=heat(seen, self._widest // 2),
+                heat_foreground=heat(visible, self._widest // 2),
                 patches=patch_map(self._frame.src, original.ref, found.ref),
                 worst=(round((int(x) + 0.5) / width, 4), round((int(y) + 0.5) / height, 4)),
             )
@@ -130,7 +130,7 @@ class FrameGallery:
         figures = total.total()
         self._rows.append(
             (
-                Cell(shown.label),
+                Cell(variant.label),
                 number_cell(figures.max_abs),
                 number_cell(figures.mean_abs),
                 number_cell(figures.over, ".4%"),
@@ -140,8 +140,8 @@ class FrameGallery:
             )
         )
 
-    def finished(self) -> FrameImages:
-        """The frame as the report shows it."""
+    def build(self) -> FrameImages:
+        """Return the frame for the report."""
         frame, factor, original = self._frame, self._factor, self._original
         height, width = (-(-side // factor) for side in original.pha.shape)
         return FrameImages(
@@ -154,7 +154,7 @@ class FrameGallery:
             truth=None if frame.alpha is None else grey(frame.alpha, factor),
             alpha=grey(original.pha, factor),
             cutout=cutout(original.pha, original.fgr, factor),
-            shots=tuple(self._shots),
+            variants=tuple(self._variants),
             table=Table(
                 f"Figures of {frame.name}",
                 HEAD,

@@ -1,4 +1,4 @@
-"""A page as one self-contained HTML file: styles, script and pictures inside, nothing fetched."""
+"""The report as one self-contained HTML file: styles, script and images are embedded."""
 
 from __future__ import annotations
 
@@ -21,10 +21,18 @@ SOURCES = ("report.html", "macros.html", "report.css", "report.js")
 def render_html(
     page: Page, gradient: list[tuple[float, str]], ticks: list[tuple[float, int]]
 ) -> str:
-    """The report.  Heat maps' scale: `gradient`, place and colour; `ticks`, place and power of ten.
+    """Render the report.
 
-    The Content-Security-Policy allows the page's own style and script by their digests, pictures
-    from `data:` addresses, and nothing else.
+    The Content-Security-Policy allows only the page's own style and script, by their digests, and
+    images from `data:` URLs.
+
+    Args:
+        page: The content.
+        gradient: Scale of the heat maps: position and colour.
+        ticks: Ticks of that scale: position and power of ten.
+
+    Returns:
+        The HTML.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -53,7 +61,7 @@ def render_html(
             )
         ),
         data=Markup(_data(page)),  # noqa: S704 - escaped there
-        charts=[build_chart(spread) for spread in page.pictures.spreads],
+        charts=[build_chart(item) for item in page.images.histograms],
         gradient=gradient,
         ticks=[(place, format_power_of_ten(power)) for place, power in ticks],
         demonstration=DEMONSTRATION,
@@ -61,7 +69,7 @@ def render_html(
 
 
 def compute_sources_digest() -> str:
-    """sha256 over the template, style and script: what else the bytes of a report come from."""
+    """Compute the sha256 over templates, style and script, on which the report depends too."""
     hasher = hashlib.sha256()
     for name in SOURCES:
         hasher.update(name.encode() + b"\0" + (FOLDER / name).read_bytes() + b"\0")
@@ -77,10 +85,12 @@ def _digest(text: str) -> str:
 
 
 def _data(page: Page) -> str:
-    """What the script needs to know, as JSON that can't end its element."""
-    known = {
+    """Data for the script, as JSON that cannot close its element."""
+    content = {
         "chosen": page.chosen,
         "labels": dict(page.runs),
-        "worst": [{shot.run: shot.worst for shot in frame.shots} for frame in page.pictures.frames],
+        "worst": [
+            {item.run: item.worst for item in frame.variants} for frame in page.images.frames
+        ],
     }
-    return json.dumps(known, ensure_ascii=True).replace("<", "\\u003c")
+    return json.dumps(content, ensure_ascii=True).replace("<", "\\u003c")

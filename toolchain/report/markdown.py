@@ -1,4 +1,4 @@
-"""A page as Markdown, for CI summaries: everything but the pictures."""
+"""The report as Markdown, for CI summaries: everything except the images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from toolchain.report.text import DEMONSTRATION
 if TYPE_CHECKING:
     from toolchain.report.page import Page
 
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")  # what would be taken for markup, also by GitHub
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")  # markup, that of GitHub included
 
 
 def render_markdown(page: Page) -> str:
-    """The report: verdict first, then the tables; long ones folded."""
+    """Render the report: verdict first, then the tables; long ones are collapsed."""
     return "\n".join(_lines(page)).rstrip("\n") + "\n"
 
 
@@ -27,15 +27,15 @@ def _lines(page: Page) -> Iterator[str]:
     for table in (page.accuracy, page.agreement, page.latency):
         if table is not None:
             yield from (f"## {escape(table.title)}", "", *render_table(table), "")
-    for table in (*(frame.table for frame in page.pictures.frames), page.stages, page.limits):
+    for table in (*(frame.table for frame in page.images.frames), page.stages, page.limits):
         if table is not None:
             yield from _folded(table)
-    yield from ("## Where it comes from", "")
+    yield from ("## Origin", "")
     yield from (f"- {escape(name)}: {escape(text)}" for name, text in page.provenance)
     yield ""
     for table in (page.digests, page.versions):
         yield from _folded(table)
-    yield "Pictures, histograms and the slider are in `report.html` beside this file."
+    yield "Images, histograms and the slider are in `report.html` in the same folder."
 
 
 def _verdict(page: Page) -> Iterator[str]:
@@ -67,7 +67,7 @@ def _folded(table: Table) -> Iterator[str]:
 
 
 def render_table(table: Table) -> Iterator[str]:
-    """A table in GitHub's form, its notes below."""
+    """Render a table in GitHub's format, its notes below."""
     heads = list(table.head)
     if table.groups:
         groups = [name for name, count in table.groups for _ in range(count)]
@@ -80,12 +80,12 @@ def render_table(table: Table) -> Iterator[str]:
     yield f"| {' | '.join(heads)} |"
     yield "|" + " --- |" * len(heads)
     for row in table.rows:
-        cells = (f"**{escape(c.text)}**" if c.mood == "fail" else escape(c.text) for c in row)
+        cells = (f"**{escape(c.text)}**" if c.style == "fail" else escape(c.text) for c in row)
         yield f"| {' | '.join(cells)} |"
     for note in table.notes:
         yield from ("", f"<sub>{escape(note)}</sub>")
 
 
 def escape(text: str) -> str:
-    """Text that stands for itself: no markup, one line."""
+    """Escape markup and line breaks."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))

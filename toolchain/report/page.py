@@ -1,4 +1,4 @@
-"""Everything that a report shows, gathered from the records of a build."""
+"""Content of a report, from the records of a build."""
 
 from __future__ import annotations
 
@@ -36,9 +36,17 @@ VERDICTS = {"pass": "PASS", "fail": "FAIL", "undecidable": "UNDECIDABLE"}
 
 @dataclass(frozen=True)
 class VariantImages:
-    """One frame through one way of running.  Pictures are `data:` addresses.
+    """Images of one frame and one variant, as `data:` URLs.
 
-    `worst`: where alpha differs most, x and y as shares of width and height.
+    Attributes:
+        run: Identifier of the run.
+        label: Name of the run.
+        alpha: Alpha matte.
+        cutout: Foreground with alpha.
+        heat: Differences of alpha from the original's.
+        heat_foreground: Differences of the foreground from the original's.
+        patches: Refined patches.
+        worst: Position of the largest difference of alpha, x and y as shares of width and height.
     """
 
     run: str
@@ -53,9 +61,20 @@ class VariantImages:
 
 @dataclass(frozen=True)
 class FrameImages:
-    """One frame: `width`, `height` of its pictures, what the original made of it, each run's.
+    """Images of one frame, as `data:` URLs.
 
-    `truth`: the true matte, None where it is not known.
+    Attributes:
+        name: Name of the frame.
+        kind: Kind of frame, for readers.
+        width: Width of the images in pixels.
+        height: Height of the images in pixels.
+        src: The frame.
+        plate: The clean plate.
+        truth: Ground truth, None if it is not known.
+        alpha: Alpha matte of the original.
+        cutout: Foreground with alpha of the original.
+        variants: Images of each run.
+        table: Figures of each run.
     """
 
     name: str
@@ -67,18 +86,25 @@ class FrameImages:
     truth: str | None
     alpha: str
     cutout: str
-    shots: tuple[VariantImages, ...]
+    variants: tuple[VariantImages, ...]
     table: Table
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often which difference occurs in one output; `limit`: on its largest, if any."""
+    """Histogram of the differences of one output.
+
+    Attributes:
+        output: Name of the output.
+        shares: Share of all values in each bin.
+        limit: Limit of the largest difference, None without one.
+        caption: What the histogram shows, as text.
+    """
 
     output: str
     shares: tuple[float, ...]
     limit: float | None
-    said: str
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -92,15 +118,15 @@ class VariantHistograms:
 
 @dataclass(frozen=True)
 class ReportImages:
-    """What only the models themselves can tell."""
+    """The part of the report for which the models are run."""
 
     frames: tuple[FrameImages, ...]
-    spreads: tuple[VariantHistograms, ...]
+    histograms: tuple[VariantHistograms, ...]
 
 
 @dataclass(frozen=True)
 class Page:
-    """The report, in the order in which it is read."""
+    """The report, in reading order."""
 
     name: str
     passed: bool
@@ -113,7 +139,7 @@ class Page:
     rounding: str
     accuracy: Table
     agreement: Table
-    pictures: ReportImages
+    images: ReportImages
     stages: Table | None
     latency: Table | None
     limits: Table
@@ -130,11 +156,24 @@ def build_page(
     evaluation: Json | None,
     latency: Json | None,
     published: Published,
-    pictures: ReportImages,
+    images: ReportImages,
     provenance: tuple[Fact, ...],
     notes: tuple[str, ...] = (),
 ) -> Page:
-    """Gather the report.  `provenance`: where model and weights come from, in order."""
+    """Build the content of the report.
+
+    Args:
+        validation: Content of validation.json.
+        evaluation: Content of evaluation.json, None without one.
+        latency: Content of latency.json, None without one.
+        published: Published accuracy.
+        images: Frames and histograms.
+        provenance: Origin of model and weights, in reading order.
+        notes: Notes to the reader, for example on records that were left out.
+
+    Returns:
+        The content.
+    """
     facts = validation["facts"]
     return Page(
         name=validation["model"],
@@ -148,14 +187,14 @@ def build_page(
         rounding=_rounding(validation),
         accuracy=accuracy_table(validation, evaluation, published),
         agreement=agreement_table(validation),
-        pictures=pictures,
+        images=images,
         stages=stages_table(validation),
         latency=None if latency is None else latency_table(latency),
         limits=limits_table(validation),
         provenance=(
             *provenance,
             Fact("Checkpoint", str(facts.get("checkpoint", ""))),
-            Fact("Its sha384", str(facts.get("checkpoint_sha384", ""))),
+            Fact("SHA-384 of the checkpoint", str(facts.get("checkpoint_sha384", ""))),
             Fact("Exported for", describe_settings(validation)),
         ),
         digests=digests_table(validation),
@@ -167,7 +206,7 @@ def build_page(
 
 
 def _chosen(validation: Json) -> str:
-    """The run that is shown first: one that failed, else the last, the farthest from f32."""
+    """Choose the run shown first: the first that failed, else the last, the farthest from f32."""
     failed = [run for run in validation["runs"] if run["verdict"] != "pass"]
     return get_variant((failed or validation["runs"][-1:])[0]).id if validation["runs"] else ""
 
@@ -206,7 +245,7 @@ def _tiles(validation: Json) -> tuple[Fact, ...]:
 
 
 def _rounding(validation: Json) -> str:
-    """What the weights themselves do to rounding; "" where the verdict is a pass."""
+    """Describe the effect of rounding with these weights; "" if the verdict is a pass."""
     if validation["verdict"] == "pass":
         return ""
     return (

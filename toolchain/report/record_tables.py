@@ -1,4 +1,4 @@
-"""Accuracy beside the published table, latency, and where everything comes from."""
+"""Tables of accuracy with the published figures, latency, versions and files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ Json = Mapping[str, Any]
 
 
 def accuracy_table(validation: Json, evaluation: Json | None, published: Published) -> Table:
-    """The published table's rows for every model, and the published figures at the end.
+    """Build the accuracy table: published metrics of every model, then the published figures.
 
-    From `evaluation` where there is one, else from the validation's frames of known truth.
+    The figures are those of `evaluation` if there is one, else those of the validation's frames
+    with ground truth.
     """
     if evaluation is None:
         columns = _validated(validation)
@@ -86,7 +87,7 @@ def _interval(item: Json) -> Cell:
 
 
 def latency_table(record: Json) -> Table:
-    """One row a way of running that the benchmark timed."""
+    """Build the latency table: one row per benchmarked variant."""
     rows = tuple(
         (
             Cell(str(row["model"])),
@@ -100,23 +101,25 @@ def latency_table(record: Json) -> Table:
         for row in record["rows"]
     )
     head = ("Model", "Device", "Hint", "Precision", "Median, ms", "90 % within, ms", "Frames/s")
-    return Table("Latency", head, rows, words=4)
+    return Table("Latency", head, rows, text_columns=4)
 
 
 def versions_table(validation: Json) -> Table:
-    """Tools and machine."""
+    """Build the table of tools and machine."""
     facts, machine = validation["facts"], validation["machine"]
     pairs = [("toolchain", facts.get("toolchain"))]
     pairs += list(validation["tools"].items())
     pairs += [(f"machine: {name}", value) for name, value in machine.items()]
     rows = tuple((Cell(name), Cell(str(value))) for name, value in pairs if value is not None)
-    return Table("Made with", ("What", "Version"), rows, words=2)
+    return Table("Versions", ("Component", "Version"), rows, text_columns=2)
 
 
 def digests_table(validation: Json) -> Table:
-    """The files that the verdict speaks of."""
+    """Build the table of the validated files."""
     rows = tuple((Cell(name), Cell(digest)) for name, digest in validation["files"].items())
-    return Table("Files", ("File", "Digest"), rows, ("In the folder of this report.",), words=2)
+    return Table(
+        "Files", ("File", "Digest"), rows, ("In the folder of this report.",), text_columns=2
+    )
 
 
 def describe_settings(validation: Json) -> str:

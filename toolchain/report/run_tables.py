@@ -17,13 +17,13 @@ Json = Mapping[str, Any]
 ERRORS = (
     "Error: largest absolute difference from the network in float64, on values 0..1, outside "
     "patches that were chosen differently. Ratio: the same error as a multiple of what PyTorch at "
-    "float32 errs with these weights; about 1 is rounding and nothing else."
+    "float32 errs with these weights; about 1 is rounding only."
 )
 GRADES = (
     "Grade, by the mean difference from PyTorch at float32: A is at most a quarter of an 8-bit "
     "step, B at most one step, C more. For C compile with INFERENCE_PRECISION_HINT=f32."
 )
-MANY = 100  # times a limit; more is written as a power of ten
+MANY = 100  # times a limit; larger multiples are written with an exponent
 
 
 def get_variant(run: Json) -> Variant:
@@ -55,8 +55,8 @@ def describe_verdict(validation: Json) -> str:
         return (
             "Undecidable: with these weights PyTorch at float32 itself is off by "
             f"{get_own_error(validation):.1e} from its result in float64. They are "
-            "ill-conditioned: no comparison at float32 can tell rounding from a fault. These files "
-            "are not validated."
+            "ill-conditioned: a comparison at float32 cannot distinguish rounding from a fault. "
+            "These files are not validated."
         )
     failed = sum(run["verdict"] != "pass" for run in runs)
     differ = "differs" if failed == 1 else "differ"
@@ -120,7 +120,7 @@ def _explanations(run: Json) -> Table | None:
     notes: tuple[str, ...] = ()
     if not run.get("explanations_complete", True):
         notes = ("Not all causes were tried: the time budget was used up.",)
-    return Table("Possible causes", head, rows, notes, words=len(head))
+    return Table("Possible causes", head, rows, notes, text_columns=len(head))
 
 
 def _any(value: object) -> Cell:
@@ -209,7 +209,7 @@ def limits_table(validation: Json) -> Table:
         if (run.get("limits") or {}).get("reason")
     )
     head = ("Model", "Figure", "Found", "Limit", "Of the limit", "Would have passed")
-    return Table("Limits", head, tuple(rows), tuple(reasons), words=2)
+    return Table("Limits", head, tuple(rows), tuple(reasons), text_columns=2)
 
 
 def _limited(run: Json) -> list[tuple[str, float | None, float, float | None]]:
@@ -250,7 +250,7 @@ def stages_table(validation: Json) -> Table | None:
         ("Stage", "Tensor", "PyTorch at f32", *map(format_run_label, runs)),
         rows,
         ("Largest error against the network in float64, and in brackets the root mean square.",),
-        words=2,
+        text_columns=2,
     )
 
 

@@ -1,4 +1,4 @@
-"""A table that HTML and Markdown show alike."""
+"""A table, for HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -10,18 +10,30 @@ CellStyle = Literal["", "pass", "fail", "quiet"]
 
 @dataclass(frozen=True)
 class Cell:
-    """`share`: of a limit, drawn as a bar where there is room; over 1 is over the limit."""
+    """A cell of a table.
+
+    Attributes:
+        text: Text of the cell.
+        style: How the text is shown.
+        share: Share of a limit, drawn as a bar in HTML; over 1 exceeds the limit.
+    """
 
     text: str
-    mood: CellStyle = ""
+    style: CellStyle = ""
     share: float | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """`groups`: names over runs of columns, "" for none; the first cell of a row names it.
+    """A table; the first cell of a row is its name.
 
-    `words`: how many columns, from the first, hold words rather than figures.
+    Attributes:
+        title: Title of the table.
+        head: Names of the columns.
+        rows: Cells of each row.
+        notes: Notes below the table.
+        groups: Name, "" for none, and number of columns of each group of columns.
+        text_columns: Number of columns, from the first, that contain text instead of figures.
     """
 
     title: str
@@ -29,11 +41,11 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
     groups: tuple[tuple[str, int], ...] = ()
-    words: int = 1
+    text_columns: int = 1
 
     @property
     def spanned(self) -> list[tuple[int, tuple[Cell, ...]]]:
-        """Rows with how many of them, from here on, share the first cell; 0 after the first."""
+        """Rows, each with the number of rows that its first cell spans; 0 if it is spanned."""
         names = [row[0].text for row in self.rows]
         spans = []
         for index, name in enumerate(names):
@@ -47,5 +59,5 @@ EMPTY_CELL = Cell("\u2013", "quiet")
 
 
 def number_cell(value: float | None, form: str = ".1e") -> Cell:
-    """A number as a cell; none, or what JSON could not hold, as a dash."""
+    """Format a number as a cell; None becomes a dash."""
     return EMPTY_CELL if value is None else Cell(format(value, form))

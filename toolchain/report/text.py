@@ -1,4 +1,4 @@
-"""Small records of text."""
+"""Texts and number formats of the report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Fact(NamedTuple):
-    """A name and what is to be said under it."""
+    """A name and its description."""
 
     name: str
     text: str
@@ -23,12 +23,12 @@ _SUPERSCRIPTS = str.maketrans(
 
 
 def format_power_of_ten(power: int) -> str:
-    """10 to `power` as people write it."""
+    """Format 10 to `power` with a superscript."""
     return "1" if power == 0 else "10" + str(power).translate(_SUPERSCRIPTS)
 
 
 def format_scientific(value: float) -> str:
-    """Write a small number with two digits, as people do."""
+    """Format a number with two digits and a power of ten."""
     if not math.isfinite(value):
         return "not finite"
     digits, _, power = f"{value:.1e}".partition("e")

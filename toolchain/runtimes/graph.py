@@ -12,7 +12,7 @@ import onnx
 
 from toolchain.metrics.matching import Step
 
-NETWORK = "frame"  # the scope that the export names where no module made a node
+NETWORK = "frame"  # scope of nodes that belong to no module
 DECIDING = ("TopK", "Greater", "Less", "Equal", "GreaterOrEqual", "LessOrEqual", "ArgMax")
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BOOL)
 
@@ -21,10 +21,11 @@ FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BOO
 class Tensor:
     """One computed tensor, float or boolean.
 
-    `node`: its maker's name, `operator`: its maker's type.  `inputs`: the tensors it is made from,
-    model inputs among them, weights not.  `chosen`: whether it depends on a choice (top-k, a
-    comparison), which values that are all but equal may turn over.  `after`: whether top-k made it
-    or anything it depends on.  `ranked`: whether its patches still stand in top-k's order.
+    `node`: name of the node that computes it; `operator`: type of that node.  `inputs`: the tensors
+    it is computed from, model inputs included, weights not.  `chosen`: whether it depends on a
+    choice (top-k, a comparison), which nearly equal values may change.  `after`: whether it, or a
+    tensor it depends on, is an output of top-k.  `ranked`: whether its patches are in the order of
+    top-k.
     """
 
     name: str
@@ -91,20 +92,20 @@ def read_graph(path: Path) -> tuple[Tensor, ...]:
     graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
     typed = {item.name: item.type.tensor_type for item in (*graph.value_info, *graph.output)}
     known = {item.name for item in graph.input}
-    owner = {name: name for name in known}  # what stands for a value that is not compared itself
+    owner = {name: name for name in known}  # sources of values that are not compared themselves
     chosen: set[str] = set()
     after: set[str] = set()
     ranked: set[str] = set()  # until they are scattered to their places
-    ties: set[str] = set()  # which of several equal values: no runtime's answer is the right one
+    ties: set[str] = set()  # order of equal values: not defined, differs between runtimes
     tensors = []
     for node in graph.node:
         name = node.output[0]
         inputs = tuple(dict.fromkeys(owner[item] for item in node.input if item in owner))
-        if not inputs:  # made of constants only
+        if not inputs:  # computed from constants only
             continue
         owner.update((output, name) for output in node.output)
         undecided = not chosen.intersection(node.input)
-        if node.op_type in DECIDING:  # of top-k's outputs the values are no choice, the places are
+        if node.op_type in DECIDING:  # of the outputs of top-k, only the indices are a choice
             chosen.update(node.output[1:] if node.op_type == "TopK" else node.output)
         if not undecided:
             chosen.update(node.output)

@@ -52,7 +52,7 @@ class OriginalTensors:
             places: See `Recorder.values`.
 
         Returns:
-            The values by name; what has as many values gets the exported shape.
+            The values by name, in the exported shape if the number of values is the same.
         """
         steps = {name: self._matched[name] for name in names}
         frame = self.frame
@@ -138,7 +138,7 @@ class VariantTensors:
             return None
         found = self.found[self.first.name]
         if not found.finite:
-            how = "holds NaN or infinite values"
+            how = "contains NaN or infinite values"
         elif math.isinf(found.relative):
             how = "has another shape"
         elif self.first.chosen:
@@ -148,7 +148,7 @@ class VariantTensors:
         inputs = ", ".join(f"{name} {self._shown(name)}" for name in self.first.inputs)
         return (
             f"{self.variant}: the first tensor over its limit is {self.first.name}, "
-            f"made by {self.first.node} ({self.first.operator}); it {how}, its inputs: {inputs}"
+            f"computed by {self.first.node} ({self.first.operator}); it {how}, its inputs: {inputs}"
         )
 
     def _shown(self, name: str) -> str:

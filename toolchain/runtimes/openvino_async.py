@@ -20,7 +20,7 @@ from toolchain.runtimes.openvino_runtime import check_ports, get_precision
 from toolchain.runtimes.plate_subgraph import split_plate_subgraph
 
 QueuedRequest = tuple[Future[Prediction], Pixels]
-RESULT_TIMEOUT = 30.0  # seconds after which a result that does not come is looked into
+RESULT_TIMEOUT = 30.0  # seconds to wait before the state of the request is checked
 
 
 class OpenVinoQueue:
@@ -78,7 +78,7 @@ class OpenVinoQueue:
             ) from error
         self._queue = openvino.AsyncInferQueue(compiled)
         self._queue.set_callback(_deliver)
-        self._lock = threading.Lock()  # it is not promised that several may start requests
+        self._lock = threading.Lock()  # starting requests is not documented as thread-safe
         self._executed = get_precision(compiled)
         self._size = width, height
 
@@ -94,7 +94,7 @@ class OpenVinoQueue:
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What the IR says about itself; empty for one that another tool made."""
+        """Metadata of the toolchain in the IR; empty for an IR of another tool."""
         return self._facts
 
     @property
@@ -107,7 +107,7 @@ class OpenVinoQueue:
         future: Future[Prediction] = Future()
         with self._lock:
             feed = {0: src[None], **self._plate(bgr)}
-            # The frame goes along, since the request only borrows its memory.
+            # Keeps the frame alive; the request uses its memory.
             self._queue.start_async(feed, (future, src), share_inputs=True)
         return future
 
@@ -139,7 +139,7 @@ class _PlateCache:
         self._made: dict[int, Any] = {}
 
     def __call__(self, bgr: Pixels) -> dict[int, Any]:
-        seen = bgr.tobytes()  # by value: a caller may use one array again and again
+        seen = bgr.tobytes()  # by value: callers may reuse an array
         if seen != self._last:
             self._request.infer([bgr[None]])
             self._made = {
@@ -166,15 +166,15 @@ def _deliver(request: Any, asked: QueuedRequest) -> None:
     try:
         pha, fgr = (np.array(request.get_tensor(name).data) for name in OUTPUTS)
         future.set_result(Prediction(pha[0, 0], fgr[0].transpose(1, 2, 0), request.latency / 1000))
-    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+    except BaseException as error:  # noqa: BLE001 - raised where the result is awaited
         future.set_exception(error)
 
 
 def _facts(model: Any) -> dict[str, str]:
     if not model.has_rt_info([RT_INFO]):
         return {}
-    told = model.get_rt_info([RT_INFO])
-    return {key: str(value.astype(str)) for key, value in told.astype(dict).items()}
+    entries = model.get_rt_info([RT_INFO])
+    return {key: str(value.astype(str)) for key, value in entries.astype(dict).items()}
 
 
 def _with_bytes_out(model: Any) -> Any:
@@ -192,17 +192,17 @@ def _with_bytes_out(model: Any) -> Any:
 
 
 def _with_bytes_in(model: Any) -> Any:
-    """With uint8 NHWC RGB inputs.
+    """Change the inputs to uint8 NHWC RGB.
 
-    Bytes are laid out as planes and put in BGR order before they are made floats: where three
-    channels lie side by side, reversing them costs more than a large convolution.
+    Bytes are converted to planes in BGR order before they become floats: reversing interleaved
+    channels takes longer than a large convolution.
     """
     steps = PrePostProcessor(model)
     for index, port in enumerate(model.inputs):
         info, kind = steps.input(index), port.get_element_type()
         info.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
         info.preprocess().convert_layout(openvino.Layout("NCHW")).reverse_channels()
-        if kind == openvino.Type.u8:  # an IR for bytes lays them out itself, so they go back
+        if kind == openvino.Type.u8:  # the IR converts the layout itself
             info.model().set_layout(openvino.Layout("NHWC"))
             info.preprocess().convert_layout(openvino.Layout("NHWC"))
         else:

@@ -18,7 +18,7 @@ from toolchain.runtimes.base import Inference, have_same_bits, require_size, to_
 from toolchain.runtimes.openvino_api import last_line, openvino
 
 SELECTION_PROBES = ("err_sm", SELECTION)
-_STILL = ("Const", "Input", "Output", "Reorder")  # layers that hold or move values
+_STILL = ("Const", "Input", "Output", "Reorder")  # layers that only store or move values
 _SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -53,7 +53,7 @@ class OpenVinoRuntime:
         there = core.available_devices
         if device.partition(".")[0] not in {name.partition(".")[0] for name in there}:
             raise ValidationError(
-                f"{device}: OpenVINO finds no such device; it has {', '.join(there)}",
+                f"{device}: device not found by OpenVINO; available: {', '.join(there)}",
                 hint="Check the name and the device's driver.",
             )
         config = precision_config(hint)
@@ -81,7 +81,7 @@ class OpenVinoRuntime:
                 hint="Convert it again; see `matting info` for the versions in use.",
             ) from error
         self._proven = False
-        self._choice: Any = None  # in low precisions reading all may change how layers are rounded
+        self._choice: Any = None  # in low precisions, more outputs may change rounding
         self._xml = xml
         self._size = list(self._plain.input("src").shape)
         self._executed = get_precision(self._plain)
@@ -102,7 +102,7 @@ class OpenVinoRuntime:
 
     @property
     def conditions(self) -> Mapping[str, Any]:
-        """See `Runtime.conditions`.  `layers`: how many were compiled in each precision."""
+        """See `Runtime.conditions`.  `layers`: number of layers in each precision."""
         return self._conditions
 
     def infer(self, src: Pixels, bgr: Pixels) -> Inference:
@@ -110,18 +110,18 @@ class OpenVinoRuntime:
         require_size(self._xml, self._size, src)
         feed = prepare_inputs(self._plain.inputs, src, bgr)
         probe = _read(self._probe, feed, (*OUTPUTS, *self._probes))
-        told = probe
+        outputs = probe
         if self._choice is not None:
-            told = _read(self._choice, feed, (*OUTPUTS, *SELECTION_PROBES))
+            outputs = _read(self._choice, feed, (*OUTPUTS, *SELECTION_PROBES))
         if not self._proven:
             own = _read(self._plain, feed, OUTPUTS)
-            if not _same(told, own) and self._choice is None and SELECTION in probe:
+            if not _same(outputs, own) and self._choice is None and SELECTION in probe:
                 self._choice = self._also(SELECTION_PROBES)
-                told = _read(self._choice, feed, (*OUTPUTS, *SELECTION_PROBES))
-            self._proven = _same(told, own)
-            told = {**told, **own}
-        inner = {name: told.get(name, probe[name]) for name in self._probes}
-        return to_inference(told["pha"], told["fgr"], inner, exact=self._proven)
+                outputs = _read(self._choice, feed, (*OUTPUTS, *SELECTION_PROBES))
+            self._proven = _same(outputs, own)
+            outputs = {**outputs, **own}
+        inner = {name: outputs.get(name, probe[name]) for name in self._probes}
+        return to_inference(outputs["pha"], outputs["fgr"], inner, exact=self._proven)
 
 
 def _read(
@@ -200,7 +200,7 @@ def check_ports(model: Any, xml: Path) -> None:
 
 
 def _layer_precisions(compiled: Any) -> dict[str, int]:
-    """What the hint came to: {"bf16": 92, "f32": 31}, of the layers that compute anything."""
+    """Count the layers that compute by their precision, for example {"bf16": 92, "f32": 31}."""
     counts: Counter[str] = Counter()
     for node in compiled.get_runtime_model().get_ops():
         info = node.get_rt_info()

@@ -95,8 +95,8 @@ class OperatorRecorder:
     ) -> Mapping[int, Array]:
         """The tensors of the `wanted` steps, by index; only these are kept in memory.
 
-        `places`: the cells to refine instead, in this order, so that what follows lies beside
-        that of another runtime, which may rank values that are all but equal otherwise.
+        `places`: cells to refine instead, in this order, so that later tensors correspond to those
+        of another runtime, which may rank nearly equal values differently.
         """
         return self._run(src, bgr, wanted, places).values
 
@@ -119,7 +119,7 @@ class OperatorRecorder:
 
 
 def _as_exported(checkpoint: Path, settings: ExportSettings) -> nn.Module:
-    """The form that the export stage takes, of the same checkpoint."""
+    """Load the checkpoint in the form that is exported."""
 
     def load() -> MattingNetwork:
         return load_network(

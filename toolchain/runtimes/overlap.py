@@ -14,7 +14,7 @@ from toolchain.definitions.arrays import Pixels
 from toolchain.runtimes.inference_queue import InferenceQueue, Prediction
 
 THREADS = max(2, min(4, os.cpu_count() or 2))
-READ_AHEAD = 2  # frames more than there are threads or requests, so that nobody waits
+READ_AHEAD = 2  # frames in addition to threads or requests, so that none is idle
 
 
 class ModelInput(Protocol):
@@ -75,7 +75,7 @@ def run_overlapped(
     readers = ThreadPoolExecutor(THREADS, "reading")
     finishers = ThreadPoolExecutor(THREADS, "finishing")
 
-    def finished(item: Item, frame: Frame, begun: Future[Prediction]) -> Outcome:
+    def process(item: Item, frame: Frame, begun: Future[Prediction]) -> Outcome:
         return finish(item, frame, queue.wait(begun))
 
     try:
@@ -91,7 +91,7 @@ def run_overlapped(
                 coming.append(settled)
             else:
                 begun = queue.submit(got.src, got.bgr)
-                coming.append(finishers.submit(finished, item, got, begun))
+                coming.append(finishers.submit(process, item, got, begun))
             while len(coming) > queue.depth + THREADS + READ_AHEAD or (coming and coming[0].done()):
                 yield coming.popleft().result()
         while coming:

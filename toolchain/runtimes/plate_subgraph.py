@@ -43,7 +43,7 @@ def split_plate_subgraph(model: Any) -> tuple[Any, Any] | None:
 
 
 def _alone(model: Any) -> set[str]:
-    """The names of the nodes that hang on the plate and on nothing else that varies."""
+    """List the nodes that depend on the plate and on no other input."""
     alone: set[str] = set()
     mixed: set[str] = set()
     for node in model.get_ordered_ops():

@@ -18,7 +18,7 @@ from toolchain.runtimes.openvino_api import last_line, openvino
 from toolchain.runtimes.openvino_runtime import check_ports, precision_config, prepare_inputs
 
 MAX_PIXELS = 4096 * 4096
-STEP = 1  # of 8 bits: as far apart two roundings of nearly equal values can fall
+STEP = 1  # of 8 bits: largest difference from rounding of nearly equal values
 
 
 @dataclass(frozen=True)

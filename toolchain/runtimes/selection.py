@@ -28,7 +28,7 @@ from toolchain.runtimes.openvino_runtime import precision_config, prepare_inputs
 
 ERR = "err_sm"
 GIVEN = "given_err"
-ULPS = 4  # by which resizing in another order of sums may move a value
+ULPS = 4  # largest change of a value by another order of summation
 RunWithError = Callable[[Pixels, Pixels, Floats], Inference]
 
 
@@ -86,9 +86,9 @@ def synthetic_errors(settings: ExportSettings, seed: int) -> Iterator[tuple[str,
     yield "few above zero", few
     yield "constant", np.full(shape, 0.5, np.float32)
     yield "saturated", np.ones(shape, np.float32)
-    steps = random.integers(0, 5, shape)  # each value many times: ties wherever the cut is
+    steps = random.integers(0, 5, shape)  # every value many times: ties at any threshold
     yield "ties", (steps / 4).astype(np.float32)
-    level = np.full(shape, 0.5, np.float32)  # a few above, the rest equal at the cut
+    level = np.full(shape, 0.5, np.float32)  # a few above, the rest equal
     level[random.random(shape) < 1 / 500] = 0.75
     yield "few above many equal", level
 
@@ -131,7 +131,7 @@ def load_ir_with_given_error(
         edit: Changes the graph in memory first.
     """
     core = openvino.Core()
-    core.set_property({"ENABLE_MMAP": False})  # the file must be free to be replaced
+    core.set_property({"ENABLE_MMAP": False})  # so that the file can be replaced
     model = core.read_model(xml)
     if edit is not None:
         edit(model)

@@ -195,7 +195,7 @@ def audit_ir(xml: Path, expected: ExpectedWeights, scale: tuple[float, ...] = (2
     scopes: set[str] = set()
     before: dict[str, Array] = {}
     core = openvino.Core()
-    core.set_property({"ENABLE_MMAP": False})  # the file must be free to be replaced
+    core.set_property({"ENABLE_MMAP": False})  # so that the file can be replaced
     for node in core.read_model(xml).get_ordered_ops():
         kind = node.get_type_name()
         if kind in CONVOLUTIONS:
@@ -308,7 +308,7 @@ def _audit_ir_convolution(
 ) -> Iterator[str]:
     constant = _constant(node.input_value(1))
     if constant is None:
-        return  # quantized: its own gate judges it
+        return  # quantized: see `stages.quantize.accuracy_gate`
     array = np.asarray(constant.data)
     demanded = expected.weight(scope, array.shape)
     if demanded is None:
@@ -368,7 +368,7 @@ def _nearest(found: Array, forms: list[Array]) -> Array:
 
 
 def _difference(name: str, found: Array, forms: list[Array], rounded: bool) -> Iterator[str]:
-    """Say how `found` differs from each of `forms`, unless it equals one, rounded to its type."""
+    """Describe how `found` differs from `forms`, unless it equals one, rounded to its type."""
     sizes = {form.size for form in forms}
     if found.size not in sizes:
         yield f"{name}: {found.size:,} values, expected {min(sizes):,}"

@@ -1,1 +1,1 @@
-"""One module a stage, one public function each: frozen inputs to a frozen result."""
+"""Stages: one package each, with a request, a result, and one public function."""

@@ -7,7 +7,7 @@
   let backdrop = "#00b140";
 
   const nameOf = (key) =>
-    key === "original" ? "Original" : key === "truth" ? "The truth" : data.labels[key];
+    key === "original" ? "Original" : key === "truth" ? "Ground truth" : data.labels[key];
 
   function paintBackdrop(context, width, height) {
     context.fillStyle = backdrop === "checks" ? "#ffffff" : backdrop;
@@ -24,8 +24,8 @@
     constructor(article) {
       this.article = article;
       this.worst = data.worst[Number(article.dataset.frame)];
-      this.pictures = new Map(
-        all("[data-picture]", article).map((image) => [image.dataset.picture, image]),
+      this.images = new Map(
+        all("[data-image]", article).map((image) => [image.dataset.image, image]),
       );
       this.slider = article.querySelector("canvas.slider");
       this.composite = article.querySelector("canvas.composite");
@@ -81,7 +81,7 @@
       else if (event.key === "-") this.setZoom(this.zoom / 2);
       else if (move[event.key] && this.zoom > 1) {
         const step = 0.1 / this.zoom;
-        // From where the view is, so that a key at the border is not lost.
+        // From the current view, so that a key press at the border has an effect.
         const [left, top, width, height] = this.window();
         this.centre = [
           (left + width / 2) / this.slider.width + move[event.key][0] * step,
@@ -110,7 +110,7 @@
       this.setZoom(8);
     }
 
-    // The part of the pictures that is shown: left, top, width, height in their pixels.
+    // The visible part of the images: left, top, width, height in their pixels.
     window() {
       const { width, height } = this.slider;
       const across = width / this.zoom;
@@ -145,15 +145,15 @@
 
     drawSide(context, key, from, across) {
       const { width, height } = this.slider;
-      const cutout = this.pictures.get(`cutout-${key}`);
+      const cutout = this.images.get(`cutout-${key}`);
       const composite = this.show === "composite" && cutout;
       context.save();
       context.beginPath();
       context.rect(from, 0, across, height);
       context.clip();
       if (composite) paintBackdrop(context, width, height);
-      const picture = composite ? cutout : this.pictures.get(`alpha-${key}`);
-      context.drawImage(picture, ...this.window(), 0, 0, width, height);
+      const image = composite ? cutout : this.images.get(`alpha-${key}`);
+      context.drawImage(image, ...this.window(), 0, 0, width, height);
       context.restore();
     }
 
@@ -161,7 +161,7 @@
       const { width, height } = this.composite;
       const context = this.composite.getContext("2d");
       paintBackdrop(context, width, height);
-      context.drawImage(this.pictures.get(`cutout-${run}`), 0, 0, width, height);
+      context.drawImage(this.images.get(`cutout-${run}`), 0, 0, width, height);
     }
 
     draw() {
@@ -173,15 +173,15 @@
   function chooseRun(next, frames) {
     run = next;
     for (const element of all("[data-run]")) element.hidden = element.dataset.run !== run;
-    for (const figure of all("[data-shot]")) {
-      if (figure.dataset.shot === run) figure.setAttribute("aria-current", "true");
+    for (const figure of all("[data-variant]")) {
+      if (figure.dataset.variant === run) figure.setAttribute("aria-current", "true");
       else figure.removeAttribute("aria-current");
     }
     for (const frame of frames) {
       frame.sides.right.value = run;
       frame.draw();
     }
-    document.getElementById("told").textContent = `Shown: ${data.labels[run]}`;
+    document.getElementById("status").textContent = `Shown: ${data.labels[run]}`;
   }
 
   function chooseBackdrop(next, frames) {

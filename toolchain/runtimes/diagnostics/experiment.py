@@ -24,9 +24,9 @@ class Experiment:
 
     Attributes:
         hypothesis: Name of the cause.
-        found: What was looked at or changed, one sentence.
-        run: Gives the outputs of the changed variant, and the changed reference, None if it is the
-            same; None where looking was enough to rule the cause out.
+        found: What was inspected or changed, one sentence.
+        run: Returns the outputs of the changed variant, and the changed reference, None if it is
+            the same.  None if inspection ruled the cause out.
     """
 
     hypothesis: str

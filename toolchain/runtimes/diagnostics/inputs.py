@@ -21,9 +21,9 @@ SWAPPED = "swapped channels"
 def build_experiments(suspect: FailedVariant) -> Iterator[Experiment]:
     """Yield the same model with other inputs; wrong order and wrong range at once as well."""
     yield _fed(suspect, SWAPPED, "Red and blue of the inputs exchanged", swap=True)
-    for name, (factor, said) in RANGES.items():
-        yield _fed(suspect, name, said, factor=factor)
-        both = f"{said}, red and blue exchanged"
+    for name, (factor, label) in RANGES.items():
+        yield _fed(suspect, name, label, factor=factor)
+        both = f"{label}, red and blue exchanged"
         yield _fed(suspect, f"{SWAPPED}, {name}", both, factor=factor, swap=True)
     yield Experiment(
         "src and bgr exchanged",

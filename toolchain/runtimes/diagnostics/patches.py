@@ -16,8 +16,8 @@ from toolchain.runtimes.base import Inference
 from toolchain.runtimes.diagnostics.experiment import Experiment, FailedVariant, Outcome
 
 CAUSE = "shifted patch"
-SAMPLE = 64  # patches that the search looks at
-HALF, FULL = 2, 4  # it looks so many pixels around, at half and at full size
+SAMPLE = 64  # patches used by the search
+HALF, FULL = 2, 4  # search radius in pixels, at half and at full size
 
 
 def build_experiments(suspect: FailedVariant) -> Iterator[Experiment]:
@@ -57,7 +57,7 @@ def build_experiments(suspect: FailedVariant) -> Iterator[Experiment]:
 
 
 def _shifts() -> list[Shift]:
-    """Both windows alike, and each of the two alone; none at all comes first."""
+    """List offsets of both windows together, and of each alone; no offset comes first."""
     half = list(product(range(-HALF, HALF + 1), range(-HALF, HALF + 1)))
     full = list(product(range(-FULL, FULL + 1), range(-FULL, FULL + 1)))
     together = [Shift((y, x), (2 * y, 2 * x)) for y, x in half]

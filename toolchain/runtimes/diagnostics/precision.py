@@ -28,7 +28,7 @@ def build_experiments(suspect: FailedVariant) -> Iterator[Experiment]:
         yield from _onnx_in_half(suspect)
         return
     if executed == "f32":
-        yield Experiment("bf16 default", "It was computed in f32 already", None)
+        yield Experiment("bf16 default", "It was already computed in f32", None)
     else:
         yield suspect.replaced(
             f"{executed} default",

@@ -11,7 +11,7 @@ from toolchain.runtimes.diagnostics.experiment import Experiment, FailedVariant
 from toolchain.runtimes.openvino_api import openvino
 
 MODE = "coordinate_transformation_mode"
-CENTRED = ("half_pixel", "pytorch_half_pixel")  # what align_corners=False is
+CENTRED = ("half_pixel", "pytorch_half_pixel")  # equals align_corners=False
 CAUSE = "align_corners"
 
 

@@ -151,7 +151,7 @@ def _rename_nodes(model: Any, names: set[str]) -> None:
 def _read_names(path: Path) -> tuple[set[str], dict[str, str]]:
     """Every name in an ONNX file, and by node the tensor that it outputs, if it is one.
 
-    Empty if the file is not an ONNX file: OpenVINO's message says more about it.
+    Empty if the file is not an ONNX file: OpenVINO's message is more detailed.
     """
     try:
         graph = onnx.load(path).graph

@@ -1,4 +1,4 @@
-"""Shards on a Dask cluster: workers come and go, every frame is scored, none counts twice.
+"""Evaluation on a Dask cluster: every frame is scored once, also if workers are lost.
 
 The workers need this toolchain in the same version, and the same paths to dataset and models.
 """
@@ -26,17 +26,17 @@ from toolchain.stages.evaluate.shard import (
 )
 
 LOCAL = "local"
-FRAMES_PER_SHARD = 8  # of a shard: what a worker that dies has to leave to another
+FRAMES_PER_SHARD = 8  # a lost worker loses at most a shard
 CONNECT_TIMEOUT = 20.0  # seconds
-NO_WORKER_TIMEOUT = 60.0  # seconds without any worker until we give up
-POLL_SECONDS = 2.0  # seconds between two looks at the workers
-MAX_FAILURES = 3  # times that a shard may lose its worker
-_ONE_AT_A_TIME = threading.Lock()  # shards in one worker share its processor
+NO_WORKER_TIMEOUT = 60.0  # seconds without any worker before the stage fails
+POLL_SECONDS = 2.0  # seconds between checks for workers
+MAX_FAILURES = 3  # lost workers per shard
+_ONE_AT_A_TIME = threading.Lock()  # shards of one worker run in turn
 Part = tuple[Scorer, tuple[ScoredFrame | BadFrame, ...]]
 
 
 class Cluster:
-    """A connection to a scheduler.  Use it as a context."""
+    """A connection to a scheduler."""
 
     def __init__(self, client: Any, threads: int) -> None:
         self._client = client
@@ -45,10 +45,18 @@ class Cluster:
     def outcomes(
         self, model: EvaluatedModel, tasks: Sequence[FrameTask], root: Path | None
     ) -> Iterator[tuple[Scorer, ScoredFrame | BadFrame]]:
-        """All outcomes of `tasks`, each once, in any order.
+        """Yield the outcome of each task once, in any order.
 
-        Raises EvaluationError when the workers stay away or keep dying, and what `score_frames`
-        does.
+        Args:
+            model: The model.
+            tasks: The frames.
+            root: Folder of the dataset, for messages.
+
+        Yields:
+            The scorer and the outcome.
+
+        Raises:
+            EvaluationError: There are no workers, or a shard failed; see also `score_frames`.
         """
         shards = [
             Shard(model, tuple(tasks[start : start + FRAMES_PER_SHARD]), root, self._threads)
@@ -63,7 +71,7 @@ class Cluster:
             while left:
                 scorer, outcomes = self._result(self._next(done), model)
                 for outcome in outcomes:
-                    if outcome.index in left:  # a lost worker's shard may come from two
+                    if outcome.index in left:  # the shard of a lost worker may arrive twice
                         left.remove(outcome.index)
                         yield scorer, outcome
         finally:
@@ -80,7 +88,7 @@ class Cluster:
             elif time.monotonic() - seen > NO_WORKER_TIMEOUT:
                 raise EvaluationError(
                     f"the cluster has had no worker for {NO_WORKER_TIMEOUT:.0f} s",
-                    kept="What was scored is kept.",
+                    kept="Existing scores are kept.",
                     hint="Start workers, and run the same command again.",
                 )
 
@@ -92,7 +100,7 @@ class Cluster:
         except Exception as error:
             raise EvaluationError(
                 f"{model}: a shard failed on the cluster: {type(error).__name__}: {error}",
-                kept="What was scored is kept.",
+                kept="Existing scores are kept.",
                 hint="The workers need this toolchain, enough memory, and the same paths to "
                 "dataset and models.",
             ) from error
@@ -108,9 +116,18 @@ def run_shard(shard: Shard) -> Part:
 
 @contextlib.contextmanager
 def connect(address: str, workers: int | None) -> Iterator[Cluster]:
-    """Connect to the scheduler at `address`, or start `workers` processes here for "local".
+    """Connect to a scheduler.
 
-    Raises UsageError if Dask is not installed, EvaluationError if there is no scheduler there.
+    Args:
+        address: Address of the scheduler, or "local" for processes on this machine.
+        workers: Number of local processes, None for the default.
+
+    Yields:
+        The connection.
+
+    Raises:
+        UsageError: Dask is not installed.
+        EvaluationError: No scheduler responds.
     """
     try:
         import dask
@@ -139,7 +156,7 @@ def connect(address: str, workers: int | None) -> Iterator[Cluster]:
                     threads_per_worker=1,
                     processes=True,
                     host="127.0.0.1",
-                    dashboard_address="127.0.0.1:0",  # None would take a fixed port
+                    dashboard_address="127.0.0.1:0",  # None would use a fixed port
                     silence_logs="ERROR",
                     memory_limit=0,
                 )
@@ -150,7 +167,7 @@ def connect(address: str, workers: int | None) -> Iterator[Cluster]:
             )
         except (OSError, TimeoutError, ValueError) as error:
             raise EvaluationError(
-                f"{address}: no Dask scheduler answers there: {error}",
-                hint="Start one with `dask scheduler`, or say --cluster local.",
+                f"{address}: no Dask scheduler found: {error}",
+                hint="Start one with `dask scheduler`, or use --cluster local.",
             ) from error
         yield Cluster(client, threads)

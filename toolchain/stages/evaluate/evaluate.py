@@ -1,7 +1,7 @@
-"""Evaluate: the published metrics, SAD and Conn of every form of the model against known truth.
+"""Evaluate: the published metrics, SAD and Conn of every variant against ground truth.
 
-Each model takes all frames in turn; reading, inference and scoring overlap.  What was scored is
-kept frame by frame, so an interrupted run goes on, and a changed model or frame starts over.
+Models run one after the other; reading, inference and scoring overlap.  Scores are kept frame by
+frame: an interrupted run is continued, changed models and frames are scored again.
 """
 
 from __future__ import annotations
@@ -29,16 +29,27 @@ from toolchain.stages.evaluate.tables import render_csv, render_markdown
 from toolchain.workspace.atomic import write_bytes, write_json
 
 MAX_LISTED = 20  # bad frames named in an error
-READERS = 8  # threads that look at files before the work begins
+READERS = 8  # threads that inspect files before the evaluation
 
 
 def evaluate(request: EvaluateRequest, listener: Listener | None = None) -> EvaluateResult:
     """Score every model on every frame; write evaluation.json, .csv and .md.
 
-    Raises EvaluationError for bad frames unless they are to be skipped, for outputs that are no
-    numbers, for a dataset without a good frame, and for a cluster that fails; ValidationError or
-    CheckpointError for a model that can't be run; WorkspaceError if results can't be written.
-    Earlier results are replaced only by whole new ones.
+    Existing results are replaced only by complete new ones.
+
+    Args:
+        request: Models and dataset.
+        listener: Listener for progress.
+
+    Returns:
+        The results.
+
+    Raises:
+        EvaluationError: A frame is bad and bad frames are not skipped, no frame is good, an output
+            is NaN or infinite, or the cluster fails.
+        CheckpointError: The checkpoint is invalid.
+        ValidationError: A model cannot be run.
+        WorkspaceError: Results cannot be written.
     """
     evaluation = _Evaluation(request, listener or SilentListener())
     evaluation.inspect()
@@ -59,9 +70,9 @@ def evaluate(request: EvaluateRequest, listener: Listener | None = None) -> Eval
 
 
 def inspect_frames(dataset: Dataset, listener: Listener | None = None) -> dict[int, Fault]:
-    """Frames that can be seen to be bad without decoding them, by their index."""
+    """Find frames that are bad, as far as it shows without decoding them, by index."""
 
-    def look(item: Item) -> Fault | None:
+    def inspect(item: Item) -> Fault | None:
         try:
             item.inspect()
         except FrameError as error:
@@ -71,10 +82,10 @@ def inspect_frames(dataset: Dataset, listener: Listener | None = None) -> dict[i
     found = {}
     listener = listener or SilentListener()
     with (
-        ThreadPoolExecutor(READERS, "looking") as pool,
-        listener.task("Looking at the frames", len(dataset.items), "frames") as task,
+        ThreadPoolExecutor(READERS, "inspect") as pool,
+        listener.task("Inspecting the frames", len(dataset.items), "frames") as task,
     ):
-        for index, fault in enumerate(pool.map(look, dataset.items)):
+        for index, fault in enumerate(pool.map(inspect, dataset.items)):
             if fault is not None:
                 found[index] = fault
             task.reach(index + 1)
@@ -82,7 +93,7 @@ def inspect_frames(dataset: Dataset, listener: Listener | None = None) -> dict[i
 
 
 class _Evaluation:
-    """The frames and what became of them."""
+    """State of an evaluation: good and bad frames, their keys."""
 
     def __init__(self, request: EvaluateRequest, listener: Listener) -> None:
         self._request = request
@@ -96,14 +107,14 @@ class _Evaluation:
         self._check()
 
     def compare(self, records: list[ScoreRecords]) -> None:
-        """Find out which frames are still those that were scored before."""
+        """Compute the keys of frames that have scores, to detect changed ones."""
         items = self._request.dataset.items
         known = [n for n in self.good() if any(record.key(items[n].name) for record in records)]
         if not known:
             return
-        label = "Comparing with what was scored"
+        label = "Comparing with existing scores"
         with (
-            ThreadPoolExecutor(READERS, "comparing") as pool,
+            ThreadPoolExecutor(READERS, "compare") as pool,
             self._listener.task(label, len(known), "frames") as task,
         ):
             found = pool.map(self._key, (items[n] for n in known))
@@ -121,13 +132,13 @@ class _Evaluation:
         label = f"Evaluating {model}"
         if len(tasks) < len(self.good()):
             self._listener.note(
-                f"{label}: {len(self.good()) - len(tasks)} frames were scored already"
+                f"{label}: {len(self.good()) - len(tasks)} frames already have scores"
             )
         if tasks:
             with (
                 records.journal,
                 self._listener.task(label, len(tasks), "frames") as task,
-                # Closed at once when something fails, not when it happens to be collected.
+                # Close the generator at once on errors, not at garbage collection.
                 contextlib.closing(self._outcomes(model, tasks, cluster)) as outcomes,
             ):
                 for done, (scorer, outcome) in enumerate(outcomes, 1):
@@ -141,7 +152,7 @@ class _Evaluation:
             raise self._error("no frame of the dataset can be used")
 
     def tasks(self, records: ScoreRecords) -> list[FrameTask]:
-        """Good frames that `records` lacks, or has of another content."""
+        """List good frames without scores, or with scores of another content."""
         items = self._request.dataset.items
         return [
             FrameTask(n, items[n])
@@ -150,11 +161,11 @@ class _Evaluation:
         ]
 
     def good(self) -> list[int]:
-        """The frames that can be used, in order."""
+        """Indices of the good frames, in order."""
         return [n for n in range(len(self._request.dataset.items)) if n not in self._bad]
 
     def faults(self) -> list[Fault]:
-        """The others."""
+        """Faults of the bad frames, in order."""
         return [*self._request.dataset.faults, *(self._bad[index] for index in sorted(self._bad))]
 
     def _key(self, item: Item) -> str | Fault:
@@ -182,12 +193,12 @@ class _Evaluation:
         if (scorer.code, scorer.tools) != (own.code, own.tools):
             raise EvaluationError(
                 "a worker of the cluster runs another version of the toolchain or of its libraries",
-                kept="Nothing of it was used.",
+                kept="Its scores were not used.",
                 hint="Install the same versions there: see constraints.txt.",
             )
         if self._keys.setdefault(outcome.index, outcome.key) != outcome.key:
             raise EvaluationError(
-                f"{name}: was changed while the models were evaluated",
+                f"{name}: changed during the evaluation",
                 kept="No results were written.",
                 hint="Run the same command again.",
             )
@@ -199,7 +210,7 @@ class _Evaluation:
         if self._request.skip_bad or not self.faults():
             return
         total = len(self._request.dataset.items) + len(self._request.dataset.faults)
-        raise self._error(f"{len(self.faults())} of {total} frames can't be used")
+        raise self._error(f"{len(self.faults())} of {total} frames cannot be used")
 
     def _error(self, what: str) -> EvaluationError:
         faults = self.faults()
@@ -208,6 +219,6 @@ class _Evaluation:
             lines.append(f"  and {len(faults) - MAX_LISTED} more")
         return EvaluationError(
             "\n".join(lines),
-            kept="What was scored is kept; no results were written.",
+            kept="Existing scores are kept; no results were written.",
             hint="Fix or remove them, or leave them out with --skip-bad.",
         )

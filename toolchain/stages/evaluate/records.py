@@ -1,4 +1,4 @@
-"""What was scored already: one journal for each model, dataset and model of running."""
+"""Existing scores: one journal for each model and dataset."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ FOLDER = ".evaluation"
 class ScoreRecords:
     """Scores of one model on one dataset, by frame, kept across runs.
 
-    A record is used again only for the same frame (its key), and only if it stems from the same
-    model, settings, dataset, code and tools (the journal's name) and, without a cluster, from this
-    processor.
+    A record is used again only for the same frame (its key), model, settings, dataset, code and
+    tools (the name of the journal) and, without a cluster, the same processor.
     """
 
     def __init__(self, request: EvaluateRequest, model: EvaluatedModel) -> None:
@@ -38,12 +37,12 @@ class ScoreRecords:
                 self._found[entry["frame"]] = (entry["key"], scores, scorer)
 
     def key(self, frame: str) -> str | None:
-        """The key that `frame` had when it was scored, None if it was not."""
+        """The key of `frame` when it was scored, None if it has no scores."""
         found = self._found.get(frame)
         return found[0] if found else None
 
     def enter(self, frame: str, scored: ScoredFrame, scorer: Scorer) -> None:
-        """Take an outcome, and keep it."""
+        """Add an outcome to the journal."""
         self._found[frame] = (scored.key, scored.scores, scorer)
         self.journal.append(
             {
@@ -56,17 +55,17 @@ class ScoreRecords:
         )
 
     def scores(self, frame: str) -> tuple[float, ...]:
-        """Those of a frame, in the order of `definitions.metrics.METRICS`."""
+        """Scores of a frame, in the order of `definitions.metrics.METRICS`."""
         return self._found[frame][1]
 
     def scorers(self, frames: list[str]) -> list[Scorer]:
-        """Who scored `frames`, each once, sorted."""
+        """Scorers of `frames`, without duplicates, sorted."""
         found = {self._found[frame][2] for frame in frames}
         return sorted(found, key=lambda scorer: (scorer.executed, scorer.processor))
 
 
 def compute_fingerprint(model: EvaluatedModel, dataset: Dataset) -> str:
-    """A digest of all that scores depend on, but for the frames' own content."""
+    """Digest of everything that scores depend on, except the content of the frames."""
     facts = {
         "model": [str(file_digest(path)) for path in model.files],
         "variant": model.variant.as_json(),
@@ -80,5 +79,5 @@ def compute_fingerprint(model: EvaluatedModel, dataset: Dataset) -> str:
 
 
 def _scorer(entry: Any) -> Scorer:
-    # Code and tools are those of the fingerprint.
+    # Code and tools are in the fingerprint.
     return Scorer("", (), str(entry["processor"]), str(entry["executed"]))

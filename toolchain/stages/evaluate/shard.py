@@ -1,4 +1,4 @@
-"""Some frames through one model: the work that is done here, or sent to a worker."""
+"""Scores of some frames by one model, computed in this process or by a worker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,12 @@ TOOLS = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "scipy", "pillow")
 
 @dataclass(frozen=True)
 class FrameTask:
-    """One frame to score.  `index`: in the dataset."""
+    """One frame to score.
+
+    Attributes:
+        index: Index in the dataset.
+        item: The frame.
+    """
 
     index: int
     item: Item
@@ -36,7 +41,13 @@ class FrameTask:
 
 @dataclass(frozen=True)
 class ScoredFrame:
-    """`key`: of the frame's content; `scores`: in the order of `definitions.metrics.METRICS`."""
+    """Scores of one frame.
+
+    Attributes:
+        index: Index in the dataset.
+        key: Key of the content of the frame.
+        scores: In the order of `definitions.metrics.METRICS`.
+    """
 
     index: int
     key: str
@@ -45,7 +56,7 @@ class ScoredFrame:
 
 @dataclass(frozen=True)
 class BadFrame:
-    """A frame that can't be used."""
+    """A frame that cannot be used."""
 
     index: int
     fault: Fault
@@ -53,7 +64,7 @@ class BadFrame:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Who scored: what results depend on beside model and frames."""
+    """What scores depend on in addition to model and frames."""
 
     code: str
     tools: tuple[tuple[str, str], ...]
@@ -63,7 +74,14 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Shard:
-    """What a worker gets: frames of one model.  `threads`: how many it may use, 0 for all."""
+    """Frames to score with one model.
+
+    Attributes:
+        model: The model.
+        tasks: The frames.
+        root: Folder of the dataset, for messages.
+        threads: Number of threads, 0 for all.
+    """
 
     model: EvaluatedModel
     tasks: tuple[FrameTask, ...]
@@ -74,9 +92,20 @@ class Shard:
 def score_frames(
     model: EvaluatedModel, tasks: Iterable[FrameTask], root: Path | None, threads: int = 0
 ) -> tuple[Scorer, Generator[ScoredFrame | BadFrame, None, None]]:
-    """Load the model; outcomes come in the order of `tasks`, read, inferred and scored in overlap.
+    """Load a model and score frames; reading, inference and scoring overlap.
 
-    Raises what loading raises; EvaluationError for outputs that are no numbers or of a wrong size.
+    Args:
+        model: The model.
+        tasks: The frames.
+        root: Folder of the dataset, for messages.
+        threads: Number of threads, 0 for all.
+
+    Returns:
+        The scorer, and the outcomes in the order of `tasks`.
+
+    Raises:
+        EvaluationError: The model has another size, or an output is NaN or infinite.
+        ToolchainError: The model cannot be loaded.
     """
     queue = _load(model, threads)
     outcomes = run_overlapped(tasks, partial(_read, model, root), queue, partial(_score, model))
@@ -84,7 +113,7 @@ def score_frames(
 
 
 def current_scorer(executed: str) -> Scorer:
-    """This process as a scorer."""
+    """Describe this process as a scorer."""
     tools = tuple((tool, version(tool)) for tool in TOOLS)
     return Scorer(code_digest(), tools, processor(), executed)
 
@@ -122,8 +151,8 @@ def _score(
     if not Matte(found.pha, found.fgr).is_finite:
         raise EvaluationError(
             f"{model}: NaN or infinite values on frame {task.item.name}",
-            kept="What was scored before is kept.",
-            hint="`matting validate` tells where they arise.",
+            kept="Existing scores are kept.",
+            hint="`matting validate` finds the tensor where they first occur.",
         )
     height, width = sample.alpha.shape
     size = width, height
@@ -152,6 +181,6 @@ def _check_size(model: EvaluatedModel, size: tuple[int, int]) -> None:
         raise EvaluationError(
             f"{model.file}: takes frames of {size[0]}x{size[1]}, expected "
             f"{model.size[0]}x{model.size[1]}",
-            kept="Nothing was scored with it.",
-            hint="Build it for this size, or give the --input-size it was built with.",
+            kept="It was not used.",
+            hint="Build it for this size, or use the --input-size that it was built with.",
         )

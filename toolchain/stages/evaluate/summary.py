@@ -27,7 +27,7 @@ def summarize_scores(
     faults: list[Fault],
     found: list[tuple[EvaluatedModel, ScoreRecords]],
 ) -> Json:
-    """Means over the `good` frames with their intervals, for each model; per clip and in total."""
+    """Compute means over the good frames with intervals, for each model, per clip and in total."""
     dataset = request.dataset
     items = [dataset.items[index] for index in good]
     numbers = {clip: n for n, clip in enumerate(dict.fromkeys(item.clip for item in items))}
@@ -100,5 +100,5 @@ def _compute_intervals(values: np.ndarray, clips: np.ndarray, seed: int) -> Json
 
 
 def _compute_means(values: np.ndarray) -> list[float]:
-    """Mean of each column, rounded once: the same however frames were split among workers."""
+    """Mean of each column, independent of the order of the frames."""
     return [math.fsum(column) / len(values) for column in values.T.tolist()]

@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 
 
 def render_csv(content: Json) -> str:
-    """One row for each model and clip, and one for the total, whose clip is empty."""
+    """Render one row per model and clip, and one per model for the total, with an empty clip."""
     stream = io.StringIO()
     bounds = [f"{metric}{end}" for metric in METRIC_KEYS for end in ("", "_low", "_high")]
     writer = csv.writer(stream, lineterminator="\n")
@@ -31,7 +31,7 @@ def render_csv(content: Json) -> str:
 
 
 def render_markdown(content: Json) -> str:
-    """The table with its bounds, the published one beside it, the clips, and what all of it is."""
+    """Render tables of the results with intervals, the published figures, and the clips."""
     dataset = content["dataset"]
     what = f"{dataset['frames']} frames in {dataset['clips']} clips of {dataset['name']}"
     size = "x".join(map(str, dataset["size"]))
@@ -58,7 +58,7 @@ def render_markdown(content: Json) -> str:
 
 
 def format_number(value: float) -> str:
-    """Three decimals, or three digits where that would show nothing."""
+    """Format with three decimals; small numbers with three digits and an exponent."""
     return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2e}"  # noqa: PLR2004
 
 

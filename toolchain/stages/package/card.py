@@ -23,16 +23,16 @@ HUB_TASK = "image-segmentation"  # the nearest of the Hub's tasks
 TAGS = ("background-matting", "alpha-matting", "openvino", "onnx", "video")
 USE = (
     "Cut a person out of a frame, given a clean plate: an image of the same scene, taken by the "
-    "same camera with nobody in it. Made for video calls, recordings and compositing."
+    "same camera without the person. Made for video calls, recordings and compositing."
 )
 NOT_FOR = (
-    "frames without a plate, or with one of another scene; moving cameras; identifying anybody: "
+    "frames without a plate, or with one of another scene; moving cameras; identifying people:  "
     "the model has no notion of who is in the frame."
 )
 LIMITS = (
     "The camera, its exposure and white balance have to stay as they were for the plate.",
     "What differs from the plate counts as foreground: moved furniture, and strong shadows.",
-    "Where clothes have the colour of what is behind them, expect holes.",
+    "Clothes of the same colour as the background cause holes.",
     "Frames are of the fixed size above; others have to be resized, and mattes back again.",
 )
 
@@ -124,7 +124,7 @@ def _body(request: PackageRequest, build: AcceptedBuild) -> Iterator[str]:
     yield from ("## Inputs and outputs", "")
     for title, path in _models(build):
         yield from (f"### {title}", "", *_ports(build.ports[path]), "")
-    yield "Reversing the input channels reverses no output: `fgr` stays as the table says."
+    yield "Reversing the input channels reverses no output: `fgr` stays as in the table."
     yield from ("", "## Size and work", "", *_complexity(build), "")
     yield from _section(
         record_tables.accuracy_table(build.validation, build.evaluation, read_published_accuracy())
@@ -183,7 +183,7 @@ def _complexity(build: AcceptedBuild) -> Iterator[str]:
     yield ""
     yield (
         f"GFlops: {found.counted}. MParams: every trained value of the network once; "
-        "statistics of normalisation are not counted."
+        "statistics of normalization are not counted."
     )
 
 

@@ -1,4 +1,4 @@
-"""The gate: a quantized IR against the float one, on generated frames with known ground truth."""
+"""Accuracy of a quantized IR relative to the float one, on generated frames with ground truth."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ Figures = dict[str, dict[str, float]]  # by hint
 
 
 class AccuracyGate:
-    """Judges quantized IRs by the limits on metrics.
+    """Compares metrics of quantized IRs with the limits.
 
     Attributes:
         limits: The limits by precision hint.
-        frames: Number of frames that IRs are judged on.
+        frames: Number of frames.
         names: Names of the frames, once they were used.
 
     Raises:
-        QuantizationError: No limits are set: no limit is not an unlimited one.
+        QuantizationError: No limits are set.
     """
 
     def __init__(self, request: QuantizeRequest, size: tuple[int, int]) -> None:
@@ -44,8 +44,8 @@ class AccuracyGate:
         if not any(item.by_figure for item in self.limits.values()):
             raise QuantizationError(
                 f"model.yml limits no metric of {INT8} against the ground truth",
-                kept="Nothing was written.",
-                hint="Set alpha_mad_worse and others in its tolerances.",
+                kept="No IR was written.",
+                hint="Set alpha_mad_worse or other metrics in its tolerances.",
             )
         self._reference, self._size = request.reference, size
         self.frames = request.composites
@@ -54,7 +54,7 @@ class AccuracyGate:
 
     @property
     def runs(self) -> int:
-        """Number of inferences that the first judgement takes."""
+        """Number of inferences of the first call of `figures`."""
         return self.frames * (len(self.limits) + (self._before is None))
 
     @property
@@ -88,7 +88,7 @@ class AccuracyGate:
         ]
 
     def strain(self, figures: Mapping[str, Mapping[str, float]]) -> float:
-        """Return the largest figure as a multiple of its bound; at most 1 where all hold."""
+        """Return the largest figure as a multiple of its bound; at most 1 if all limits are met."""
         return max(
             ratio_to_bound(figures[hint][name], bound)
             for hint, limits in self.limits.items()

@@ -1,4 +1,4 @@
-"""A float IR and the frames to calibrate on, quantised as often as it takes."""
+"""Quantization of a float IR, calibrated on frames; repeatable with other ignored layers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ from toolchain.stages.quantize.request import QuantizeRequest
 
 
 class CalibratedQuantizer:
-    """`layers`: all that can be quantised; `group_layers`: these, as they are ignored together.
+    """A float IR and its calibration frames.
 
-    `size`: width and height of the frames.  `names`: of the frames, once they are loaded.
-    Raises QuantizationError for an IR that can't be read, or that lacks a layer to spare.
+    Attributes:
+        layers: Layers that can be quantized.
+        groups: The same layers in groups that are ignored together.
+        size: Width and height of the frames.
+        names: Names of the frames, once they are loaded.
+
+    Raises:
+        QuantizationError: The IR cannot be read, or a layer to ignore does not exist.
     """
 
     def __init__(self, request: QuantizeRequest, listener: Listener) -> None:
@@ -37,8 +43,8 @@ class CalibratedQuantizer:
         ]
         if absent:
             raise QuantizationError(
-                f"{request.source}: has no layer {', '.join(absent)} to spare",
-                kept="Nothing was changed.",
+                f"{request.source}: layer to ignore not found: {', '.join(absent)}",
+                kept="No IR was written.",
                 hint=f"Its layers: {', '.join(self.layers)}.",
             )
         shape = list(model.input("src").shape)
@@ -50,7 +56,7 @@ class CalibratedQuantizer:
         self.names: list[str] = []
 
     def write(self, target: Path, ignored: Sequence[str]) -> tuple[str, ...]:
-        """Quantise all layers but the ignored ones into `target`; gives those that were."""
+        """Write `target`, quantized except for the ignored layers; return the quantized layers."""
         model = self._read()
         given = {node.get_friendly_name() for node in model.get_ordered_ops()}
         chosen = {
@@ -60,9 +66,9 @@ class CalibratedQuantizer:
         }
         if not chosen:
             raise QuantizationError(
-                f"{self._request.source}: no layer is left to quantise",
-                kept="Nothing was written.",
-                hint="Spare fewer layers.",
+                f"{self._request.source}: no layer is left to quantize",
+                kept="No IR was written.",
+                hint="Ignore fewer layers.",
             )
         frames = self._load()
         with self._listener.task("Calibrating", None, "frames") as task:
@@ -86,7 +92,7 @@ class CalibratedQuantizer:
             ) from error
 
     def _load(self) -> list[FramePair]:
-        """The frames, as pixels: float planes of so many would take four times the memory."""
+        """Load the frames as uint8; floats would take four times the memory."""
         if not self._frames:
             with self._listener.task("Reading frames", len(self._loaders), "frames") as task:
                 for number, load in enumerate(self._loaders):
@@ -98,7 +104,7 @@ class CalibratedQuantizer:
 
 
 def _name_new_nodes(model: Any, given: set[str]) -> None:
-    """Number what is new by kind: NNCF's and OpenVINO's numbers depend on what ran before."""
+    """Name new nodes by type and number; NNCF's and OpenVINO's names depend on previous calls."""
     counts: dict[str, int] = {}
     for node in model.get_ordered_ops():
         if node.get_friendly_name() not in given:

@@ -1,4 +1,4 @@
-"""The frames that the ranges of 8-bit numbers are taken from."""
+"""Frames for calibration."""
 
 from __future__ import annotations
 
@@ -15,9 +15,18 @@ from toolchain.stages.quantize.request import CALIBRATION_SEED
 def build_loaders(
     dataset: Path | None, count: int, size: tuple[int, int]
 ) -> list[Callable[[], Frame]]:
-    """Loaders of at most `count` frames of `size`: of `dataset`, evenly spaced, or generated.
+    """Build loaders of the calibration frames.
 
-    Raises FrameError for a folder without pairs of frame and plate.
+    Args:
+        dataset: Folder of frames and plates, None for generated frames.
+        count: Largest number of frames; evenly spaced in `dataset`.
+        size: Width and height in pixels.
+
+    Returns:
+        One loader for each frame.
+
+    Raises:
+        FrameError: The folder has no pairs of frame and plate.
     """
     if dataset is None:
         return [partial(composite, CALIBRATION_SEED + index, *size) for index in range(count)]

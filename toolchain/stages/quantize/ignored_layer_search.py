@@ -1,4 +1,4 @@
-"""Which layers to leave in float: one group at a time, then the best together, each measured."""
+"""Search for layers to ignore: each group alone, then the best groups together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from toolchain.stages.quantize.accuracy_gate import AccuracyGate
 from toolchain.stages.quantize.calibration import CalibratedQuantizer
 from toolchain.stages.quantize.layers import is_in_layers
 
-MAX_LISTED = 5  # groups that are told
+MAX_LISTED = 5  # groups
 
 
 def suggest_ignored_layers(
@@ -19,9 +19,17 @@ def suggest_ignored_layers(
     trial: Path,
     listener: Listener,
 ) -> str:
-    """What to leave in float beside `ignored` so that every limit is kept, or what comes nearest.
+    """Suggest layers to ignore in addition to `ignored`, so that every limit is met.
 
-    `trial`: where the attempts are written.
+    Args:
+        work: The quantizer.
+        gate: Measures the accuracy.
+        ignored: Layers that are ignored already.
+        trial: Path for the trial IRs.
+        listener: Listener for progress.
+
+    Returns:
+        Hint with the best groups, and options that suffice if any do.
     """
     groups = [
         group for group in work.groups if not all(is_in_layers(name, ignored) for name in group)
@@ -34,21 +42,21 @@ def suggest_ignored_layers(
     with listener.task("Ignoring one group at a time", len(groups), "groups") as task:
         tried = []
         for number, group in enumerate(groups):
-            if len(groups) > 1:  # the only group: nothing would be left to quantise
+            if len(groups) > 1:  # nothing would be left to quantize
                 tried.append((strain(group), group))
             task.reach(number + 1)
     tried.sort()
-    lines = ["Leaving these in float would bring the worst figure to this share of its limit:"]
+    lines = ["Worst figure as a share of its limit, if these layers are ignored:"]
     lines += [f"  {share:.0%}: {' '.join(group)}" for share, group in tried[:MAX_LISTED]]
     enough: tuple[str, ...] = ()
-    for count in range(1, len(tried)):  # of all together nothing would be left
+    for count in range(1, len(tried)):  # with all of them, nothing would be left
         chosen = tuple(name for _, group in tried[:count] for name in group)
         share = tried[0][0] if count == 1 else strain(chosen)
         if share <= 1:
             enough = chosen
             break
     if enough:
-        lines.append("Enough: " + " ".join(f"--ignore-layer {name}" for name in enough))
+        lines.append("Sufficient: " + " ".join(f"--ignore-layer {name}" for name in enough))
     else:
-        lines.append("No choice of these is enough: keep to FP16, or calibrate on your own frames.")
+        lines.append("None of these suffices: use FP16, or calibrate on your own frames.")
     return "\n".join(lines)

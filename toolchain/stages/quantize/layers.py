@@ -1,4 +1,4 @@
-"""The convolutions of an IR by the network's own names, and the groups that are spared together."""
+"""Convolutions of an IR by the network's layer names, and groups that are ignored together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DATA = ("Constant", "Parameter", "Result")
 
 
 def find_convolutions(model: Any) -> dict[str, str]:
-    """Name of the node -> layer ("decoder.conv1") of every convolution, in order of computation.
+    """Map the node of each convolution to its layer ("decoder.conv1"), in order of computation.
 
     A convolution with a bias is two nodes in OpenVINO, of which the addition has the name.
     """
@@ -28,12 +28,12 @@ def find_convolutions(model: Any) -> dict[str, str]:
 
 
 def list_convolution_nodes(model: Any) -> set[str]:
-    """Names of the nodes, those of the fixed resizes too."""
+    """List the nodes of all convolutions, fixed resizes included."""
     return {n.get_friendly_name() for n in model.get_ops() if n.get_type_name() in CONVOLUTIONS}
 
 
 def list_node_types(model: Any) -> set[str]:
-    """The types of all nodes that compute something."""
+    """List the types of all nodes, except constants and ports."""
     return {node.get_type_name() for node in model.get_ops()} - set(DATA)
 
 
@@ -43,13 +43,13 @@ def is_in_layers(layer: str, names: tuple[str, ...]) -> bool:
 
 
 def group_layers(model: Any) -> list[tuple[str, ...]]:
-    """The layers in groups, each of names that can be spared, in order of computation.
+    """Group the layers, in order of computation.
 
-    The backbone's blocks that give pictures of one size are a group; ASPP is one; every
-    convolution of the decoder and the refiner is one.
+    Blocks of the backbone whose outputs have the same size are a group; ASPP is a group; every
+    convolution of the decoder and the refiner is a group.
     """
     layers = find_convolutions(model)
-    heights: dict[str, int] = {}  # of what a block gives: its last convolution's
+    heights: dict[str, int] = {}  # of a block's output: that of its last convolution
     for node in model.get_ordered_ops():
         layer = layers.get(node.get_friendly_name())
         if layer is not None:

@@ -1,7 +1,4 @@
-"""NNCF's post-training quantisation, kept quiet.
-
-That it reports to nobody and leaves nothing in the home folder is seen to in `toolchain` itself.
-"""
+"""NNCF's post-training quantization, without output and telemetry."""
 
 from __future__ import annotations
 
@@ -25,10 +22,20 @@ def quantize_convolutions(
     device: Device,
     reach: Callable[[float], None],
 ) -> Any:
-    """`model` with the convolutions named in `chosen`, and nothing else, in 8-bit integers.
+    """Quantize convolutions to 8-bit integers.
 
-    `frames`: src and bgr, H x W x 3 uint8 RGB, of the model's size.  `reach`: told how many
-    frames were fed, all of them more than once.  Raises QuantizationError if NNCF fails.
+    Args:
+        model: The OpenVINO model.
+        frames: Pairs of src and bgr, H x W x 3, uint8, RGB, of the model's size.
+        chosen: Nodes of the convolutions to quantize.
+        device: Target device, by NNCF's names.
+        reach: Called with the number of frames fed so far; NNCF feeds every frame more than once.
+
+    Returns:
+        The quantized model.
+
+    Raises:
+        QuantizationError: NNCF fails.
     """
     ports, count = model.inputs, 0
 
@@ -57,9 +64,9 @@ def quantize_convolutions(
                 ),
             )
     except Exception as error:  # NNCF raises its own errors, OpenVINO's, and Python's
-        told = str(error).strip().splitlines() or [type(error).__name__]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise QuantizationError(
-            f"NNCF can't quantise the model: {told[0]}",
-            kept="Nothing was written.",
+            f"NNCF cannot quantize the model: {lines[0]}",
+            kept="No IR was written.",
             hint="See `matting info` for the versions in use.",
         ) from error

@@ -1,9 +1,9 @@
-"""Quantise: an IR whose convolutions compute in 8-bit integers, held against its float form.
+"""Quantize: an IR whose convolutions compute in 8-bit integers, compared with its float form.
 
-Post-training quantisation by NNCF, calibrated on frames.  Only convolutions are quantised: index
-arithmetic, gathers, the selection and the resizes by fixed weights stay as they are, and so do
-the layers that 8 bits hurt too much.  The result must do nearly as well as the float form on
-frames with known truth; else it is not published, and the layers that would help are measured.
+Post-training quantization by NNCF, calibrated on frames.  Only convolutions are quantized.  Index
+arithmetic, gathers, the selection, the resizes by fixed weights and the ignored layers stay in
+float. The result must meet the limits on frames with ground truth.  Otherwise it is not published,
+and the stage measures which layers to ignore.
 """
 
 from __future__ import annotations
@@ -23,11 +23,23 @@ from toolchain.workspace.atomic import os_errors, publish_pair, write_json
 
 
 def quantize(request: QuantizeRequest, listener: Listener | None = None) -> QuantizeResult:
-    """Write `request.xml`, its bin and a record of how good it is; the same IR each time.
+    """Write `request.xml`, its bin and a record of its accuracy; the same IR each time.
 
-    Raises QuantizationError if NNCF is missing or fails, if a spared layer does not exist, or if
-    a limit is not kept; FrameError for a bad `dataset`; ValidationError for an IR without the
-    promised ports; WorkspaceError if it can't be written.  What was there stays until then.
+    An existing IR is replaced only by a complete one that meets the limits.
+
+    Args:
+        request: What to quantize.
+        listener: Listener for progress.
+
+    Returns:
+        The quantized IR and its accuracy.
+
+    Raises:
+        QuantizationError: NNCF is missing or fails, an ignored layer does not exist, or a limit is
+            exceeded.
+        FrameError: `request.dataset` is invalid.
+        ValidationError: The IR does not have the expected ports.
+        WorkspaceError: The IR cannot be written.
     """
     require_nncf()
     listener = listener or SilentListener()
@@ -41,7 +53,7 @@ def quantize(request: QuantizeRequest, listener: Listener | None = None) -> Quan
         ) as scratch:
             written = Path(scratch, request.xml.name)
             quantized = work.write(written, request.ignored)
-            with listener.task("Judging", gate.runs, "runs") as task:
+            with listener.task("Measuring accuracy", gate.runs, "runs") as task:
                 figures = gate.figures(written, task.reach)
             if failures := gate.failures(figures):
                 hint = suggest_ignored_layers(
@@ -50,7 +62,7 @@ def quantize(request: QuantizeRequest, listener: Listener | None = None) -> Quan
                 raise QuantizationError(
                     f"{request.xml}: worse than the float model by more than the limits:\n  "
                     + "\n  ".join(failures),
-                    kept="Nothing was published; an IR that was there is unchanged.",
+                    kept="No IR was published; an existing IR is unchanged.",
                     hint=hint,
                 )
             sizes = written.stat().st_size, written.with_suffix(".bin").stat().st_size

@@ -1,4 +1,4 @@
-"""What to quantise, and what came of it."""
+"""What to quantize, and the result."""
 
 from __future__ import annotations
 
@@ -13,24 +13,29 @@ from toolchain.errors import QuantizationError
 
 Device = Literal["ANY", "CPU", "GPU", "NPU"]
 DEVICES: tuple[Device, ...] = ("ANY", "CPU", "GPU", "NPU")
-RECORD = "quantization.json"  # beside the IR: frames, settings, figures
-CALIBRATION_FRAMES = 24  # to calibrate on; with more the ranges hardly move
-# Composites to calibrate on are none of those to judge, validate and evaluate on (2026 and up).
+RECORD = "quantization.json"  # in the folder of the IR: frames, settings, figures
+CALIBRATION_FRAMES = 24  # more frames hardly change the ranges
+# Seeds for calibration and for measuring are disjoint; validation and evaluation use 2026 and up.
 CALIBRATION_SEED = 5_000_000
 EVALUATION_SEED = 2026
 
 
 @dataclass(frozen=True)
 class QuantizeRequest:
-    """One quantised IR to make.
+    """One IR to quantize.
 
-    `source`: the float IR whose unquantised parts the result keeps.  `reference`: the IR, run at
-    f32, that the result is held against.  `tolerances`: those of the form FP16-INT8 count, of
-    these the limits on metrics against a known truth.  `ignored`: layers that stay float, by the
-    network's names; "decoder" means all of its layers.  `dataset`: a folder of frames and plates
-    (see `frames.pairs.read_pairs`) to calibrate on, None for generated composites; of either
-    at most `calibration` are used.  `composites`: generated frames that the result is judged on.
-    `device`: what the result is made for, by NNCF's names.
+    Attributes:
+        source: The float IR to quantize.
+        reference: The IR, run at f32, that the result is compared with.
+        xml: Path of the xml; the bin is written next to it.
+        tolerances: Limits by variant; the limits of FP16-INT8 on metrics against ground truth
+            count.
+        ignored: Layers that stay in float; "decoder" includes all of its layers.
+        dataset: Folder of frames and plates for calibration, see `frames.pairs.read_pairs`; None
+            for generated composites.
+        calibration: Largest number of frames for calibration.
+        composites: Number of generated frames on which the accuracy is measured.
+        device: Target device, by NNCF's names.
     """
 
     source: Path
@@ -46,7 +51,16 @@ class QuantizeRequest:
 
 @dataclass(frozen=True)
 class QuantizeResult:
-    """Sizes in bytes.  `quantized`, `kept`: layers.  `figures`: by hint, as limits name them."""
+    """The quantized IR.
+
+    Attributes:
+        xml: Path of the xml.
+        xml_size: Size of the xml in bytes.
+        bin_size: Size of the bin in bytes.
+        quantized: Quantized layers.
+        kept: Layers that stay in float.
+        figures: Figures by precision hint, by the keys of limits.
+    """
 
     xml: Path
     xml_size: int

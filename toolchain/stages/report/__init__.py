@@ -1,1 +1,1 @@
-"""Report: the records of a build and a few frames through its models, as pages for people."""
+"""Report: HTML and Markdown from the records of a build and a few frames."""

@@ -1,4 +1,4 @@
-"""Report: the records of a build and a few frames through its models, as pages for people."""
+"""Report: HTML and Markdown from the records of a build and a few frames."""
 
 from __future__ import annotations
 
@@ -41,30 +41,39 @@ SCHEMAS = {
     "evaluation": schemas.EVALUATION,
     "latency": schemas.LATENCY,
 }
-MANY = 8  # frames; of more the pictures are half as large, so that the file can be mailed
-GENERATED = "generated, its truth is known"
-CAPTURE = "a capture, its truth is not known"
+MANY = 8  # frames; with more, images are half as large, so that the file can be mailed
+GENERATED = "generated, with ground truth"
+CAPTURE = "captured, without ground truth"
 
 
 def report(request: ReportRequest, listener: Listener | None = None) -> ReportResult:
-    """Write `request.html`, one file that needs no other, and the same as Markdown.
+    """Write the report as one self-contained HTML file and as Markdown.
 
-    A verdict of fail is told like any other.  Raises ReportError for records that can't be read
-    or files other than those validated, FrameError for bad captures, ValidationError for a model
-    that can't be run, WorkspaceError if a page can't be written.
+    Args:
+        request: What to report.  The verdict of the validation may be a fail.
+        listener: Listener for progress.
+
+    Returns:
+        The verdict and the files.
+
+    Raises:
+        ReportError: A record cannot be read, or a file is not the one that was validated.
+        FrameError: A capture is invalid.
+        ValidationError: A model cannot be run.
+        WorkspaceError: A file cannot be written.
     """
     validation = _record(request.validation)
-    _hold_against(validation, request)
+    _check_files(validation, request)
     notes: list[str] = []
-    evaluation = _of_same_weights(request.evaluation, validation, notes)
+    evaluation = _read_evaluation(request.evaluation, validation, notes)
     latency = None if request.latency is None else _record(request.latency)
-    pictures = _pictures(request, validation, notes, listener or SilentListener())
+    images = _images(request, validation, notes, listener or SilentListener())
     made = build_page(
         validation,
         evaluation,
         latency,
         read_published_accuracy(),
-        pictures,
+        images,
         tuple(Fact(*pair) for pair in request.provenance),
         tuple(notes),
     )
@@ -74,7 +83,7 @@ def report(request: ReportRequest, listener: Listener | None = None) -> ReportRe
         validation["verdict"],
         request.html,
         request.markdown,
-        tuple(frame.name for frame in pictures.frames),
+        tuple(frame.name for frame in images.frames),
     )
 
 
@@ -83,21 +92,21 @@ def _record(path: Path) -> Mapping[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ReportError(
-            f"{path}: can't be read: {error}",
+            f"{path}: cannot be read: {error}",
             kept="No report was written.",
-            hint="Run the stage that makes it again, or remove it.",
+            hint="Run the stage that writes it again, or remove it.",
         ) from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMAS.get(path.stem):
         raise ReportError(
             f"{path}: expected a record of schema {SCHEMAS.get(path.stem)}",
             kept="No report was written.",
-            hint="Make it again with this version of the toolchain.",
+            hint="Create it again with this version of the toolchain.",
         )
     return found
 
 
-def _hold_against(validation: Mapping[str, Any], request: ReportRequest) -> None:
-    """Raise unless the files are those that the verdict speaks of, all of them."""
+def _check_files(validation: Mapping[str, Any], request: ReportRequest) -> None:
+    """Check that all files are those that were validated."""
     irs = [path for _, xml in request.irs for path in (xml, xml.with_suffix(".bin"))]
     folder = request.validation.parent
     paths = {
@@ -107,7 +116,7 @@ def _hold_against(validation: Mapping[str, Any], request: ReportRequest) -> None
     for name, digest in validation["files"].items():
         path = paths.get(name, folder / name)
         with os_errors(path, "read"):
-            state = "gone" if not path.is_file() else "changed"
+            state = "been deleted" if not path.is_file() else "changed"
             same = state == "changed" and str(file_digest(path)) == digest
         if not same:
             raise ReportError(
@@ -117,22 +126,23 @@ def _hold_against(validation: Mapping[str, Any], request: ReportRequest) -> None
             )
 
 
-def _of_same_weights(
+def _read_evaluation(
     path: Path | None, validation: Mapping[str, Any], notes: list[str]
 ) -> Mapping[str, Any] | None:
-    """The evaluation, unless it is one of other weights."""
+    """Read the evaluation; None if it is one of other weights."""
     if path is None:
         return None
     evaluation, key = _record(path), "checkpoint_sha384"
     if (evaluation.get("facts") or {}).get(key) != validation["facts"].get(key):
         notes.append(
-            f"{path.name} is of another checkpoint and was left out: run the evaluation again."
+            f"{path.name} was made with another checkpoint and was left out; "
+            "run the evaluation again."
         )
         return None
     return evaluation
 
 
-def _pictures(
+def _images(
     request: ReportRequest, validation: Mapping[str, Any], notes: list[str], listener: Listener
 ) -> ReportImages:
     settings = ExportSettings(**validation["settings"])
@@ -154,17 +164,17 @@ def _pictures(
                 submit(partial(gallery.add, variant, found))
                 task.reach(done := done + 1)
             submit(partial(_finish, gallery, shown))
-    return ReportImages(tuple(shown), tuple(variant.spread() for variant, _ in variants))
+    return ReportImages(tuple(shown), tuple(variant.build_histograms() for variant, _ in variants))
 
 
 def _finish(gallery: FrameGallery, shown: list[FrameImages]) -> None:
-    shown.append(gallery.finished())
+    shown.append(gallery.build())
 
 
 def _frames(
     request: ReportRequest, settings: ExportSettings, notes: list[str]
 ) -> list[tuple[str, Callable[[], Frame]]]:
-    """Kind and loader of each frame, so that only one is in memory at a time."""
+    """List kind and loader of each frame; only one frame is in memory at a time."""
     size = settings.width, settings.height
     loaders: list[tuple[str, Callable[[], Frame]]] = [
         (GENERATED, partial(composite, request.seed + index, *size))
