@@ -17,7 +17,6 @@ from toolchain.package.layouts import LAYOUTS
 from toolchain.pipeline.request import BuildRequest, Quantization
 from toolchain.stages.convert.request import InputFormat
 from toolchain.stages.layers.request import LAYERS_MODES
-from toolchain.stages.validate.request import GRADES
 
 Capture = pytest.CaptureFixture[str]
 STAGE_COMMANDS = ("build", "download", "export", "convert", "quantize", "validate", "report")
@@ -92,7 +91,6 @@ def test_choices_are_those_of_the_stages() -> None:
     assert get_args(InputFormat) == stages.INPUT_FORMATS
     assert LAYERS_MODES == stages.LAYERS_MODES
     assert LAYOUTS == unpack.LAYOUTS
-    assert GRADES == stages.GRADES
 
 
 def test_lists_of_names_are_in_any_case_and_in_order() -> None:

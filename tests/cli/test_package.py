@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -110,6 +111,7 @@ def test_verify_lists_the_differences_and_gives_1(tmp_path: Path, capsys: Captur
     assert "changed: m.onnx: sha256" in err
     assert main(["verify", str(folder), "--json", "-q"]) == 1
     result = json.loads(capsys.readouterr().out)
+    assert result["package"] == str(folder)
     assert (result["verdict"], result["missing"], result["extra"]) == (
         "fail",
         ["README.md"],
@@ -170,3 +172,23 @@ def test_without_the_extra_only_signing_is_refused(
     assert "background-matting-toolchain[sign]" in capsys.readouterr().err
     assert not target.exists()
     assert main(arguments) == 0
+
+
+def test_a_refused_build_loads_no_framework(tmp_path: Path) -> None:
+    """A build that was not validated is refused before PyTorch, OpenVINO or ONNX are loaded."""
+    folder = tmp_path / "out" / "public" / "background-matting-mobilenetv2-bundled"
+    code = (
+        "import sys; from toolchain.cli.main import main;"
+        "code = main(sys.argv[1:]);"
+        "print(code, [n for n in ('torch', 'openvino', 'onnx', 'numpy') if n in sys.modules])"
+    )
+    for record in (None, "{}"):
+        if record is not None:
+            folder.mkdir(parents=True)
+            (folder / "validation.json").write_text(record, encoding="utf-8")
+        arguments = ["package", "--weights", "bundled", "-o", str(tmp_path / "out")]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.stdout.splitlines()[-1] == "1 []", done.stderr
+        assert "Nothing was packaged." in done.stderr

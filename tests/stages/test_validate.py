@@ -19,7 +19,7 @@ from PIL import Image
 from tests.support.builds import SETTINGS, SIZE, broken_onnx, build_small, node, perturb
 from tests.support.weights import plausible_state
 from toolchain.catalog.records import Limit, Limits, Tolerance
-from toolchain.definitions.metrics import PUBLISHED_METRICS
+from toolchain.definitions.metrics import GRADES, PUBLISHED_METRICS, Grade
 from toolchain.definitions.schemas import VALIDATION
 from toolchain.definitions.variants import Variant
 from toolchain.errors import FrameError, ValidationError
@@ -27,7 +27,7 @@ from toolchain.stages.convert.convert import convert
 from toolchain.stages.convert.request import ConvertRequest
 from toolchain.stages.export.export import export
 from toolchain.stages.export.request import ExportRequest
-from toolchain.stages.validate.request import GRADES, Grade, ValidateRequest, ValidateResult
+from toolchain.stages.validate.request import ValidateRequest, ValidateResult
 from toolchain.stages.validate.validate import validate
 
 

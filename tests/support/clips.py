@@ -34,7 +34,7 @@ def make_walk(count: int, size: tuple[int, int] = SIZE) -> tuple[list[np.ndarray
 
 
 def to_bytes(image: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)
 
 
 def write_clip(
@@ -92,9 +92,10 @@ def write_folder(folder: Path, frames: Sequence[np.ndarray]) -> Path:
 def read_clip(path: Path, codec: str | None = None) -> tuple[list[np.ndarray], list[Fraction]]:
     """Read every frame, H x W x 4, and its time.  `codec`: a decoder other than the default."""
     pixels, times = [], []
-    with closing(av.open(str(path))) as container:
+    source: Any = av.open(str(path))
+    with closing(source) as container:
         stream = container.streams.video[0]
-        decoder = av.codec.CodecContext.create(codec, "r") if codec else None
+        decoder: Any = av.codec.CodecContext.create(codec, "r") if codec else None
         for packet in container.demux(stream):
             for frame in decoder.decode(packet) if decoder else packet.decode():
                 pixels.append(frame.to_ndarray(format="rgba"))
@@ -104,7 +105,8 @@ def read_clip(path: Path, codec: str | None = None) -> tuple[list[np.ndarray], l
 
 def read_envelope(path: Path) -> np.ndarray:
     """Read the mean amplitude of the audio in each twentieth of a second."""
-    with closing(av.open(str(path))) as container:
+    source: Any = av.open(str(path))
+    with closing(source) as container:
         resampler = av.AudioResampler("s16", "mono", SOUND_RATE)
         start = container.streams.audio[0].start_time * container.streams.audio[0].time_base
         parts = [
@@ -116,7 +118,7 @@ def read_envelope(path: Path) -> np.ndarray:
     samples = np.concatenate([lead, *parts]).astype(float)
     step = SOUND_RATE // 20
     whole = samples[: len(samples) // step * step].reshape(-1, step)
-    return np.abs(whole).mean(1)
+    return np.asarray(np.abs(whole).mean(1))
 
 
 def write_camera(path: Path, frames: Sequence[np.ndarray], rate: int) -> Path:

@@ -27,6 +27,7 @@ from toolchain.cli.options import (
     weights_line,
 )
 from toolchain.cli.values import list_of, parse_list, parse_positive
+from toolchain.definitions.metrics import GRADES
 from toolchain.definitions.variants import BUILT, BUILT_BY_DEFAULT, DEFAULT_DEVICE, FP16, INT8
 from toolchain.errors import ToolchainError, ValidationError
 
@@ -34,10 +35,8 @@ if TYPE_CHECKING:
     from toolchain.pipeline.request import BuildRequest, Stage
     from toolchain.stages.convert.request import InputFormat
     from toolchain.stages.layers.request import LayersMode
-    from toolchain.stages.validate.request import Grade
 
 INPUT_FORMATS: tuple[InputFormat, ...] = ("f32-nchw", "u8-nhwc")
-GRADES: tuple[Grade, ...] = ("A", "B", "C")
 LAYERS_MODES: tuple[LayersMode, ...] = ("all", "bisect")
 # Defaults of all options that set a field of the request, also for the commands without them.
 DEFAULTS: dict[str, Any] = {

@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     if not result.passed:
         raise PackageFormatError(
             f"{options.package}: the outputs for the sample differ from the expected ones",
-            kept="Nothing was written.",
+            kept="The package is unchanged.",
             hint="Compare the device and the version of OpenVINO with those in manifest.json.",
         )
     return 0
@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
 def _as_json(package: Path, result: VerifyResult) -> dict[str, Any]:
     found = result.findings
     return {
-        "bundle": str(package),
+        "package": str(package),
         "name": found.manifest.name,
         "version": found.manifest.version,
         "verdict": _verdict(result.passed),

@@ -1,10 +1,14 @@
-"""The metrics against a ground truth, and the figures that the limits of model.yml may name."""
+"""Metrics against a ground truth, figures that limits of model.yml may name, and grades."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+Grade = Literal["A", "B", "C"]
+GRADES: tuple[Grade, ...] = ("A", "B", "C")  # best first
+# Largest mean difference of a grade: a quarter step and one step of an 8-bit image; C has none.
+GRADE_LIMITS: tuple[tuple[Grade, float], ...] = (("A", 1 / 1020), ("B", 1 / 255))
 _WHOLE = "over the whole frame"
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from toolchain.catalog.records import Limit, Limits
-from toolchain.definitions.metrics import max_error_of, rms_error_of
+from toolchain.definitions.metrics import (
+    GRADE_LIMITS,
+    GRADES,
+    Grade,
+    max_error_of,
+    rms_error_of,
+)
 from toolchain.definitions.ports import OUTPUTS
 from toolchain.definitions.variants import Variant
 from toolchain.errors import ValidationError
@@ -23,10 +29,6 @@ from toolchain.metrics.verdict import (
     ratio_to_bound,
     select_run_limits,
 )
-
-Grade = Literal["A", "B", "C"]
-GRADES: tuple[tuple[Grade, float], ...] = (("A", 1 / 1020), ("B", 1 / 255))
-"""Largest mean difference of a grade: a quarter step and one step of an 8-bit image."""
 
 
 class InferenceLike(Observed, Protocol):
@@ -223,10 +225,7 @@ def _enter(
 
 
 def compute_grade(figures: Mapping[str, float | None]) -> Grade:
-    """Grade of a variant by its mean difference from the original, of the worse output.
-
-    A: at most a quarter of an 8-bit step, invisible.  B: at most one step.  C: more.
-    """
+    """Grade a variant by its mean difference from the original, of the worse output."""
     means = [figures[f"{name}_mean_abs"] or 0.0 for name in OUTPUTS]
-    fits = (grade for grade, limit in GRADES if all(mean <= limit for mean in means))
-    return next(fits, "C")
+    fits = (grade for grade, limit in GRADE_LIMITS if all(mean <= limit for mean in means))
+    return next(fits, GRADES[-1])

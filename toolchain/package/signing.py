@@ -50,7 +50,7 @@ def require_signing() -> Any:
     except ImportError as error:
         raise ToolchainError(
             f"signing needs a package that is not installed: {error.name}",
-            kept="Nothing was changed.",
+            kept="Nothing was signed or verified.",
             hint="pip install 'background-matting-toolchain[sign]'",
         ) from error
     return model_signing
@@ -182,7 +182,7 @@ def _bad_key(path: Path, kind: str, error: Exception) -> UsageError:
     reason = printable((str(error) or "not a key").splitlines()[0], REASON_LENGTH)
     return UsageError(
         f"{path}: cannot be used as a {kind} key: {reason}",
-        kept="Nothing was written.",
+        kept="Nothing was signed or verified.",
         hint="A key is a PEM file of the curve P-256, P-384 or P-521: "
         "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem; "
         f"openssl pkey -in key.pem -pubout -out key.pub. Set {PASSWORD} to its password.",
@@ -192,6 +192,6 @@ def _bad_key(path: Path, kind: str, error: Exception) -> UsageError:
 def _bad_signature(signature: Path, key: Path, reason: str) -> SignatureError:
     return SignatureError(
         f"{signature}: not a signature of this package by the owner of {key}: {reason}",
-        kept="Nothing was written.",
+        kept="Nothing was unpacked.",
         hint="Do not trust this package; ask its publisher.",
     )

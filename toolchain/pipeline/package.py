@@ -11,6 +11,7 @@ from toolchain.pipeline.build import lock_folder
 from toolchain.pipeline.report import describe_provenance
 from toolchain.pipeline.request import BuildRequest
 from toolchain.progress import Listener, SilentListener
+from toolchain.stages.package.package import package
 from toolchain.stages.package.request import PackageRequest, PackageResult
 
 
@@ -49,8 +50,6 @@ def package_build(request: PackagingRequest, listener: Listener | None = None) -
     listener = listener or SilentListener()
     if fault := find_name_fault(request.version):
         raise UsageError(f"--version {request.version}: {fault}; expected such as 1.0.0")
-    from toolchain.stages.package.package import package  # loads PyTorch, OpenVINO and ONNX
-
     build = request.build
     stage_request = PackageRequest(
         model=build.model,

@@ -11,12 +11,12 @@ from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import Model, ModelFile, Tolerance
 from toolchain.definitions.architecture import Architecture, find_architecture
+from toolchain.definitions.metrics import Grade
 from toolchain.definitions.variants import BUILT_BY_DEFAULT, CONVERTED, INT8
 from toolchain.pipeline.weights import Weights, get_layout
 from toolchain.stages.convert.request import InputFormat
 from toolchain.stages.layers.request import LayersMode
 from toolchain.stages.quantize.request import CALIBRATION_FRAMES
-from toolchain.stages.validate.request import Grade
 from toolchain.workspace.layout import Layout
 
 Stage = Literal["download", "export", "convert", "quantize", "layers", "validate", "report"]

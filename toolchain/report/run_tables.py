@@ -14,12 +14,12 @@ from toolchain.report.table import EMPTY_CELL, Cell, Table, number_cell
 from toolchain.report.text import format_scientific
 
 Json = Mapping[str, Any]
-ERRORS = (
+ERROR_NOTE = (
     "Error: largest absolute difference from the network in float64, on values 0..1, outside "
     "patches that were chosen differently. Ratio: the same error as a multiple of what PyTorch at "
     "float32 errs with these weights; about 1 is rounding only."
 )
-GRADES = (
+GRADE_NOTE = (
     "Grade, by the mean difference from PyTorch at float32: A is at most a quarter of an 8-bit "
     "step, B at most one step, C more. For C compile with INFERENCE_PRECISION_HINT=f32."
 )
@@ -165,7 +165,7 @@ def agreement_table(validation: Json) -> Table:
             "Verdict",
         ),
         tuple(rows),
-        (ERRORS, GRADES),
+        (ERROR_NOTE, GRADE_NOTE),
         (("", 1), ("Error", 3), ("Mean difference", 2), ("", 4)),
     )
 

@@ -61,7 +61,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
     except RuntimeError as error:
         raise ConversionError(
             f"{request.onnx}: OpenVINO cannot convert it: {printable(_get_first_line(error), 400)}",
-            kept="Nothing was written.",
+            kept="No IR was written.",
             hint="Check that the file is complete and has the inputs of model.yml.",
         ) from error
     _rename_nodes(model, names)
@@ -160,7 +160,7 @@ def _read_names(path: Path) -> tuple[set[str], dict[str, str]]:
     except (onnx.checker.ValidationError, ValueError) as error:  # of weights in other files
         raise ConversionError(
             f"{path}: cannot be read: {printable(_get_first_line(error), 400)}",
-            kept="Nothing was written.",
+            kept="No IR was written.",
             hint="Place all of its files in its folder, or save it as one file.",
         ) from error
     names = {item.name for item in (*graph.node, *graph.initializer, *graph.input, *graph.output)}
@@ -201,7 +201,7 @@ def _check(
     if faults:
         raise ConversionError(
             f"{request.xml}: the written IR is wrong: {'; '.join(faults)}",
-            kept="Nothing was published.",
+            kept="No IR was written; an existing one is unchanged.",
             hint="This is a fault of the toolchain or of OpenVINO's version: please report it.",
         )
 

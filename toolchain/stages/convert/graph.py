@@ -51,7 +51,7 @@ def select_outputs(
         raise ConversionError(
             f"{source}: {', '.join(missing)} not found; inputs are {', '.join(inputs)}, outputs "
             f"are {outputs}",
-            kept="Nothing was written.",
+            kept="No IR was written.",
             hint="Correct the names in model.yml, or export the ONNX again.",
         )
     present = [port.get_names() for port in model.outputs]
@@ -127,7 +127,7 @@ def _refuse_dynamic_inputs(model: Any, source: Path) -> None:
     if dynamic:
         raise ConversionError(
             f"{source}: inputs of dynamic shape: {', '.join(dynamic)}; expected static shapes",
-            kept="Nothing was written.",
+            kept="No IR was written.",
             hint="Give the shape of every input in input_info of model.yml.",
         )
 
@@ -162,7 +162,7 @@ def _find_reversible(model: Any, layouts: dict[int, str], source: Path) -> tuple
         raise ConversionError(
             f"{source}: --reverse_input_channels: no input has {COLOURS} channels; inputs are "
             f"{inputs}",
-            kept="Nothing was written.",
+            kept="No IR was written.",
             hint="Give the layout of the image in input_info of model.yml, or remove the argument.",
         )
     return found

@@ -168,7 +168,7 @@ def _check(model: onnx.ModelProto, request: ExportRequest) -> None:
 def _fault(request: ExportRequest, fault: str) -> ExportError:
     return ExportError(
         f"{request.onnx}: {fault}",
-        kept="Nothing was written.",
+        kept="No ONNX was written.",
         hint="This is a fault of the toolchain or of the exporter's version: please report it.",
     )
 
@@ -186,5 +186,5 @@ def _load_in_onnx_runtime(path: Path, target: Path) -> None:
         onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no public base class of its errors
         raise ExportError(
-            f"{target}: ONNX Runtime cannot load it: {error}", kept="Nothing was written."
+            f"{target}: ONNX Runtime cannot load it: {error}", kept="No ONNX was written."
         ) from error

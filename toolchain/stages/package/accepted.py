@@ -11,7 +11,6 @@ from typing import Any
 from toolchain.definitions import schemas
 from toolchain.definitions.variants import ONNX
 from toolchain.errors import PackageError
-from toolchain.stages.package.ports import read_ports
 from toolchain.stages.package.request import PackageRequest
 from toolchain.workspace.atomic import os_errors
 from toolchain.workspace.digests import file_digest
@@ -28,13 +27,13 @@ class AcceptedBuild:
         validation: Content of validation.json.
         evaluation: Content of evaluation.json; None if it does not exist.
         precisions: Precisions of the validated IRs.
-        ports: Inputs and outputs of each model file, by its path; see `read_ports`.
+        models: Paths of the ONNX and the validated IRs below the folder of the build.
     """
 
     validation: Json
     evaluation: Json | None
     precisions: tuple[str, ...]
-    ports: dict[str, list[dict[str, Any]]]
+    models: tuple[str, ...]
 
     @property
     def facts(self) -> Json:
@@ -83,17 +82,13 @@ def load_accepted_build(request: PackageRequest) -> AcceptedBuild:
     forms = dict.fromkeys(str(run["form"]) for run in validation["runs"])
     precisions = tuple(form for form in forms if form != ONNX)
     files = [layout.onnx, *(layout.ir(precision) for precision in precisions)]
-    for path in files:
-        if path.relative_to(layout.folder).as_posix() not in validation["files"]:
-            raise _refuse(request, f"{path}: not covered by the validation")
+    models = tuple(path.relative_to(layout.folder).as_posix() for path in files)
+    for name in models:
+        if name not in validation["files"]:
+            raise _refuse(request, f"{layout.folder / name}: not covered by the validation")
     if not precisions:
         raise _refuse(request, f"{layout.validation}: covers no IR")
-    return AcceptedBuild(
-        validation,
-        _load_evaluation(request, validation),
-        precisions,
-        {path.relative_to(layout.folder).as_posix(): read_ports(path) for path in files},
-    )
+    return AcceptedBuild(validation, _load_evaluation(request, validation), precisions, models)
 
 
 def _check_files(request: PackageRequest, validation: Json) -> None:

@@ -17,6 +17,7 @@ from toolchain.report.table import Table
 from toolchain.report.text import DEMONSTRATION
 from toolchain.stages.package.accepted import AcceptedBuild
 from toolchain.stages.package.contents import LICENCE_NAMES
+from toolchain.stages.package.ports import PortRows, PortsByModel
 from toolchain.stages.package.request import PackageRequest
 
 HUB_TASK = "image-segmentation"  # the nearest of the Hub's tasks
@@ -26,7 +27,7 @@ USE = (
     "same camera without the person. Made for video calls, recordings and compositing."
 )
 NOT_FOR = (
-    "frames without a plate, or with one of another scene; moving cameras; identifying people:  "
+    "frames without a plate, or with one of another scene; moving cameras; identifying people: "
     "the model has no notion of who is in the frame."
 )
 LIMITS = (
@@ -37,9 +38,9 @@ LIMITS = (
 )
 
 
-def render_card(request: PackageRequest, build: AcceptedBuild) -> str:
+def render_card(request: PackageRequest, build: AcceptedBuild, ports: PortsByModel) -> str:
     """Render README.md: front matter for the Hub, then Markdown."""
-    return "\n".join((*_front_matter(request, build), "", *_body(request, build))) + "\n"
+    return "\n".join((*_front_matter(request, build), "", *_body(request, build, ports))) + "\n"
 
 
 def count_operations(build: AcceptedBuild) -> Profile:
@@ -113,17 +114,17 @@ def _front_matter(request: PackageRequest, build: AcceptedBuild) -> Iterator[str
     yield "---"
 
 
-def _body(request: PackageRequest, build: AcceptedBuild) -> Iterator[str]:
+def _body(request: PackageRequest, build: AcceptedBuild, ports: PortsByModel) -> Iterator[str]:
     name, facts = request.layout.name, build.facts
     yield from (f"# {escape(name)} {escape(request.version)}", "")
     yield from (escape(re.sub("[<>]", "", request.model.description)), "")
     if facts["weights"] == "bundled":
         yield from (f"> **Demonstration weights.** {escape(DEMONSTRATION)}", "")
     yield from ("## Use", "", USE, "", f"Not for: {NOT_FOR}", "")
-    yield from _snippet(request, build)
+    yield from _snippet(request, build, ports)
     yield from ("## Inputs and outputs", "")
-    for title, path in _models(build):
-        yield from (f"### {title}", "", *_ports(build.ports[path]), "")
+    for title, path in _models(ports):
+        yield from (f"### {title}", "", *_ports(ports[path]), "")
     yield "Reversing the input channels reverses no output: `fgr` stays as in the table."
     yield from ("", "## Size and work", "", *_complexity(build), "")
     yield from _section(
@@ -141,7 +142,7 @@ def _body(request: PackageRequest, build: AcceptedBuild) -> Iterator[str]:
     yield from ("", *render_table(record_tables.versions_table(build.validation)), "")
     yield (
         "`manifest.json` has size, sha256 and sha384 of every file, `sbom.cdx.json` the bill of "
-        "materials, `report.html` the validation with pictures. `matting verify --run` checks all "
+        "materials, `report.html` the validation with images. `matting verify --run` checks all "
         "of it and runs the sample."
     )
 
@@ -150,19 +151,19 @@ def _section(table: Table) -> Iterator[str]:
     yield from (f"## {escape(table.title)}", "", *render_table(table), "")
 
 
-def _models(build: AcceptedBuild) -> Iterator[tuple[str, str]]:
+def _models(ports: PortsByModel) -> Iterator[tuple[str, str]]:
     """Yield title and file: the original, and one for all IRs with the same inputs and outputs."""
-    irs = [path for path in build.ports if path.endswith(".xml")]
-    (original,) = (path for path in build.ports if path not in irs)
+    irs = [path for path in ports if path.endswith(".xml")]
+    (original,) = (path for path in ports if path not in irs)
     yield f"Original model, and `{original}`", original
     groups: dict[str, list[str]] = {}
     for path in irs:
-        groups.setdefault(repr(build.ports[path]), []).append(path)
+        groups.setdefault(repr(ports[path]), []).append(path)
     for paths in groups.values():
         yield "Converted model: " + ", ".join(f"`{path}`" for path in paths), paths[0]
 
 
-def _ports(rows: list[dict[str, Any]]) -> Iterator[str]:
+def _ports(rows: PortRows) -> Iterator[str]:
     yield "| Name | | Shape | Type | Layout | Colour order | Values | What |"
     yield "|" + " --- |" * 8
     for row in rows:
@@ -187,11 +188,11 @@ def _complexity(build: AcceptedBuild) -> Iterator[str]:
     )
 
 
-def _snippet(request: PackageRequest, build: AcceptedBuild) -> Iterator[str]:
+def _snippet(request: PackageRequest, build: AcceptedBuild, ports: PortsByModel) -> Iterator[str]:
     """Yield code that runs the IR of the preferred precision on the sample."""
     precision = next((p for p in PREFERRED if p in build.precisions), build.precisions[0])
     xml = f"{precision}/{request.layout.name}.xml"
-    port = build.ports[xml][0]
+    port = ports[xml][0]
     colours = "[..., ::-1]" if port["colours"] == "BGR" else ""
     scaled = " / 255" if port["range"] == "0..1" else ""
     kind = "np.uint8" if port["type"] == "u8" else "np.float32"

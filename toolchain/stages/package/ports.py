@@ -13,9 +13,11 @@ from toolchain.runtimes.openvino_api import openvino
 
 PORTS = {port.name: port for port in (*INPUT_PORTS, *OUTPUT_PORTS)}
 NCHW = "NCHW"
+PortRows = list[dict[str, Any]]
+PortsByModel = dict[str, PortRows]  # by the path of the model below the folder of the build
 
 
-def read_ports(path: Path) -> list[dict[str, Any]]:
+def read_ports(path: Path) -> PortRows:
     """Read the inputs and outputs of a model.
 
     Args:
@@ -38,7 +40,7 @@ def read_ports(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _read_onnx(path: Path) -> list[dict[str, Any]]:
+def _read_onnx(path: Path) -> PortRows:
     graph = onnx.load(path, load_external_data=False).graph
     rows = []
     for direction, ports in (("input", graph.input), ("output", graph.output)):
@@ -50,7 +52,7 @@ def _read_onnx(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _read_ir(path: Path) -> list[dict[str, Any]]:
+def _read_ir(path: Path) -> PortRows:
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})
     model = core.read_model(path)

@@ -46,7 +46,7 @@ def describe_sample(build: AcceptedBuild) -> dict[str, Any]:
         "expected": [
             {
                 "precision": precision,
-                "ir": next(name for name in build.ports if name.startswith(f"{precision}/")),
+                "ir": next(name for name in build.models if name.startswith(f"{precision}/")),
                 "outputs": {port: _output_path(precision, port) for port in OUTPUTS},
                 "different": _get_allowed_share(build, precision),
             }
@@ -58,9 +58,9 @@ def describe_sample(build: AcceptedBuild) -> dict[str, Any]:
 def _get_allowed_share(build: AcceptedBuild, precision: str) -> float:
     """Get the share of patches that may be chosen differently from the limits of the validation."""
     for run in build.validation["runs"]:
-        limits = run["limits"] or {}
-        if (run["form"], run["hint"]) == (precision, HINT) and limits.get("different_patches"):
-            return float(limits["different_patches"])
+        bounds = (run["limits"] or {}).get("bounds") or {}
+        if (run["form"], run["hint"]) == (precision, HINT) and bounds.get("different_patches"):
+            return float(bounds["different_patches"])
     return DIFFERENT_PATCHES
 
 

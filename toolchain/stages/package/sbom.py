@@ -18,12 +18,15 @@ from toolchain.definitions.architecture import find_architecture
 from toolchain.package.manifest import Entry
 from toolchain.stages.package.accepted import AcceptedBuild
 from toolchain.stages.package.card import LIMITS, USE, describe_data, list_accuracy
+from toolchain.stages.package.ports import PortsByModel
 from toolchain.stages.package.request import PackageRequest
 
 FILE_ROLES = ("onnx", "ir")
 
 
-def build_sbom(request: PackageRequest, build: AcceptedBuild, files: list[Entry]) -> bytes:
+def build_sbom(
+    request: PackageRequest, build: AcceptedBuild, ports: PortsByModel, files: list[Entry]
+) -> bytes:
     """Build the SBOM, CycloneDX 1.6 as JSON.
 
     It is reproducible: the serial number is derived from its content, and it contains no time.
@@ -31,6 +34,7 @@ def build_sbom(request: PackageRequest, build: AcceptedBuild, files: list[Entry]
     Args:
         request: What to package.
         build: Records of the build.
+        ports: Inputs and outputs of each model.
         files: Files of the package; models are listed as components.
 
     Returns:
@@ -51,7 +55,7 @@ def build_sbom(request: PackageRequest, build: AcceptedBuild, files: list[Entry]
     bom.register_dependency(model, [source])
     content = json.loads(JsonV1Dot6(bom).output_as_string())
     del content["metadata"]["timestamp"]
-    content["metadata"]["component"]["modelCard"] = _model_card(request, build)
+    content["metadata"]["component"]["modelCard"] = _model_card(request, build, ports)
     del content["serialNumber"]
     named = uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(content, sort_keys=True))
     content["serialNumber"] = named.urn
@@ -98,15 +102,17 @@ def _tools(build: AcceptedBuild) -> dict[str, str]:
     return {**own, **build.validation["tools"]}
 
 
-def _model_card(request: PackageRequest, build: AcceptedBuild) -> dict[str, Any]:
+def _model_card(
+    request: PackageRequest, build: AcceptedBuild, ports: PortsByModel
+) -> dict[str, Any]:
     """Build the model card, which the schema has but the library does not support yet."""
-    ports = next(rows for path, rows in build.ports.items() if path.endswith(".xml"))
+    rows = next(rows for path, rows in ports.items() if path.endswith(".xml"))
     architecture = find_architecture(request.model.name)
 
     def list_formats(direction: str) -> list[dict[str, str]]:
         return [
             {"format": " ".join(_describe_port(row))}
-            for row in ports
+            for row in rows
             if row["direction"] == direction
         ]
 

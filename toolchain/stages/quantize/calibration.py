@@ -86,8 +86,8 @@ class CalibratedQuantizer:
             return self._core.read_model(self._request.source)
         except RuntimeError as error:
             raise QuantizationError(
-                f"{self._request.source}: OpenVINO can't read it: {last_line(error)}",
-                kept="Nothing was written.",
+                f"{self._request.source}: OpenVINO cannot read it: {last_line(error)}",
+                kept="No IR was written.",
                 hint="Convert it again.",
             ) from error
 

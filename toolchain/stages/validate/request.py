@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 from toolchain.catalog.arguments import ExportSettings
 from toolchain.catalog.records import Limits, Tolerance
+from toolchain.definitions.metrics import Grade
 from toolchain.definitions.variants import Variant
 
 Verdict = Literal["pass", "fail", "undecidable"]
-Grade = Literal["A", "B", "C"]
-GRADES: tuple[Grade, ...] = ("A", "B", "C")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from toolchain.definitions import schemas
-from toolchain.metrics.comparison import GRADES
+from toolchain.definitions.metrics import GRADE_LIMITS
 from toolchain.metrics.errors import OwnErrors, is_ill_conditioned
 from toolchain.progress import Listener, SilentListener
 from toolchain.stages.validate.explain import explain
@@ -127,7 +127,7 @@ def _write(
             "where the true alpha is over 0.01)",
             "alpha_grad": "/1000, sum over all pixels",
             "grade": "by the mean difference from the original: "
-            + ", ".join(f"{grade} up to {limit:.2g}" for grade, limit in GRADES)
+            + ", ".join(f"{grade} up to {limit:.2g}" for grade, limit in GRADE_LIMITS)
             + ", C above",
         },
     }
