@@ -120,7 +120,7 @@ def converted(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def reported(validated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small build that may be packaged: validated and reported on.
 
-    Its model.yml lies three folders above it.  Not to be changed.
+    Its model.yml is three folders above it.  Not to be changed.
     """
     import shutil
 

@@ -152,7 +152,7 @@ def test_several_threads_may_call_it_at_once(model: toolchain.Matting, frames: l
 def test_an_invalid_pair_is_an_error(
     model: toolchain.Matting, src: np.ndarray, bgr: np.ndarray, words: str
 ) -> None:
-    """An array of another type or shape is a FrameError that says what was found."""
+    """An array of another type or shape is a FrameError that shows what was found."""
     with pytest.raises(FrameError, match=words):
         model.matte(src, bgr)
 

@@ -32,7 +32,7 @@ def request_of(folder: Path, target: Path, **changes: Any) -> ReportRequest:
         "html": target / "report.html",
         "markdown": target / "report.md",
         "composites": 2,
-        "seed": 2029,  # with somebody in the frame
+        "seed": 2029,  # a frame with a person
     }
     return ReportRequest(**{**settings, **changes})
 
@@ -45,7 +45,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def file(browser: Any, validated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assert browser  # no report is made where nobody can look at it
+    assert browser  # skipped without a browser
     return report(request_of(validated, tmp_path_factory.mktemp("report"))).html
 
 
@@ -101,7 +101,7 @@ def test_it_opens_in_silence_and_fetches_nothing(page: Any) -> None:
 
 
 def test_its_policy_stops_scripts_and_pictures_from_elsewhere(page: Any) -> None:
-    """What somebody might smuggle in neither runs nor loads."""
+    """Injected scripts, styles and images are blocked by the policy."""
     said = page.execute_async_script(
         """const done = arguments[0], blocked = [];
         addEventListener('securitypolicyviolation', (event) => {
@@ -120,7 +120,7 @@ def test_its_policy_stops_scripts_and_pictures_from_elsewhere(page: Any) -> None
 
 
 def test_the_slider_shows_one_matte_on_each_side(page: Any) -> None:
-    """Left of the divider stand the pixels of the left matte, right of it those of the right."""
+    """The pixels left of the divider are those of the left matte, the others those of the right."""
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import Select
 
@@ -129,7 +129,7 @@ def test_the_slider_shows_one_matte_on_each_side(page: Any) -> None:
         Select(frame.find_element("css selector", f"[data-side='{side}']")).select_by_value(key)
     canvas = "[data-frame='0'] canvas.slider"
     left, right = (picture(page, f"alpha-{key}", "L") for key in ("truth", "original"))
-    assert np.abs(left.astype(int) - right).mean() > 10  # they can be told apart
+    assert np.abs(left.astype(int) - right).mean() > 10  # the two mattes differ
     divider = one(page, "[data-frame='0'] .divider input")
     width = left.shape[1]
     for keys, share in ((Keys.HOME, 0.0), (Keys.END, 1.0)):
@@ -208,7 +208,7 @@ def assert_composite(page: Any, run: str, colour: tuple[int, int, int]) -> None:
 
 
 def test_the_background_is_chosen(page: Any) -> None:
-    """A swatch or any colour puts the same cut-out before another background."""
+    """A swatch or any colour changes the background of the same cutout."""
     data = json.loads(one(page, "#data").get_attribute("textContent"))
     run = data["chosen"]
     swatch = one(page, ".backdrop button[data-colour='#ffffff']")
@@ -317,8 +317,8 @@ def test_everything_has_a_name(page: Any) -> None:
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_without_scripts_every_picture_is_there(browser: Any, file: Path) -> None:
-    """All runs stand below each other, and no dead control is shown."""
+def test_without_scripts_every_image_is_visible(browser: Any, file: Path) -> None:
+    """All runs are listed, and no control without effect is shown."""
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser.get(file.as_uri())
@@ -331,7 +331,7 @@ def test_without_scripts_every_picture_is_there(browser: Any, file: Path) -> Non
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
-def test_a_fail_stands_on_top_with_its_explanation(
+def test_a_fail_is_shown_first_with_its_explanation(
     browser: Any, validated: Path, tmp_path: Path
 ) -> None:
     """FAIL first, then what failed and why; the run that failed is the one shown."""

@@ -283,7 +283,7 @@ def test_the_composite_can_be_saved(page: Any, scene: Any, tmp_path: Path) -> No
 
 
 def test_a_denied_camera_is_reported(address: str, tmp_path: Path, scene: Any) -> None:
-    """The page says how to allow the camera, and files still work."""
+    """The page shows how to allow the camera, and files still work."""
     blocked = {"profile.default_content_setting_values.media_stream_camera": 2}
     with chromium(tmp_path / "profile", CAMERA, blocked) as page:
         page.get(address)

@@ -431,7 +431,7 @@ def test_ctrl_c_gives_130_and_the_next_run_continues(config: Path, tmp_path: Pat
 def test_a_second_command_waits_and_reports_it(
     built: Path, config: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    """While another process holds the lock of the folder, a note on stderr says so."""
+    """While another process holds the lock of the folder, a note on stderr states it."""
     shutil.copytree(built, tmp_path / "out")
     codes: list[int] = []
     arguments = ["build", *common(config, tmp_path / "out"), *PART]

@@ -99,7 +99,7 @@ def test_the_inner_tensor_furthest_beyond_its_bound_is_judged() -> None:
 
 
 def test_values_that_are_not_finite_are_faults() -> None:
-    """Also where the output lies in a patch that was chosen differently."""
+    """Also if the value is in a patch that was chosen differently."""
     found = replace(inference(), ref=np.ones((4, 4), np.bool_))
     found.pha[0, 0] = math.nan
     measured = compared(found, limits())

@@ -33,7 +33,7 @@ def test_any_two_mattes_agree_with_the_paper(pair: tuple[np.ndarray, np.ndarray]
 
 @pytest.mark.parametrize("seed", range(4))
 def test_mattes_of_blobs_agree_with_the_paper(seed: int) -> None:
-    """So do large connected shapes with soft edges and specks beside them."""
+    """So do large connected shapes with soft edges and separate specks."""
     random = np.random.default_rng(seed)
     truth = ndimage.gaussian_filter((random.random((40, 60)) > 0.5).astype(float), 2)
     truth = np.clip((truth - 0.4) * 5, 0, 1)
@@ -44,7 +44,7 @@ def test_mattes_of_blobs_agree_with_the_paper(seed: int) -> None:
 
 
 def test_a_speck_apart_counts_and_a_speck_attached_does_not() -> None:
-    """A pixel that is not connected to the figure is an error; the same pixel beside it is none."""
+    """A pixel that is not connected to the figure is an error; the same pixel adjacent to it is not."""
     truth = np.zeros((9, 9))
     truth[2:5, 2:5] = 1
     apart, attached = truth.copy(), truth.copy()

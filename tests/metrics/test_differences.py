@@ -35,7 +35,7 @@ def test_sums_over_frames_equal_one_pass_over_all(
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_one_value_that_is_not_finite_is_told_and_is_over_any_limit(value: float) -> None:
+def test_one_value_that_is_not_finite_is_over_any_limit(value: float) -> None:
     """NaN never hides in a mean."""
     one = np.zeros((4, 4), np.float32)
     other = one.copy()

@@ -1,4 +1,4 @@
-"""A plate's shift and exposure are measured, whoever stands in the frame, or said to be nothing."""
+"""Shift and exposure of a plate are measured, independent of the subject, or reported as none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZE = (480, 270)
 def pair(
     seed: int, shift: tuple[float, float], gains: tuple[float, float, float], size=SIZE
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A frame with somebody in it, and a plate that is to move by `shift` and be lit by `gains`."""
+    """A frame with a person, and a plate whose correction is `shift` and `gains`."""
     random = np.random.default_rng(seed)
     room = draw_scene(random, *size)
     alpha, colour = draw_foreground(random, *size)
@@ -53,8 +53,8 @@ def test_a_plate_that_fits_is_left_in_peace(seed: int) -> None:
     assert found.before < 3
 
 
-def test_shifts_are_told_in_pixels_of_the_frame() -> None:
-    """A frame that is looked at smaller has its shift told at its own size."""
+def test_shifts_are_in_pixels_of_the_frame() -> None:
+    """The shift of a frame that is downsampled for the search is reported at its own size."""
     found = plate_offset(*pair(2, (9, -6), (1, 1, 1), (1920, 1080)))
     assert np.hypot(found.shift[0] - 9, found.shift[1] + 6) < 1
 
@@ -76,7 +76,7 @@ def test_where_there_is_nothing_to_see_nothing_is_claimed() -> None:
 
 
 def test_a_flat_room_that_got_brighter_has_gains_only() -> None:
-    """Light is told from movement."""
+    """A change of exposure is not measured as a shift."""
     found = plate_offset(np.full((90, 160, 3), 150, np.uint8), np.full((90, 160, 3), 120, np.uint8))
     assert found.shift == (0, 0)
     assert np.allclose(found.gains, 1.25, atol=0.01)

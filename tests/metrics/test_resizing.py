@@ -15,7 +15,7 @@ sides = st.integers(1, 14)
 
 @settings(deadline=None, max_examples=80)
 @given(height=sides, width=sides, new_height=sides, new_width=sides, seed=st.integers(0, 999))
-def test_every_pixel_lies_between_its_neighbours(
+def test_every_pixel_is_between_its_neighbours(
     height: int, width: int, new_height: int, new_width: int, seed: int
 ) -> None:
     """Larger, smaller or both, with channels or without, it equals a loop over all pixels."""

@@ -67,7 +67,7 @@ def test_metric_figures_are_differences_and_their_base_is_the_original() -> None
     assert get_metric_bases(before)["alpha_grad_worse"] == 4.0
 
 
-def test_limits_that_need_a_truth_are_told_apart() -> None:
+def test_limits_that_need_a_ground_truth_are_selected() -> None:
     """Each limit is in one of the two halves, the reason in both; those on layers in neither."""
     some = limits(pha_max_abs=Limit(1), alpha_mad_worse=Limit(2), layers_max_rel=Limit(3))
     assert select_truth_limits(some) == limits(alpha_mad_worse=Limit(2))

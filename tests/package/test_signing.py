@@ -40,7 +40,7 @@ def tool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_a_signature_is_verified(
     curve: ec.EllipticCurve, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With every curve, without a network, beside the folder and in it."""
+    """With every curve, without a network, next to the folder and in it."""
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the network was used")

@@ -29,7 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_model_yml_weights_card_and_licences_travel_inside(wheel: Path) -> None:
-    """What the commands need lies in the wheel, and nothing of the tests does."""
+    """The wheel contains what the commands need, and no tests."""
     names = set(zipfile.ZipFile(wheel).namelist())
     model = read_model(builtin_config())
     assert model.bundled is not None

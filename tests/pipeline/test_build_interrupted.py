@@ -26,12 +26,12 @@ from toolchain.pipeline.build import BuildResult
 from toolchain.pipeline.request import BuildRequest
 
 MOMENTS = (
-    ("said", ""),
-    ("said", "export:"),
+    ("message", ""),
+    ("message", "export:"),
     ("before", f"{NAME}.onnx"),
     ("before", f"FP32/{NAME}.bin"),
     ("after", f"FP16/{NAME}.bin"),
-    ("said", "convert-FP16:"),
+    ("message", "convert-FP16:"),
     ("before", "validation.json"),
 )
 # Stops before or after the rename that publishes a file, and reports it.
@@ -88,11 +88,11 @@ def _wait_for(
 ) -> None:
     """Wait until the process has stopped, or for some time after a line of its output."""
     when, text = moment
-    awaited = text if when == "said" else "stopped"
+    awaited = text if when == "message" else "stopped"
     assert process.stderr is not None
     while awaited and not (line := process.stderr.readline()).startswith(awaited):
         assert line, f"ended before {moment}"
-    if when == "said":
+    if when == "message":
         time.sleep(chance.uniform(0, 0.5))
 
 

@@ -322,7 +322,7 @@ def test_a_changed_checkpoint_is_an_error_until_it_is_accepted(
 def test_planning_with_a_changed_checkpoint_changes_nothing(
     config: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """The error says so: no file or lock is created, none is touched."""
+    """The message is true: no file or lock is created or changed."""
     model = from_sources(config, checkpoint.as_uri())
     path = fetch(model, tmp_path / "out")
     save_checkpoint(path, seed=3)

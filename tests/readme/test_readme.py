@@ -94,7 +94,7 @@ def pictures(built: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_promised_files_come_out(built: Path) -> None:
-    """Every file of the table is there, and validation.json says pass."""
+    """Every file of the table is there, and the verdict in validation.json is pass."""
     name = f"{NAME}-bundled"
     folder = built / "build" / "public" / name
     for relative in (
@@ -130,7 +130,7 @@ def test_the_port_table_is_true(built: Path) -> None:
 
 @pytest.mark.usefixtures("pictures")
 def test_the_python_snippet_cuts_a_figure_out(built: Path) -> None:
-    """Run as it stands, on the bundled model, it writes a picture with a matte."""
+    """Run unchanged on the bundled model, it writes an image with a matte."""
     code = blocks("python")[0]
     code = code.replace(f'"{NAME}"', f'"{NAME}-bundled"')
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=built, check=True)
@@ -217,7 +217,7 @@ int main(int, char** argv) {
 
 
 def test_every_local_link_leads_somewhere() -> None:
-    """No page of the project links to a file that is not there."""
+    """No page of the project links to a missing file."""
     pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
     for page in (*pages, *(ROOT / "docs").glob("*.md")):
         text = page.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ OWN = {"reference": {"own_error": {"pha": {"max": 1e-6}, "fgr": {"max": 2e-6}}}}
 
 
 def test_a_run_is_named_by_what_it_did() -> None:
-    """Form and hint, and what the device computed in where the hint does not say it."""
+    """Form and hint, and the executed precision where it does not follow from the hint."""
     assert run_tables.format_run_label(run()) == "FP32 \u00b7 f32"
     default = run(form="FP16", hint="default", executed="bf16")
     assert run_tables.format_run_label(default) == "FP16 \u00b7 device default (bf16)"

@@ -1,4 +1,4 @@
-"""What follows an inference happens beside the next one, and nothing of it gets lost."""
+"""Calls run in the background in order, and no exception is lost."""
 
 from __future__ import annotations
 

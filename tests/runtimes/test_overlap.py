@@ -75,7 +75,7 @@ def test_outcomes_come_in_order_whoever_is_quicker() -> None:
 
 
 def test_frames_in_memory_do_not_grow_with_the_dataset() -> None:
-    """However slow the consumer is, no more frames are alive than the bound says."""
+    """However slow the consumer is, no more frames are in memory than the bound."""
     alive: weakref.WeakSet[Numbered] = weakref.WeakSet()
     most = 0
 

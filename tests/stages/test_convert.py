@@ -282,7 +282,7 @@ def test_an_unknown_output_is_an_error_and_keeps_the_existing_ir(
 def test_a_full_disk_is_reported_and_keeps_the_existing_ir(
     onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenVINO reports only a stream error; the message says that the disk is full."""
+    """OpenVINO reports only a stream error; the message states that the disk is full."""
     xml = converted(onnx_file, tmp_path)
     before = xml.read_bytes(), xml.with_suffix(".bin").read_bytes()
 

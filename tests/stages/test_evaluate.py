@@ -170,7 +170,7 @@ def test_all_forms_are_measured_and_stand_in_three_files(
 def test_an_interrupted_run_goes_on(
     request_: EvaluateRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What was scored before an interruption is not scored again, and the bytes are the same."""
+    """Frames scored before an interruption are not scored again, and the bytes are the same."""
     whole = evaluate(replace(request_, target=tmp_path / "whole" / "evaluation.json"))
     assert whole.scored == 5
     enter = sharding.ScoredFrame
@@ -244,7 +244,7 @@ def test_bad_frames_stop_the_run_and_are_all_listed(request_: EvaluateRequest, o
 def test_bad_frames_are_skipped_when_asked_and_counted(
     request_: EvaluateRequest, own: Path
 ) -> None:
-    """The others' mean stands beside the list of what was left out, in all three files."""
+    """All three files have the mean of the other frames and the list of the skipped ones."""
     whole = evaluate(request_).content["models"][0]["clips"]
     spoil(own)
     result = evaluate(replace(request_, dataset=open_dataset(own, None, 1), skip_bad=True))

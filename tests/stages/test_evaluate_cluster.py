@@ -135,7 +135,7 @@ def test_local_processes_give_the_same_bytes_and_go_on_where_they_were(
 
 
 def test_a_missing_scheduler_is_an_error(alone: EvaluateRequest, tmp_path: Path) -> None:
-    """An address where nobody answers is one sentence and a way out."""
+    """The error is one sentence with a hint."""
     request = replace(alone, target=tmp_path / "evaluation.json", cluster="tcp://127.0.0.1:9")
     with pytest.raises(EvaluationError, match="no Dask scheduler found"):
         evaluate(request)
@@ -155,7 +155,7 @@ def test_missing_workers_are_an_error(
 def test_without_dask_the_error_names_the_extra(
     alone: EvaluateRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The extra is named, and nothing else is asked of those who don't need it."""
+    """The message names the extra; evaluation without a cluster works."""
     monkeypatch.setitem(sys.modules, "distributed", None)
     request = replace(alone, target=tmp_path / "evaluation.json", cluster="local")
     with pytest.raises(UsageError) as caught:

@@ -194,19 +194,19 @@ def test_wrong_preprocessing_is_named_at_the_graph_s_head(
     settings = replace(SETTINGS, reverse_input_channels=False)
     convert(ConvertRequest(built.onnx, xml, "FP32", settings, ()))
     request = replace(built, irs=(("FP32", xml),), target=tmp_path / "layers.json")
-    said = compare_layers(request).first[Variant("FP32")]
-    assert "computed by shrunk/Reshape" in said
-    assert "src an input" in said
+    sentence = compare_layers(request).first[Variant("FP32")]
+    assert "computed by shrunk/Reshape" in sentence
+    assert "src an input" in sentence
 
 
 def test_nan_is_over_any_limit(built: LayersRequest, tmp_path: Path) -> None:
-    """It is said to be NaN, at the operator where it came up."""
+    """NaN is reported at the operator that first computes it."""
     bad = broken_onnx(
         built.onnx, tmp_path / "bad.onnx", perturb("decoder.conv3.weight", float("nan"))
     )
     request = replace(built, onnx=bad, irs=(), target=tmp_path / "layers.json")
-    said = compare_layers(request).first[Variant("ONNX")]
-    assert "decoder.conv3/Conv (Conv); it contains NaN or infinite values" in said
+    sentence = compare_layers(request).first[Variant("ONNX")]
+    assert "decoder.conv3/Conv (Conv); it contains NaN or infinite values" in sentence
 
 
 def test_batches_hold_no_more_than_asked_for_and_change_nothing(
@@ -235,7 +235,7 @@ def test_batches_hold_no_more_than_asked_for_and_change_nothing(
         assert other["relative"] == pytest.approx(one["relative"], abs=2e-6)
 
 
-def test_what_a_form_lacks_is_said(built: LayersRequest, tmp_path: Path) -> None:
+def test_tensors_that_a_form_lacks_are_listed(built: LayersRequest, tmp_path: Path) -> None:
     """An IR whose tensor lost its name is compared in all others, and the one is listed."""
     usual = forms(replace(built, target=tmp_path / "usual.json"))["FP32", "f32"]
     core = openvino.Core()

@@ -1,4 +1,4 @@
-"""Quantise: convolutions alone, the same bytes, nearly as good, or nothing and good advice."""
+"""Quantize: convolutions only, reproducible, within the limits, otherwise an error with a suggestion."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_the_weights_are_a_quarter_and_the_facts_stay(
     assert str(request.xml.parent) not in request.xml.read_text()
 
 
-def test_the_record_tells_frames_figures_and_limits(
+def test_the_record_has_frames_figures_and_limits(
     made: tuple[QuantizeRequest, QuantizeResult],
 ) -> None:
     """quantization.json has what it was calibrated and judged on, which never overlap."""
@@ -146,7 +146,7 @@ def test_the_record_tells_frames_figures_and_limits(
 def test_the_same_bytes_in_another_folder_silently_and_with_an_empty_home(
     made: tuple[QuantizeRequest, QuantizeResult], tmp_path: Path
 ) -> None:
-    """Another process gives the same IR, talks to nobody, and leaves nothing in the home folder."""
+    """Another process gives the same IR, opens no connection, and writes nothing to the home folder."""
     request, _ = made
     home, there = tmp_path / "home", tmp_path / "there" / "m.xml"
     home.mkdir()
@@ -203,7 +203,7 @@ def test_a_layer_that_8_bits_ruin_is_found_and_sparing_it_is_enough(tmp_path: Pa
     """The good IR stays, the advice names the layer, and following it passes."""
     bundled = ROOT / "toolchain/data/background-matting-mobilenetv2-bundled.safetensors"
     state = {key: value.clone() for key, value in load_network(bundled).state_dict().items()}
-    # One channel that nobody reads, a thousand times as loud: float does not hear it.
+    # One unused channel, a thousand times larger: no effect in float.
     for part in ("weight", "bias"):
         state[f"decoder.bn1.{part}"][0] = 1e3
     state["decoder.conv2.weight"][:, 0] = 0

@@ -1,4 +1,4 @@
-"""Report: one file that needs no other, the same each time, of nothing but what was validated."""
+"""Report: one self-contained file, reproducible, of validated files only."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class Elements(HTMLParser):
             self.inside[self._open].append(data)
 
 
-def test_it_needs_nothing_from_elsewhere(made: ReportResult) -> None:
-    """Every address is a picture inside or a place on the page; no inline styles, no handlers."""
+def test_the_page_is_self_contained(made: ReportResult) -> None:
+    """Every URL is an embedded image or an anchor; no inline styles, no handlers."""
     elements = Elements(made.html.read_text(encoding="utf-8"))
     for tag, attributes in elements.found:
         for name, value in attributes.items():
@@ -90,8 +90,8 @@ def test_it_needs_nothing_from_elsewhere(made: ReportResult) -> None:
     assert not re.search(r"@import|url\((?!#)", elements.inside["style"][0])
 
 
-def test_its_policy_knows_its_own_style_and_script_and_nothing_else(made: ReportResult) -> None:
-    """The digests in the policy are those of the texts that are there."""
+def test_its_policy_allows_only_its_own_style_and_script(made: ReportResult) -> None:
+    """The digests in the policy are those of the embedded texts."""
     elements = Elements(made.html.read_text(encoding="utf-8"))
     (policy,) = (
         attributes["content"]
@@ -112,15 +112,15 @@ def test_its_policy_knows_its_own_style_and_script_and_nothing_else(made: Report
 def test_same_inputs_give_the_same_bytes_and_no_path(
     made: ReportResult, validated: Path, tmp_path: Path
 ) -> None:
-    """In another folder, at another time; nothing tells where it was made."""
+    """Folder and time have no influence, and no path is in the page."""
     again = report(request_of(validated, tmp_path))
     for one, other in ((made.html, again.html), (made.markdown, again.markdown)):
         assert one.read_bytes() == other.read_bytes()
         assert str(validated.parents[3]) not in other.read_text(encoding="utf-8")
 
 
-def test_the_mattes_are_the_models_own(made: ReportResult, validated: Path) -> None:
-    """Each embedded alpha holds what that model gives for that frame, to the last pixel."""
+def test_the_mattes_are_those_of_the_models(made: ReportResult, validated: Path) -> None:
+    """Each embedded alpha equals the model's output for the frame in every pixel."""
     pictures = {
         attributes["data-image"]: attributes["src"]
         for _, attributes in Elements(made.html.read_text(encoding="utf-8")).found
@@ -139,8 +139,8 @@ def test_the_mattes_are_the_models_own(made: ReportResult, validated: Path) -> N
     assert np.array_equal(decoded(pictures["alpha-truth"], "L"), np.rint(frame.alpha * 255))
 
 
-def test_markdown_says_the_same(made: ReportResult) -> None:
-    """Verdict on top; every table of the page is there, cell by cell."""
+def test_markdown_has_the_same_content(made: ReportResult) -> None:
+    """It starts with the verdict and contains every cell of every table."""
     text = made.markdown.read_text(encoding="utf-8")
     assert text.startswith(f"# \u2705 PASS: {NAME}\n")
     plain = re.sub(r"\\(.)", r"\1", text)
@@ -151,7 +151,7 @@ def test_markdown_says_the_same(made: ReportResult) -> None:
         assert "".join(cell).strip() in plain
 
 
-def test_a_fail_is_told_with_everything_that_was_found(copy: Path, tmp_path: Path) -> None:
+def test_a_fail_is_reported_with_all_findings(copy: Path, tmp_path: Path) -> None:
     """Failures, explanations, stages, limits that would have passed, evaluation, latency."""
     verdict = json.loads((copy / "validation.json").read_text())
     records = {"validation": failed(verdict), "evaluation": evaluation(verdict)}
@@ -168,7 +168,7 @@ def test_a_fail_is_told_with_everything_that_was_found(copy: Path, tmp_path: Pat
     assert result.verdict == "fail"
     plain = re.sub(r"\\(.)", r"\1", result.markdown.read_text(encoding="utf-8"))
     assert plain.startswith("# \u274c FAIL")
-    for said in (
+    for expected in (
         "1 of 5 variants of the converted model differs",
         "pha_max_abs is 0.00125, the limit is 2e-05",
         "| swapped channels | with RGB for BGR the outputs agree to 1e-6 | alpha, max dif",
@@ -183,14 +183,14 @@ def test_a_fail_is_told_with_everything_that_was_found(copy: Path, tmp_path: Pat
         "alpha SAD, /1000",
         "| FP16 | CPU | device default | bf16 | 84.2 | 91.5 | 11.9 |",
     ):
-        assert said in plain
+        assert expected in plain
     page = result.html.read_text(encoding="utf-8")
     assert "<script>alert(1)</script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert '"chosen": "fp32-f32"' in page
 
 
-def test_an_evaluation_of_other_weights_is_left_out_and_said(copy: Path, tmp_path: Path) -> None:
+def test_an_evaluation_of_other_weights_is_left_out_with_a_note(copy: Path, tmp_path: Path) -> None:
     """Figures of another checkpoint are never shown as this one's."""
     verdict = json.loads((copy / "validation.json").read_text())
     record = evaluation(verdict)
@@ -203,7 +203,7 @@ def test_an_evaluation_of_other_weights_is_left_out_and_said(copy: Path, tmp_pat
 
 
 def test_captures_are_shown_a_few_at_most(validated: Path, tmp_path: Path) -> None:
-    """Without a truth, at the model's size; that others were left out is said."""
+    """They have the model's size and no ground truth; a note counts the others."""
     random = np.random.default_rng(4)
     captures = tmp_path / "captures"
     captures.mkdir()
@@ -219,7 +219,7 @@ def test_captures_are_shown_a_few_at_most(validated: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (lambda folder: (folder / "FP16" / f"{NAME}.bin").write_bytes(b"x"), "has changed since"),
         (lambda folder: (folder / f"{NAME}.onnx").unlink(), "has been deleted since"),
@@ -230,11 +230,11 @@ def test_captures_are_shown_a_few_at_most(validated: Path, tmp_path: Path) -> No
     ids=["changed", "gone", "cut", "other", "none"],
 )
 def test_files_that_were_not_validated_are_not_reported(
-    damage: Callable[[Path], Any], said: str, copy: Path, tmp_path: Path
+    damage: Callable[[Path], Any], message: str, copy: Path, tmp_path: Path
 ) -> None:
     """One sentence names the file, and no page is written."""
     damage(copy)
-    with pytest.raises(ReportError, match=said):
+    with pytest.raises(ReportError, match=message):
         report(request_of(copy, tmp_path))
     assert not list(tmp_path.glob("report.*"))
 

@@ -220,7 +220,7 @@ def test_other_weights_of_the_same_network_fail_at_every_precision(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda model: model.outputs[0].get_tensor().set_names({"alpha"}), "alpha"),
         (lambda model: model.reshape({"src": [-1, 3, 192, 320], "bgr": [-1, 3, 192, 320]}), "stat"),
@@ -228,19 +228,19 @@ def test_other_weights_of_the_same_network_fail_at_every_precision(
     ids=["name", "dynamic"],
 )
 def test_a_wrong_name_or_a_dynamic_shape_is_refused(
-    change: Callable[[Any], None], said: str, built: ValidateRequest, tmp_path: Path
+    change: Callable[[Any], None], message: str, built: ValidateRequest, tmp_path: Path
 ) -> None:
     """The promised ports are part of the verdict."""
     model = openvino.Core().read_model(dict(built.irs)["FP32"])
     change(model)
     xml = tmp_path / "m.xml"
     openvino.save_model(model, xml, compress_to_fp16=False)
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(ValidationError, match=message):
         validate(replace(built, irs=(("FP32", xml),), target=tmp_path / "v.json"))
     assert not (tmp_path / "v.json").exists()
 
 
-def test_an_unknown_device_is_refused_with_those_that_are_there(built: ValidateRequest) -> None:
+def test_an_unknown_device_is_refused_with_a_list_of_devices(built: ValidateRequest) -> None:
     """Nothing is run on another device instead."""
     with pytest.raises(
         ValidationError, match=r"NPX: device not found by OpenVINO; available: .*CPU"
@@ -321,7 +321,7 @@ def test_patches_that_the_rule_does_not_select_are_a_fault(
 def test_the_last_of_equal_errors_is_a_fault_that_frames_do_not_show(
     built: ValidateRequest, tmp_path: Path
 ) -> None:
-    """The rule takes the first ones; only synthetic errors tell."""
+    """The rule selects the first ones; only synthetic errors show it."""
 
     def count_from_the_end(model: Any) -> None:
         attributes = node(model, "frame/CumSum").attribute

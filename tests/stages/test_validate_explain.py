@@ -1,4 +1,4 @@
-"""A fail explains itself: each hypothesis is tested on a model that is broken in just that way."""
+"""Diagnostics of a fail: each cause is found in a model with exactly that fault."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_wrong_input_format_is_recognised(
 
 
 def test_exchanged_frames_are_recognised(built: ValidateRequest, tmp_path: Path) -> None:
-    """An ONNX that takes the plate for the frame is told apart from wrong channels."""
+    """An ONNX with frame and plate exchanged is distinguished from wrong channels."""
 
     def exchange(model: Any) -> None:
         names = {"src": "bgr", "bgr": "src"}
@@ -141,17 +141,17 @@ SHIFTS = [
 ]
 
 
-@pytest.mark.parametrize(("half", "full", "said"), SHIFTS, ids=["both", "full", "half"])
+@pytest.mark.parametrize(("half", "full", "message"), SHIFTS, ids=["both", "full", "half"])
 @pytest.mark.parametrize("settings", [SIZE, WHOLE], ids=["mosaic", "whole frame"])
 def test_shifted_patches_are_recognised_with_their_shift(
     settings: ExportSettings,
     half: list[int],
     full: int,
-    said: str,
+    message: str,
     checkpoint: Path,
     tmp_path: Path,
 ) -> None:
-    """Windows cut beside their place, at half size, at full size or both, are found and told."""
+    """Windows with an offset, at half size, at full size or both, are found and reported."""
 
     def move(model: Any) -> None:
         if settings is SIZE:  # conv1's results moved; positions of pixels in a tile, both ways
@@ -170,13 +170,13 @@ def test_shifted_patches_are_recognised_with_their_shift(
     build = replace(build_small(checkpoint, tmp_path, settings), composites=1)
     rows = explained(as_onnx(build, tmp_path, move), "ONNX")
     assert convinced(rows) == ["shifted patch"]
-    assert said in rows[0]["found"]
+    assert message in rows[0]["found"]
 
 
 def move_results(model: Any, name: str, by: list[int]) -> None:
-    """What that node gives, cut `by` pixels (down, right) beside its place.
+    """What that node gives, cut with an offset of `by` pixels (down, right).
 
-    Beyond the border goes on what is there: the results of nothing but zeros.
+    Outside the border are the results for zeros.
     """
     (given,) = node(model, name).output
     pads = np.array([0, 0, *(-step for step in by), 0, 0, *by], np.int64)
@@ -222,7 +222,7 @@ def saturated(source: Path, target: Path, name: str) -> Path:
 
 
 def test_weights_beyond_fp16_are_recognised(tmp_path: Path) -> None:
-    """An FP16 IR with weights that did not fit is told apart from one that only rounds."""
+    """An FP16 IR with weights out of range is distinguished from one that only rounds."""
     build = build_small(beyond_half(tmp_path / "large.pth", 3 * EDGE), tmp_path)
     xml = saturated(dict(build.irs)["FP32"], tmp_path / "half.xml", "decoder.conv1.weight")
     rows = explained(replace(build, composites=1, irs=(("FP16", xml),)), "FP16")
@@ -295,7 +295,7 @@ def test_a_device_s_own_precision_is_recognised(built: ValidateRequest, tmp_path
 
 
 def test_what_nothing_explains_is_not_explained(built: ValidateRequest, tmp_path: Path) -> None:
-    """One spoilt layer is no fault of formats: no hypothesis convinces, and none is left untold."""
+    """One wrong layer is not a fault of formats: no cause convinces, and all are listed."""
 
     def spoil(model: Any) -> None:
         name = "backbone.features.4.conv.1.0.weight"

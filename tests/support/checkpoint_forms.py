@@ -1,4 +1,4 @@
-"""The forms in which people save a network: each writes the same weights, or says why not."""
+"""The formats in which networks are saved: each writes the same weights, or raises an error."""
 
 from __future__ import annotations
 

@@ -505,7 +505,7 @@ class Result:
 
 
 def check(path: Path, state: State, tolerance: float = 0.0) -> Result:
-    """Read a file and judge what comes of it."""
+    """Read a file and check the result."""
     before, started = _start_measuring(), time.monotonic()
     checkpoint: Checkpoint | None = None
     kind, detail = "refused", ""

@@ -17,7 +17,7 @@ from toolchain.network.resize import bilinear
 from training.bundled import TARGET
 from training.held_out import HeldOutSet, generated, real
 
-# Alpha MAD x1000 that these weights are held to; their card says what was measured on whole sets.
+# Limits on alpha MAD x1000; the card has the figures of the whole sets.
 LIMITS = {"generated": 9.0, "degraded": 11.0, "exact": 8.0, "hand-held": 25.0}
 
 
@@ -63,7 +63,7 @@ def test_generated_composites_are_matted_and_refinement_sharpens(network: Mattin
 
 @pytest.mark.parametrize("fault", ["exact", "degraded", "hand-held"])
 def test_real_people_are_matted(network: MattingNetwork, fault: str) -> None:
-    """Real people before photographs and plates; err is alive: half of the patches count."""
+    """Real people over photographs and plates; at least half of the patches are refined."""
     folder = SAMPLES / "mattes"
     if not folder.is_dir():
         pytest.skip(f"no real mattes in {folder}")
@@ -74,7 +74,7 @@ def test_real_people_are_matted(network: MattingNetwork, fault: str) -> None:
 
 
 def test_an_empty_room_is_empty(network: MattingNetwork) -> None:
-    """Where frame and plate are the same picture, nobody is found."""
+    """With equal frame and plate, alpha is 0."""
     frame = some_of(generated(1), 1)[0]
     empty = Frame("empty", frame.bgr, frame.bgr, np.zeros_like(frame.alpha), frame.foreground)
     assert run(network, empty)[0]["alpha_mad"] < 1.0

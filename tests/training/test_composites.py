@@ -76,8 +76,8 @@ def test_no_held_out_photograph_is_trained_on() -> None:
     assert all(photograph.licence for photograph in (*HELD_OUT, *TRAINED_ON))
 
 
-def test_a_missing_package_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without scikit-image, training tells what to install."""
+def test_a_missing_package_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without scikit-image, the message names the extra to install."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(SystemExit, match=r"pip install"):
         TRAINED_ON[0].read()
@@ -103,7 +103,7 @@ def test_faulty_plates_differ_from_the_room(pool: Pool, monkeypatch: pytest.Monk
     rooms = pool.rooms.float() / 255
     alpha = torch.zeros(len(rooms), 1, *rooms.shape[2:])
     plate, behind, noise = plate_and_room(rooms, alpha, Randomness(1, 3, "cpu"), 4.0)
-    assert torch.equal(behind, rooms)  # nobody there, so no shadow
+    assert torch.equal(behind, rooms)  # no person, so no shadow
     differences = (plate - rooms).abs().mean((1, 2, 3))
     assert (differences > 0).all()
     assert (differences < 0.2).all()
@@ -136,7 +136,7 @@ def test_batches_repeat_and_keep_their_ranges(pool: Pool, step: int, zoom: float
 
 
 def test_a_second_figure_adds_to_the_first(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With somebody behind, the matte covers no less anywhere than without."""
+    """With a second figure, alpha is nowhere smaller."""
     monkeypatch.setattr(batches, "EMPTY", 0.0)
     monkeypatch.setattr(batches, "PAIRED", 0.0)
     alone = draw(pool, Randomness(1, 9, "cpu"), 6, SIZE, 2.0, 4.0)

@@ -1,4 +1,4 @@
-"""How the bundled weights are judged: the sets, and the keys they are set beside."""
+"""The held-out sets for the bundled weights, and the difference keys they are compared with."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_a_stream_taken_up_later_gives_the_same_batches(
 
 
 def test_frames_hold_their_truth(pool: Pool) -> None:
-    """Where nobody stands the frame is near the room, where somebody does it is the foreground."""
+    """Outside of alpha the frame is close to the room, inside it is the foreground."""
     with closing(Stream(2, pool, SIZE, 0, "cpu")) as made:
         batch = made.batch(0, 12)
     solid = (batch.alpha == 255).expand(-1, 3, -1, -1)

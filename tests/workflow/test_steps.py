@@ -17,7 +17,7 @@ from toolchain.package.manifest import SIGNATURE
 ROOT = Path(__file__).parents[2]
 STEPS = ROOT / ".ci" / "steps"
 WORKFLOW = ROOT / ".github" / "workflows" / "package.yml"
-# Stands for make: the same targets by the same names, with this environment's own commands.
+# A replacement for make: the same targets, with the commands of this environment.
 MAKE = """\
 #!/bin/sh
 set -eu
