@@ -1,4 +1,4 @@
-# `make help` explains every target.  Everything is set up in .venv on first use, by itself.
+# `make help` explains every target.  The environment .venv is created on first use.
 # Another interpreter: make setup PYTHON=python3.12
 
 PYTHON ?= python3
@@ -25,7 +25,7 @@ help:  ## show this list
 	@echo "convert takes WEIGHTS=auto|upstream|bundled|PATH, OUTPUT=DIR and ARGS='more options';"
 	@echo "package and verify take these and DIST=DIR."
 
-setup: $(READY)  ## make .venv with the exact versions of constraints.txt (done by the others as needed)
+setup: $(READY)  ## create .venv with the exact versions of constraints.txt (other targets do it if needed)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make setup PYTHON=python3.x")'
@@ -36,7 +36,7 @@ $(READY): pyproject.toml constraints.txt
 convert: $(READY)  ## checkpoint to verified IR: download, export, convert, validate
 	@$(BIN)/matting build --weights "$(WEIGHTS)" --output "$(OUTPUT)" $(ARGS)
 
-package: $(READY)  ## what convert made as one archive to be handed over
+package: $(READY)  ## package the results of convert as one archive
 	@$(BIN)/matting package --weights "$(WEIGHTS)" --output "$(OUTPUT)" --to "$(DIST)" $(ARGS)
 
 verify: $(READY)  ## check every archive in DIST, and run its sample
@@ -51,13 +51,13 @@ lint: $(READY)  ## ruff, mypy and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## start-up, download, build, evaluation and model against their yardsticks
+bench: $(READY)  ## start-up, download, build, evaluation and model relative to their baselines
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-model: $(READY)  ## speed of the converted model against Open Model Zoo's graph
 	$(BIN)/python -m benchmarks model
 
-parity: $(READY)  ## the real Open Model Zoo tools, made in .venv-omz, beside ours; fails on what docs don't list
+parity: $(READY)  ## compare with the Open Model Zoo tools, installed in .venv-omz; fails on unlisted differences
 	$(BIN)/python -m parity --omz "$(OMZ)" $(ARGS)
 
 fidelity: $(READY)  ## checkpoints and faults through export, conversion and validation; writes docs/fidelity.md
