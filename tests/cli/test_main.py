@@ -442,4 +442,4 @@ def test_a_second_command_waits_and_reports_it(
         assert not codes
     waiting.join(60)
     assert codes == [0]
-    assert "another build is running there; waiting" in capsys.readouterr().err
+    assert "locked by another build; waiting" in capsys.readouterr().err

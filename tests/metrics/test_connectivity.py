@@ -44,7 +44,7 @@ def test_mattes_of_blobs_agree_with_the_paper(seed: int) -> None:
 
 
 def test_a_speck_apart_counts_and_a_speck_attached_does_not() -> None:
-    """A pixel that is not connected to the figure is an error; the same pixel adjacent to it is not."""
+    """A pixel that is not connected to the figure is an error, a connected one is not."""
     truth = np.zeros((9, 9))
     truth[2:5, 2:5] = 1
     apart, attached = truth.copy(), truth.copy()

@@ -111,7 +111,7 @@ def test_two_builds_in_one_folder_both_end_well(
     assert [code for _, _, code in ends] == [0, 0], ends
     assert sorted(out.count("up to date") for out, _, _ in ends) == [0, len(ENTRIES)]
     assert contents(request.layout.folder) == contents(built.request.layout.folder)
-    waited = "another build is running there"
+    waited = "locked by another build"
     assert [waited in err for _, err, _ in ends].count(True) == 1
 
 

@@ -1,4 +1,4 @@
-"""Quantize: convolutions only, reproducible, within the limits, otherwise an error with a suggestion."""
+"""Quantize: convolutions only, reproducible, within the limits, or an error with a hint."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_the_record_has_frames_figures_and_limits(
 def test_the_same_bytes_in_another_folder_silently_and_with_an_empty_home(
     made: tuple[QuantizeRequest, QuantizeResult], tmp_path: Path
 ) -> None:
-    """Another process gives the same IR, opens no connection, and writes nothing to the home folder."""
+    """Another process gives the same IR, without connections or files in the home folder."""
     request, _ = made
     home, there = tmp_path / "home", tmp_path / "there" / "m.xml"
     home.mkdir()

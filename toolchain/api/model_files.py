@@ -26,7 +26,7 @@ class ModelFile:
     """An IR on disk.
 
     Attributes:
-        xml: The .xml file; the .bin file is beside it.
+        xml: The .xml file; the .bin file is in the same folder.
         name: Name of the model.
         precision: Name of its folder if that is a known precision, for example "FP16", else "".
     """

@@ -146,7 +146,7 @@ def read_model(
 
 
 def read_composite(path: Path, subdirectory: str) -> CompositeModel:
-    """Read one composite-model.yml and the model.yml of each stage in the folders beside it.
+    """Read one composite-model.yml and the model.yml of each stage in the folders next to it.
 
     Args:
         path: The file.

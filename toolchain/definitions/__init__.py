@@ -1,4 +1,4 @@
 """The terms of the project, each in one place: precisions, variants, metrics, ports, architectures.
 
-Nothing here does any work.  All modules but `arrays` import only the standard library.
+These modules contain definitions only.  All modules but `arrays` import only the standard library.
 """

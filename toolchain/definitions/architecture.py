@@ -1,4 +1,4 @@
-"""What is particular to each network of the BackgroundMattingV2 family.
+"""Properties of each network of the BackgroundMattingV2 family.
 
 To add a backbone, add a record to `ARCHITECTURES`, a module with its class to
 `network/backbones/`, an entry to the registry there, and a model.yml.
@@ -30,7 +30,8 @@ class Architecture:
             stride 1 are the input itself: frame and clean plate, 6 channels.
         aspp_channels: Channels of the output of ASPP.
         decoder_channels: Channels after the first three convolutions of the decoder.
-        hidden_channels: Channels that the base network passes to the refiner beside its results.
+        hidden_channels: Channels that the base network passes to the refiner in addition to its
+            results.
         checkpoint_bytes: Approximate size of the published checkpoint in bytes, for messages.
         onnx_limit: Largest permitted size of the exported ONNX in bytes.
         float32_layers: Layers whose weights stay float32 in an FP16 IR.

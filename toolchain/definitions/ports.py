@@ -36,8 +36,8 @@ INPUTS = tuple(port.name for port in INPUT_PORTS)
 OUTPUTS = tuple(port.name for port in OUTPUT_PORTS)
 FRAME, PLATE = INPUTS
 ALPHA, FOREGROUND = OUTPUTS
-# What the stages of the network pass on, by the names of `network.matting.Outputs`.
+# Tensors between the stages of the network, by the names of `network.matting.Outputs`.
 SELECTION = "ref_sm"
 PROBES = ("src_bgr_sm", "pha_sm", "res_sm", "err_sm", "hid_sm", SELECTION, "refined")
 CELL = 4  # pixels along one side of a refined patch: one cell of the quarter-size maps
-RT_INFO = "matting"  # section of an IR's rt_info that holds the toolchain's facts
+RT_INFO = "matting"  # section of an IR's rt_info for the toolchain's facts

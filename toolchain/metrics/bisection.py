@@ -10,10 +10,16 @@ def first_bad(
 ) -> str | None:
     """Find a bad tensor whose parents are all good.
 
-    `parents`: what each tensor is made from, in an order in which parents come first.  `ends`:
-    where to begin, the model's outputs.  A good tensor is taken as proof that all before it are
-    good; where that misleads, because a later operator hid the fault and it shows again
-    elsewhere, the search goes on from the bad parent.  `is_bad` is asked once about each.
+    A good tensor is assumed to have good predecessors.  If an operator hid the fault and it is
+    visible again elsewhere, the search continues from the bad parent.
+
+    Args:
+        parents: Tensors that each tensor is computed from; parents come first.
+        ends: Tensors to start from, the outputs of the model.
+        is_bad: Compares a tensor; called at most once for each.
+
+    Returns:
+        Name of the tensor, None if every end is good.
     """
     asked: dict[str, bool] = {}
 

@@ -23,7 +23,7 @@ class Interval:
 
 
 def interval(values: Doubles, clips: npt.NDArray[np.intp], seed: int) -> Interval:
-    """Bounds on the mean over rows of `values` (frames x metrics).
+    """Compute bounds on the mean over rows of `values` (frames x metrics).
 
     `clips`: the number of each row's clip, from 0.  `unit_of` chooses what is resampled; a
     replicate's mean is that over all frames drawn.  The same for the same values and seed.

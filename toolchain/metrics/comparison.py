@@ -139,7 +139,7 @@ class Comparison:
         return largest
 
     def result(self, original: Scores, own: OwnErrors) -> ComparisonResult:
-        """Judge the sums.
+        """Compare the figures with the limits.
 
         Args:
             original: Metrics of the original on the same frames.

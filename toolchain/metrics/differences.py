@@ -96,7 +96,7 @@ class Differences:
         )
 
     def include(self, sums: FrameSums) -> FrameSums:
-        """Add what `add` gave elsewhere."""
+        """Add the sums of a frame."""
         self._sums += sums
         return sums
 

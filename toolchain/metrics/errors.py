@@ -1,8 +1,8 @@
 """Errors of a run against the network in float64, for outputs and for tensors between its stages.
 
-The original (PyTorch at float32) has such an error too.  It is the measure of what rounding does
-with the given weights: every correct float32 implementation errs by about as much, however much
-the weights amplify rounding.  Limits are therefore multiples of it.
+The original (PyTorch at float32) has such an error too.  It measures the effect of rounding with
+the given weights: the error of every correct float32 implementation is about as large.  Limits are
+therefore multiples of it.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def combine_own_errors(samples: Iterable[Errors]) -> dict[str, tuple[float, floa
 
 
 def is_ill_conditioned(own: OwnErrors) -> bool:
-    """Whether the original itself errs too much for any comparison at float32."""
+    """Whether the error of the original is too large for a comparison at float32."""
     return any(not own[name][0] <= ILL_CONDITIONED for name in OUTPUTS if name in own)
 
 

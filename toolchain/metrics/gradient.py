@@ -22,16 +22,20 @@ from toolchain.metrics.values import Values, as_doubles
 SIGMA = 1.4
 EPSILON = 0.01
 HALF = math.ceil(SIGMA * math.sqrt(-2 * math.log(math.sqrt(2 * math.pi) * SIGMA * EPSILON)))
-TILE = 16  # pixels along a side: a multiple of HALF; any gives the same result
+TILE = 16  # pixels along a side, a multiple of HALF; it has no influence on the result
 SIDE = TILE + 2 * HALF  # of the window of a tile's filter
 BATCH = 256  # tiles at a time: fits a core's cache
 
 
 @dataclass(frozen=True)
 class Edges:
-    """`changing`: tiles that may hold a gradient, rows x columns; `lengths`: theirs, n x 16 x 16.
+    """Gradient of a matte, 0 outside of some tiles.
 
-    `size`: height and width of the matte.
+    Attributes:
+        changing: Tiles that may have a gradient, rows x columns.
+        lengths: Magnitudes in these tiles, n x 16 x 16.
+        size: Height and width of the matte.
+
     """
 
     changing: npt.NDArray[np.bool_]

@@ -14,8 +14,8 @@ from toolchain.definitions.arrays import Array
 class LayerDifference:
     """Absolute differences; `relative`: the largest one, divided by the original's largest value.
 
-    `over`: share of values whose relative difference is above the limit.  `finite`: whether
-    nothing is NaN or infinite.  All differences are infinite where shapes differ.
+    `over`: share of values whose relative difference is above the limit.  `finite`: whether all
+    values are finite.  All differences are infinite if shapes differ.
     """
 
     max_abs: float

@@ -24,10 +24,14 @@ SHIFT_LIMIT, GAIN_LIMIT = 1.0, 0.04  # from here on a shift or gain is reported
 
 @dataclass(frozen=True)
 class PlateOffset:
-    """`shift`: how far right and down of its place in the plate the frame shows a thing, in pixels.
+    """Deviation of a plate from the background of its frame.
 
-    `gains`: what the plate's R, G, B are to be multiplied by.  `before`, `after`: the median over
-    blocks of the absolute difference (0..255) as it is, and with both undone.
+    Attributes:
+        shift: Offset of the frame relative to the plate, right and down, in pixels.
+        gains: Factors for R, G and B of the plate.
+        before: Median over blocks of the absolute difference, 0..255.
+        after: The same after the correction of both.
+
     """
 
     shift: tuple[float, float]
@@ -84,7 +88,7 @@ def median_difference(
 def _reduced(picture: Pixels, step: int) -> Floats:
     height, width = (side // step * step for side in picture.shape[:2])
     total = np.zeros((height // step, width // step, 3), np.float32)
-    for y in range(step):  # far quicker than the mean over two axes of blocks
+    for y in range(step):  # much faster than the mean over two axes of blocks
         for x in range(step):
             total += picture[y:height:step, x:width:step]
     return np.asarray(total / step**2, np.float32)

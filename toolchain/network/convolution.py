@@ -1,4 +1,4 @@
-"""Convolutions with given weights."""
+"""Convolutions with fixed weights."""
 
 from __future__ import annotations
 

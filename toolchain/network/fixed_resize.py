@@ -1,8 +1,8 @@
 """Bilinear resizes by whole factors as convolutions and matrix products with fixed weights.
 
 They compute the same sums as `resize.bilinear` (half-pixel centres, no antialiasing), in forms
-that runtimes execute several times faster: the time of resizing few channels goes into layout
-changes, not into the sums.
+that runtimes execute several times faster: with few channels, resizing spends its time on layout
+changes, not on the sums.
 """
 
 from __future__ import annotations

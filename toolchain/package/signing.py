@@ -1,6 +1,6 @@
 """Signatures in the OpenSSF model-signing format, with a private key and without a network.
 
-A signature covers every file of a package's folder.  It is stored as `<archive>.sig` beside an
+A signature covers every file of a package's folder.  It is stored as `<archive>.sig` next to an
 archive and as `model.sig` in a folder, with the same content.  The format's own commands,
 `model_signing sign key` and `model_signing verify key`, can write and read it.
 """
@@ -100,17 +100,17 @@ def read_signature(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise SignatureError(
             f"{path}: file not found: the package is not signed",
-            kept="Nothing was written.",
-            hint="Ask for the signature, or name it with --signature.",
+            kept="Nothing was unpacked.",
+            hint="Request the signature from the publisher, or name it with --signature.",
         ) from error
     except OSError as error:
         raise SignatureError(
-            f"{path}: cannot read the signature: {error.strerror}", kept="Nothing was written."
+            f"{path}: cannot read the signature: {error.strerror}", kept="Nothing was unpacked."
         ) from error
     if len(data) > SIZE_LIMIT:
         raise SignatureError(
             f"{path}: not a signature: larger than {SIZE_LIMIT:,} bytes",
-            kept="Nothing was written.",
+            kept="Nothing was unpacked.",
         )
     return data
 
@@ -193,5 +193,5 @@ def _bad_signature(signature: Path, key: Path, reason: str) -> SignatureError:
     return SignatureError(
         f"{signature}: not a signature of this package by the owner of {key}: {reason}",
         kept="Nothing was unpacked.",
-        hint="Do not trust this package; ask its publisher.",
+        hint="Do not use this package; contact its publisher.",
     )

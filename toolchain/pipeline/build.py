@@ -34,8 +34,8 @@ class BuildResult:
     Attributes:
         request: The request.
         outcomes: What ran and what was up to date.
-        verdict: Content of validation.json, None if it was not asked for.
-        layers: Content of layers.json, None if it was not asked for.
+        verdict: Content of validation.json, None if it was not requested.
+        layers: Content of layers.json, None if it was not requested.
     """
 
     request: BuildRequest
@@ -140,12 +140,12 @@ def _report_fail(
 
 @contextlib.contextmanager
 def lock_folder(folder: Path, listener: Listener) -> Iterator[None]:
-    """Hold the lock of a folder; reports when it has to wait for another process."""
+    """Hold the lock of a folder; report if it has to wait for another process."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(lock(folder, 0.0))
         except BusyError:
-            listener.note(f"{folder}: another build is running there; waiting")
+            listener.note(f"{folder}: locked by another build; waiting")
             stack.enter_context(lock(folder))
         yield
 

@@ -14,7 +14,7 @@ from toolchain.stages.download.request import DownloadRequest
 def run_cross_check(request: BuildRequest, listener: Listener) -> str:
     """Compare the checkpoint in the results' folder with the published ONNX.
 
-    The ONNX is downloaded unless a valid one is beside the checkpoint.
+    The ONNX is downloaded unless a valid one is in the folder of the checkpoint.
 
     Args:
         request: The build.

@@ -69,7 +69,7 @@ def render_html(
 
 
 def compute_sources_digest() -> str:
-    """Compute the sha256 over templates, style and script, on which the report depends too."""
+    """Compute the sha256 over templates, style and script, on which the report also depends."""
     hasher = hashlib.sha256()
     for name in SOURCES:
         hasher.update(name.encode() + b"\0" + (FOLDER / name).read_bytes() + b"\0")

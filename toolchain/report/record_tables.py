@@ -33,7 +33,7 @@ def accuracy_table(validation: Json, evaluation: Json | None, published: Publish
         notes += [f"{name}: {text}" for name, text in (evaluation.get("scales") or {}).items()]
         notes += [evaluation["interval"]] if evaluation.get("interval") else []
     notes.append(
-        f"Published: {published.data}. Those figures show what a conversion may lose, not what the "
+        f"Published: {published.data}. Those figures show the loss by a conversion, not what the "
         "ones measured here should be."
     )
     known = {name for _, cells in columns for name in cells}

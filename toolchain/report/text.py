@@ -14,7 +14,7 @@ class Fact(NamedTuple):
 
 
 DEMONSTRATION = (
-    "They ship with the toolchain so that everything runs without a network; they are not the "
+    "They are part of the toolchain, so that it works without network access; they are not the "
     "published weights. Judge the conversion by this report, not the quality of the mattes."
 )
 _SUPERSCRIPTS = str.maketrans(

@@ -27,7 +27,7 @@ from toolchain.network.mosaic import MosaicMatting, is_mosaic_suitable
 from toolchain.network.refiner import Selection
 from toolchain.runtimes.base import to_planes
 
-# PyTorch's operators in ONNX's terms.  Those not listed compute nothing that an export keeps.
+# PyTorch's operators in ONNX's terms.  The others have no counterpart in an export.
 OPERATORS = {
     "aten::convolution": "Conv",
     "aten::hardtanh": "Clip",
@@ -154,7 +154,7 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         given = [tuple(item.shape) for item in args if isinstance(item, torch.Tensor)]
         result = func(*args, **(kwargs or {}))
-        name = func._schema.name  # noqa: SLF001 - the one way to learn an operator's name
+        name = func._schema.name  # noqa: SLF001 - no public interface has the operator's name
         if name == SCATTER and self._places is not None and not result.is_floating_point():
             result = self._places.to(result.dtype)  # the cells that are refined
         out = result[0] if isinstance(result, tuple | list) else result  # the first one's name

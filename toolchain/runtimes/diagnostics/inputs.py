@@ -19,7 +19,7 @@ SWAPPED = "swapped channels"
 
 
 def build_experiments(suspect: FailedVariant) -> Iterator[Experiment]:
-    """Yield the same model with other inputs; wrong order and wrong range at once as well."""
+    """Yield the same model with other inputs; wrong order and wrong range also together."""
     yield _fed(suspect, SWAPPED, "Red and blue of the inputs exchanged", swap=True)
     for name, (factor, label) in RANGES.items():
         yield _fed(suspect, name, label, factor=factor)

@@ -136,9 +136,9 @@ def _restore_float32(compressed: Any, model: Any, constants: Float32Constants) -
 
 
 def _rename_nodes(model: Any, names: set[str]) -> None:
-    """Rename the nodes that do not have one of these `names`, which the ONNX gives.
+    """Rename the nodes whose names are not among the `names` of the ONNX.
 
-    OpenVINO numbers them, and its numbers depend on what the process did before.
+    OpenVINO numbers them, and its numbers depend on previous conversions of the process.
     """
     counts: Counter[str] = Counter()
     for node in model.get_ordered_ops():

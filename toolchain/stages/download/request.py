@@ -48,8 +48,8 @@ class FetchedFile:
 
     Attributes:
         name: Its name in the request.
-        path: Its path: the target, or `<name>.unverified` beside it for a file that was fetched
-            and has no digest to verify it.
+        path: Its path: the target, or `<name>.unverified` in the same folder for a file that was
+            fetched and has no digest to verify it.
         size: Its size in bytes.
         digest: Its sha384.
         source: Where it comes from.

@@ -52,15 +52,15 @@ class EvaluateRequest:
         name: Name of the results.
         dataset: Frames with ground truth.
         models: The models.
-        target: evaluation.json; the csv and md are written beside it, and the scores of single
-            frames to `.evaluation/` there.
+        target: evaluation.json; the csv and md are written to the same folder, and the scores of
+            single frames to `.evaluation/` there.
         facts: Pairs that every file of the build records.
         skip_bad: Leave bad frames out instead of stopping.
         cluster: Address of a Dask scheduler, "local" for processes of this machine, None for this
             process.
         workers: Number of processes of a local cluster.
         seed: Seed of the bootstrap.
-        published: Published figures, listed beside the measured ones.
+        published: Published figures, listed with the measured ones.
     """
 
     name: str

@@ -187,7 +187,7 @@ def _write(
 
 
 def _from_published(request: LayersRequest, original: OriginalTensors) -> dict[str, float]:
-    """How far the exported form, run in PyTorch, is from the network patch by patch."""
+    """Difference of the exported form, run in PyTorch, from the published form."""
     frame = original.frame
     published = PyTorchRuntime(request.checkpoint, request.settings).infer(frame.src, frame.bgr)
     inner = [name for name in ("ref_sm",) if name in original.tensors]

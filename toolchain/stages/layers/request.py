@@ -31,7 +31,7 @@ class LayersRequest:
         target: layers.json.
         facts: Pairs that every file of the build records.
         mode: "all" compares every tensor; "bisect" follows a fault back from the outputs and reads
-            only the tensors that it asks about.
+            only the tensors that it needs.
         seed: Seed of the generated frame that is used without `captures`.
         captures: Folders of real frames; the first frame of the first one is used.
         memory: Bytes that a batch of tensors may take, per variant.

@@ -28,7 +28,7 @@ USE = (
 )
 NOT_FOR = (
     "frames without a plate, or with one of another scene; moving cameras; identifying people: "
-    "the model has no notion of who is in the frame."
+    "the model does not distinguish persons."
 )
 LIMITS = (
     "The camera, its exposure and white balance have to stay as they were for the plate.",

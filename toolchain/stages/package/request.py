@@ -39,7 +39,7 @@ class PackageResult:
         archive: The archive.
         sha256: Digest of the archive.
         manifest: Its manifest.
-        signature: The signature beside the archive; None if it is not signed.
+        signature: The signature next to the archive; None if it is not signed.
     """
 
     archive: Path

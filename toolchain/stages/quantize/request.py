@@ -74,7 +74,7 @@ def require_nncf() -> None:
     """Check that NNCF is installed.
 
     Raises:
-        QuantizationError: It is not; the hint says how to get it.
+        QuantizationError: It is not; the hint shows how to install it.
     """
     if importlib.util.find_spec("nncf") is None:
         raise QuantizationError(

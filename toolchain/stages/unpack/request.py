@@ -19,7 +19,7 @@ class UnpackRequest:
         layout: Where its files go.
         precision: See `plan_layout`.
         key: Public key of the expected signer; None: the signature is not checked.
-        signature: The signature; None: beside the archive, or in the folder.
+        signature: The signature; None: next to the archive, or in the folder.
         sign: Private key to sign the result with.  None: the plain layout keeps the signature of
             the package, other layouts have none.
     """

@@ -17,7 +17,7 @@ class VerifyRequest:
         run: Whether to run its sample.
         device: Device to run it on, by OpenVINO's name.
         key: Public key of the expected signer; None: the signature is not checked.
-        signature: The signature; None: beside the archive, or in the folder.
+        signature: The signature; None: next to the archive, or in the folder.
     """
 
     package: Path

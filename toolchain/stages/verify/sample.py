@@ -36,7 +36,7 @@ def run_sample(folder: Path, manifest: Manifest, device: str) -> tuple[SampleRun
     if not rows or not all("different" in row for row in rows):
         raise PackageFormatError(
             f"{manifest.root}: its manifest describes no sample with expected outputs",
-            hint="Verify it without --run, or ask for a package with a sample.",
+            hint="Verify it without --run, or request a package with a sample.",
         )
     work = {"folder": str(folder.absolute()), "sample": sample, "device": device}
     memory = MEMORY_LIMIT if device == DEFAULT_DEVICE else 0
