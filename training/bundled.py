@@ -28,10 +28,10 @@ from toolchain.network.matting import MattingNetwork
 from toolchain.progress import Listener
 from toolchain.workspace.atomic import atomic_write
 from training.batches import Batch, draw
+from training.channel_pruning import zero_channels
 from training.pool import Pool, make_pool
 from training.randomness import Randomness
 from training.recipe import BUNDLED, REFINER_RATE, Part, Phase, Recipe
-from training.steadying import leave_out
 from training.steps import DOWNSAMPLED, base_loss, refiner_loss, whole_loss
 from training.stream import Frames, Stream, held_out
 
@@ -135,7 +135,7 @@ class Training:
                 nn.utils.clip_grad_norm_(group["params"], 1.0)
         self.optimiser.step()
         if part.least_variance is not None:
-            leave_out(network, part.least_variance)
+            zero_channels(network, part.least_variance)
         self.step += 1
         kept = min(AVERAGED, (step + 1) / (step + 11))
         for key, value in network.state_dict().items():

@@ -10,7 +10,7 @@ from typing import Literal
 PEAK_RATE = 2.5e-3
 WARM_UP = 0.03  # share of the steps of a part
 REFINER_RATE = 2.5  # of the base network's, where both learn
-LEAST_VARIANCE = 0.03  # of a channel before BatchNorm: see `training.steadying`
+LEAST_VARIANCE = 0.03  # of a channel before BatchNorm: see `training.channel_pruning`
 Learner = Literal["base", "refiner", "both"]
 
 
@@ -50,7 +50,7 @@ class Part:
     `learns`: the base network, the refiner, or both on whole frames, the refiner `REFINER_RATE`
     times as fast.  `least_forecast`: lower bound of the target of the expected
     error.  `least_variance`: BatchNorm's statistics are frozen, and channels of less variance are
-    set to 0 (see `training.steadying`).
+    set to 0 (see `training.channel_pruning`).
     """
 
     phases: tuple[Phase, ...]

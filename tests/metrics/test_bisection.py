@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolchain.metrics.bisection import first_bad
+from toolchain.metrics.bisection import find_first_bad
 
 
 @st.composite
@@ -49,7 +49,7 @@ def test_one_fault_that_shows_in_all_that_follows_is_found_exactly(
         asked.append(name)
         return name in bad
 
-    assert first_bad(parents, [list(parents)[-1]], is_bad) == culprit
+    assert find_first_bad(parents, [list(parents)[-1]], is_bad) == culprit
     assert len(asked) == len(set(asked))
 
 
@@ -60,7 +60,7 @@ def test_whatever_is_bad_the_one_named_is_bad_and_its_parents_are_good(
     """Also where a later operator hides a fault, so that good does not mean all before is good."""
     bad = data.draw(st.sets(st.sampled_from(sorted(parents)), min_size=1))
     end = list(parents)[-1]
-    found = first_bad(parents, [end], bad.__contains__)
+    found = find_first_bad(parents, [end], bad.__contains__)
     if end not in bad:
         assert found is None
     else:
@@ -77,7 +77,7 @@ def test_a_long_chain_takes_a_logarithm_of_looks() -> None:
         asked.append(name)
         return int(name[1:]) >= 637
 
-    assert first_bad(parents, ["t999"], is_bad) == "t637"
+    assert find_first_bad(parents, ["t999"], is_bad) == "t637"
     assert len(asked) <= math.log2(1000) + 3
 
 
@@ -89,5 +89,5 @@ def test_a_graph_without_fault_takes_one_look_an_end() -> None:
         asked.append(name)
         return False
 
-    assert first_bad({"a": (), "b": ("a",), "c": ("a",)}, ["b", "c"], is_bad) is None
+    assert find_first_bad({"a": (), "b": ("a",), "c": ("a",)}, ["b", "c"], is_bad) is None
     assert asked == ["b", "c"]

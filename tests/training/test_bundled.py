@@ -16,11 +16,11 @@ from toolchain.checkpoints.load import load_state_dict
 from toolchain.progress import SilentListener
 from training import bundled
 from training.bundled import Plan, Training
+from training.channel_pruning import zero_channels
 from training.plots import plot_history
 from training.pool import make_pool
 from training.randomness import Randomness
 from training.recipe import BUNDLED, Part, Phase, Pictures, Recipe
-from training.steadying import leave_out
 from training.stream import held_out
 
 BASE = Part((Phase(3, 2, (64, 64), (1.0, 2.0)),), Pictures(3, 2, (160, 128)))
@@ -134,7 +134,7 @@ def test_channels_that_hardly_vary_are_left_out_of_the_parts_that_learn() -> Non
         assert isinstance(norm, torch.nn.BatchNorm2d)
         assert norm.running_var is not None
         norm.running_var.copy_(torch.tensor([0.01, 0.03, 1.0]))
-    leave_out(network, 0.03)
+    zero_channels(network, 0.03)
     assert network[0].weight.tolist() == [0.0, 1.0, 1.0]
     assert network[1].weight.tolist() == [1.0, 1.0, 1.0]
 

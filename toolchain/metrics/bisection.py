@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 
-def first_bad(
+def find_first_bad(
     parents: Mapping[str, Sequence[str]], ends: Sequence[str], is_bad: Callable[[str], bool]
 ) -> str | None:
     """Find a bad tensor whose parents are all good.

@@ -22,14 +22,14 @@ class Interval:
     high: Doubles
 
 
-def interval(values: Doubles, clips: npt.NDArray[np.intp], seed: int) -> Interval:
+def compute_interval(values: Doubles, clips: npt.NDArray[np.intp], seed: int) -> Interval:
     """Compute bounds on the mean over rows of `values` (frames x metrics).
 
-    `clips`: the number of each row's clip, from 0.  `unit_of` chooses what is resampled; a
+    `clips`: the number of each row's clip, from 0.  `choose_unit` chooses what is resampled; a
     replicate's mean is that over all frames drawn.  The same for the same values and seed.
     """
     sums, frames = values, np.ones(len(values))
-    if unit_of(clips) == "clip":
+    if choose_unit(clips) == "clip":
         frames = np.bincount(clips).astype(np.float64)
         columns = [np.bincount(clips, weights=column) for column in values.T]
         sums = np.stack(columns, axis=1)
@@ -43,13 +43,13 @@ def interval(values: Doubles, clips: npt.NDArray[np.intp], seed: int) -> Interva
     return Interval(low, high)
 
 
-def unit_of(clips: npt.NDArray[np.intp]) -> str:
+def choose_unit(clips: npt.NDArray[np.intp]) -> str:
     """Return what to resample: clips where there are enough of them, else frames."""
     count = len(np.unique(clips))
     return "clip" if CLIPS_ENOUGH <= count < len(clips) else "frame"
 
 
-def sentence(unit: str, seed: int) -> str:
+def describe_interval(unit: str, seed: int) -> str:
     """Describe the bounds for readers."""
     text = (
         f"low, high: {CONFIDENCE:.0%} percentile bootstrap of the mean, {REPLICATES} replicates "

@@ -10,7 +10,7 @@ from toolchain.definitions.arrays import AnyFloats
 Indices = npt.NDArray[np.intp]
 
 
-def resized(values: AnyFloats, size: tuple[int, int]) -> AnyFloats:
+def resize(values: AnyFloats, size: tuple[int, int]) -> AnyFloats:
     """H x W or H x W x C to `size` (width, height), as `cv2.resize(..., INTER_LINEAR)`.
 
     The pixel i of n is read at (i + 0.5) * m / n - 0.5 of the m there were.  The type is kept.

@@ -13,7 +13,7 @@ from toolchain.definitions.arrays import Pixels
 from toolchain.definitions.variants import ONNX, ORIGINAL
 from toolchain.errors import EvaluationError, FrameError
 from toolchain.frames.dataset import Fault, Item, Sample
-from toolchain.metrics.resizing import resized
+from toolchain.metrics.resizing import resize
 from toolchain.metrics.score import Matte, all_scores
 from toolchain.runtimes.inference_queue import InferenceQueue, Prediction, SequentialQueue
 from toolchain.runtimes.onnx_runtime import OnnxRuntime
@@ -156,7 +156,7 @@ def _score(
         )
     height, width = sample.alpha.shape
     size = width, height
-    predicted = Matte(resized(found.pha, size), resized(found.fgr, size))
+    predicted = Matte(resize(found.pha, size), resize(found.fgr, size))
     return ScoredFrame(
         task.index, ready.key, all_scores(predicted, Matte(sample.alpha, sample.foreground))
     )

@@ -12,7 +12,7 @@ from toolchain.definitions import schemas
 from toolchain.definitions.metrics import METRIC_KEYS, METRICS
 from toolchain.definitions.variants import ORIGINAL
 from toolchain.frames.dataset import Dataset, Fault
-from toolchain.metrics.bootstrap import interval, sentence, unit_of
+from toolchain.metrics.bootstrap import choose_unit, compute_interval, describe_interval
 from toolchain.stages.evaluate.records import ScoreRecords
 from toolchain.stages.evaluate.request import EvaluatedModel, EvaluateRequest
 from toolchain.stages.evaluate.shard import TOOLS
@@ -69,7 +69,7 @@ def summarize_scores(
         "dataset": _describe_dataset(dataset, len(numbers), len(items), faults, request),
         "models": entries,
         "scales": {metric.key: metric.definition for metric in METRICS},
-        "interval": sentence(unit_of(clips), request.seed),
+        "interval": describe_interval(choose_unit(clips), request.seed),
         "published": request.published,
         "machine": {**machine(), "processors": sorted(processors)},
         "tools": {tool: version(tool) for tool in TOOLS},
@@ -92,7 +92,7 @@ def _describe_dataset(
 
 def _compute_intervals(values: np.ndarray, clips: np.ndarray, seed: int) -> Json:
     """Mean, low and high of each metric over frames x metrics."""
-    bounds = interval(values, clips, seed)
+    bounds = compute_interval(values, clips, seed)
     return {
         metric: {"mean": mean, "low": float(bounds.low[n]), "high": float(bounds.high[n])}
         for n, (metric, mean) in enumerate(zip(METRIC_KEYS, _compute_means(values), strict=True))

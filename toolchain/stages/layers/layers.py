@@ -18,7 +18,7 @@ from toolchain.definitions.variants import ONNX, Variant, hints_of
 from toolchain.frames.frame import Frame
 from toolchain.frames.generated import composite
 from toolchain.frames.pairs import load_pair, read_pairs
-from toolchain.metrics.bisection import first_bad
+from toolchain.metrics.bisection import find_first_bad
 from toolchain.metrics.differences import mask_outside
 from toolchain.progress import Listener, SilentListener
 from toolchain.runtimes.base import to_inference
@@ -129,7 +129,7 @@ def _bisect(
         for done, variant in enumerate(variants, 1):
             known = variant.known()
             ends = [name for name in OUTPUTS if name in known]
-            name = first_bad(_parents(graph, known), ends, _asking(variant, original))
+            name = find_first_bad(_parents(graph, known), ends, _asking(variant, original))
             variant.first = None if name is None else known[name]
             task.reach(done)
 

@@ -87,7 +87,7 @@ class AccuracyGate:
             for failure in find_failures(limits, figures[hint], self.bases)
         ]
 
-    def strain(self, figures: Mapping[str, Mapping[str, float]]) -> float:
+    def worst_share(self, figures: Mapping[str, Mapping[str, float]]) -> float:
         """Return the largest figure as a multiple of its bound; at most 1 if all limits are met."""
         return max(
             ratio_to_bound(figures[hint][name], bound)

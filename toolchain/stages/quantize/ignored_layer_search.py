@@ -35,15 +35,15 @@ def suggest_ignored_layers(
         group for group in work.groups if not all(is_in_layers(name, ignored) for name in group)
     ]
 
-    def strain(more: tuple[str, ...]) -> float:
+    def measure(more: tuple[str, ...]) -> float:
         work.write(trial, (*ignored, *more))
-        return gate.strain(gate.figures(trial, lambda _: None))
+        return gate.worst_share(gate.figures(trial, lambda _: None))
 
     with listener.task("Ignoring one group at a time", len(groups), "groups") as task:
         tried = []
         for number, group in enumerate(groups):
             if len(groups) > 1:  # nothing would be left to quantize
-                tried.append((strain(group), group))
+                tried.append((measure(group), group))
             task.reach(number + 1)
     tried.sort()
     lines = ["Worst figure as a share of its limit, if these layers are ignored:"]
@@ -51,7 +51,7 @@ def suggest_ignored_layers(
     enough: tuple[str, ...] = ()
     for count in range(1, len(tried)):  # with all of them, nothing would be left
         chosen = tuple(name for _, group in tried[:count] for name in group)
-        share = tried[0][0] if count == 1 else strain(chosen)
+        share = tried[0][0] if count == 1 else measure(chosen)
         if share <= 1:
             enough = chosen
             break

@@ -11,7 +11,7 @@ from torch import nn
 
 
 @torch.no_grad()
-def leave_out(network: nn.Module, least: float) -> None:
+def zero_channels(network: nn.Module, least: float) -> None:
     """Set the weight of each BatchNorm channel to 0 whose variance is below `least`.
 
     Its shift stays: the constant output of such a channel.  Applies to the trained parts only.
