@@ -93,7 +93,7 @@ class Errors:
 
         Args:
             reference: The network in float64.
-            found: The run. A tensor of another shape is left out.
+            found: The run.  A tensor of another shape is left out.
 
         Returns:
             The largest error of an output on this frame.

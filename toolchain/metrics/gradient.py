@@ -35,7 +35,6 @@ class Edges:
         changing: Tiles that may have a gradient, rows x columns.
         lengths: Magnitudes in these tiles, n x 16 x 16.
         size: Height and width of the matte.
-
     """
 
     changing: npt.NDArray[np.bool_]

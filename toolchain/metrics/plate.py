@@ -31,7 +31,6 @@ class PlateOffset:
         gains: Factors for R, G and B of the plate.
         before: Median over blocks of the absolute difference, 0..255.
         after: The same after the correction of both.
-
     """
 
     shift: tuple[float, float]
