@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-ALL = ("startup", "download", "build", "evaluate", "live", "plates", "model")
+ALL = ("startup", "download", "build", "evaluate", "run", "plates", "model")
 
 
 def main(names: list[str]) -> int:

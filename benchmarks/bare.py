@@ -17,7 +17,7 @@ RATE = 0.85
 HINTS: tuple[Hint, ...] = ("f32", "default")
 
 
-def bare(xml: Path, hint: str, ready: Sequence[Mapping[str, Any]], frames: int) -> float:
+def time_bare(xml: Path, hint: str, feeds: Sequence[Mapping[str, Any]], frames: int) -> float:
     """Seconds to load, compile for throughput, and infer `frames` inputs in memory."""
     import openvino
 
@@ -28,12 +28,12 @@ def bare(xml: Path, hint: str, ready: Sequence[Mapping[str, Any]], frames: int) 
     core = openvino.Core()
     queue = openvino.AsyncInferQueue(core.compile_model(core.read_model(xml), "CPU", config))
     for number in range(frames):
-        queue.start_async(ready[number % len(ready)], share_inputs=True)
+        queue.start_async(feeds[number % len(feeds)], share_inputs=True)
     queue.wait_all()
     return time.perf_counter() - began
 
 
-def compared(
+def compare_with_bare(
     what: str,
     hint: str,
     frames: int,

@@ -67,7 +67,7 @@ def serve(folder: Path) -> None:
                 connection.sendfile(stream)
 
 
-def made(path: Path, size: int) -> str:
+def make_file(path: Path, size: int) -> str:
     """Make a file of `size` bytes; returns its sha384."""
     hasher = hashlib.sha384()
     block = os.urandom(BLOCK)
@@ -80,7 +80,7 @@ def made(path: Path, size: int) -> str:
     return hasher.hexdigest()
 
 
-def by_curl(url: str, folder: Path, digest: str) -> float:
+def time_curl(url: str, folder: Path, digest: str) -> float:
     """Seconds of `curl -s -o` and `sha384sum`."""
     target = folder / "curl"
     began = time.perf_counter()
@@ -92,7 +92,9 @@ def by_curl(url: str, folder: Path, digest: str) -> float:
     return seconds
 
 
-def by_us(base: str, folder: Path, small: tuple[int, str], large: tuple[int, str]) -> list[float]:
+def time_ours(
+    base: str, folder: Path, small: tuple[int, str], large: tuple[int, str]
+) -> list[float]:
     """Seconds, and MiB by which memory grew."""
     arguments = [str(folder / "ours"), f"{base}/small", *map(str, small)]
     arguments += [f"{base}/large", *map(str, large)]
@@ -125,8 +127,8 @@ def compare(folder: Path, size: int, rounds: int) -> list[Figure]:
     """Run both in turn, `rounds` times, in alternating order."""
     served = folder / "served"
     served.mkdir()
-    small = (SMALL, made(served / "small", SMALL))
-    large = (size, made(served / "large", size))
+    small = (SMALL, make_file(served / "small", SMALL))
+    large = (size, make_file(served / "large", size))
     server = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.download", "--serve", str(served)],
         stdout=subprocess.PIPE,
@@ -142,11 +144,11 @@ def compare(folder: Path, size: int, rounds: int) -> list[Figure]:
         for turn in range(rounds):
             for ours_now in (turn % 2 == 1, turn % 2 == 0):
                 if ours_now:
-                    seconds, mib = by_us(base, folder, small, large)
+                    seconds, mib = time_ours(base, folder, small, large)
                     ours.append(seconds)
                     growth.append(mib)
                 else:
-                    curl.append(by_curl(f"{base}/large", folder, large[1]))
+                    curl.append(time_curl(f"{base}/large", folder, large[1]))
     finally:
         server.kill()
         server.communicate()

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.bare import HINTS, bare, compared
+from benchmarks.bare import HINTS, compare_with_bare, time_bare
 from benchmarks.outcome import Figure, conclude
 
 if TYPE_CHECKING:
@@ -31,18 +31,18 @@ CLIP = 8  # frames per plate
 PEAK = """
 import resource, sys
 from pathlib import Path
-from benchmarks.evaluate import by_us, model_at
+from benchmarks.evaluate import time_ours, make_model
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 10
-model = model_at(Path(sys.argv[1]), "f32")
-by_us(model, Path(sys.argv[2]), Path(sys.argv[4]) / "few")
+model = make_model(Path(sys.argv[1]), "f32")
+time_ours(model, Path(sys.argv[2]), Path(sys.argv[4]) / "few")
 before = peak()
-by_us(model, Path(sys.argv[3]), Path(sys.argv[4]) / "many")
+time_ours(model, Path(sys.argv[3]), Path(sys.argv[4]) / "many")
 print(peak() - before)
 """
 
 
-def made(folder: Path, frames: int) -> Path:
+def make_data(folder: Path, frames: int) -> Path:
     """Write clips of generated foregrounds over rooms, 1280x720, in the published layout."""
     import numpy as np
     from PIL import Image
@@ -69,7 +69,7 @@ def made(folder: Path, frames: int) -> Path:
     return folder
 
 
-def model_at(xml: Path, hint: Hint) -> EvaluatedModel:
+def make_model(xml: Path, hint: Hint) -> EvaluatedModel:
     """The FP32 IR at `xml`, to be run at `hint`."""
     from toolchain.catalog.arguments import export_settings
     from toolchain.catalog.builtin import builtin_config
@@ -81,7 +81,7 @@ def model_at(xml: Path, hint: Hint) -> EvaluatedModel:
     return EvaluatedModel(Variant(FP32, hint), xml, settings)
 
 
-def ready(model: EvaluatedModel, root: Path) -> list[dict[str, Any]]:
+def load_feeds(model: EvaluatedModel, root: Path) -> list[dict[str, Any]]:
     """The first frames as the IR takes them."""
     from toolchain.frames.open_dataset import open_dataset
     from toolchain.runtimes.base import to_planes
@@ -93,7 +93,7 @@ def ready(model: EvaluatedModel, root: Path) -> list[dict[str, Any]]:
     ]
 
 
-def by_us(model: EvaluatedModel, root: Path, work: Path) -> float:
+def time_ours(model: EvaluatedModel, root: Path, work: Path) -> float:
     """Seconds of an evaluation without existing scores."""
     from toolchain.frames.open_dataset import open_dataset
     from toolchain.stages.evaluate.evaluate import evaluate
@@ -120,17 +120,17 @@ def main(arguments: Sequence[str] = ()) -> int:
         command += ["--precisions", "FP32", "--frames", "1", "--quiet", "--output", name]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         (xml,) = folder.glob("public/*/FP32/*.xml")
-        data = made(folder / "set", options.frames)
+        data = make_data(folder / "set", options.frames)
         figures = []
         for hint in HINTS:
-            model = model_at(xml, hint)
-            figures += compared(
+            model = make_model(xml, hint)
+            figures += compare_with_bare(
                 "evaluation",
                 hint,
                 options.frames,
                 options.rounds,
-                partial(by_us, model, data, folder / "work"),
-                partial(bare, xml, hint, ready(model, data), options.frames),
+                partial(time_ours, model, data, folder / "work"),
+                partial(time_bare, xml, hint, load_feeds(model, data), options.frames),
             )
         figures.append(_growth(xml, data, folder))
         return conclude("evaluate", figures)

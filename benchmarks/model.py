@@ -23,7 +23,7 @@ import openvino
 from benchmarks.omz_graph import write
 from benchmarks.outcome import FOLDER, Figure, conclude
 from benchmarks.peak import peak_gflops
-from benchmarks.profile import by_kind, layers
+from benchmarks.profile import layers, sum_by_kind
 from toolchain.catalog.arguments import conversion_settings, export_settings, with_overrides
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
@@ -79,7 +79,7 @@ def main() -> int:
         figures += _loading(built, frame)
         for hint in ("f32", "default"):
             for name, xml in built.forms(hint).items():
-                figures += by_kind(f"{name}, {hint}", layers(xml, hint, _feed(frame)))
+                figures += sum_by_kind(f"{name}, {hint}", layers(xml, hint, _feed(frame)))
         figures += _memory(built)
         for size, scale, pixels in LARGER:
             figures += _larger(Path(folder), size, scale, pixels)

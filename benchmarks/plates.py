@@ -54,7 +54,7 @@ KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Align, bool]] = {
 }
 
 
-def made(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def make_pair(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Frame, plate and true alpha."""
     random = np.random.default_rng((seed, 8))
     room = draw_scene(random, *SIZE)
@@ -75,20 +75,20 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--model", type=Path, help="a build (bundled weights, built for this)")
     options = parser.parse_args(arguments)
     if options.model is not None:
-        return conclude("plates", measured(toolchain.Matting(options.model, hint="f32"), options))
+        return conclude("plates", measure(toolchain.Matting(options.model, hint="f32"), options))
     with tempfile.TemporaryDirectory() as name:
         matting = str(Path(sys.executable).with_name("matting"))
         for stage in ("download", "export", "convert"):
             command = [matting, stage, "--weights", "bundled", "--quiet", "--output", name]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return conclude("plates", measured(toolchain.Matting(name, hint="f32"), options))
+        return conclude("plates", measure(toolchain.Matting(name, hint="f32"), options))
 
 
-def measured(model: toolchain.Matting, options: argparse.Namespace) -> list[Figure]:
+def measure(model: toolchain.Matting, options: argparse.Namespace) -> list[Figure]:
     """Means over the pairs."""
     found: dict[str, list[float]] = {}
     for seed in range(options.frames):
-        frame, plate, alpha = made(seed)
+        frame, plate, alpha = make_pair(seed)
 
         def error(bgr: np.ndarray, frame: np.ndarray = frame, alpha: np.ndarray = alpha) -> float:
             return float(np.abs(model.matte(frame, bgr).alpha - alpha).mean()) * 1000

@@ -46,7 +46,7 @@ def layers(xml: Path, hint: str, feed: Mapping[str, np.ndarray]) -> dict[Layer, 
     return dict(sorted(medians.items(), key=lambda item: -item[1]))
 
 
-def by_kind(label: str, times: Mapping[Layer, float], most: int = 6) -> list[Figure]:
+def sum_by_kind(label: str, times: Mapping[Layer, float], most: int = 6) -> list[Figure]:
     """List the types of layers that take longest, and the total."""
     sums: dict[str, float] = defaultdict(float)
     for layer, time in times.items():

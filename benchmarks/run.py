@@ -18,13 +18,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bare import HINTS, bare, compared
+from benchmarks.bare import HINTS, compare_with_bare, time_bare
 from benchmarks.outcome import conclude
 
 SIZE = (1280, 720)
 
 
-def made(folder: Path, frames: int) -> None:
+def make_data(folder: Path, frames: int) -> None:
     """Write `clip.mp4` and `plate.png`: a figure that moves through a room."""
     from PIL import Image
 
@@ -35,7 +35,7 @@ def made(folder: Path, frames: int) -> None:
     Image.fromarray(plate).save(folder / "plate.png")
 
 
-def ready(folder: Path) -> list[dict[str, Any]]:
+def load_feeds(folder: Path) -> list[dict[str, Any]]:
     """The first frames as the IR takes them."""
     import numpy as np
     from PIL import Image
@@ -49,7 +49,7 @@ def ready(folder: Path) -> list[dict[str, Any]]:
     return [{"src": to_planes(frame.pixels[..., ::-1]), "bgr": plate} for frame in frames]
 
 
-def by_us(xml: Path, folder: Path, hint: str, frames: int) -> float:
+def time_ours(xml: Path, folder: Path, hint: str, frames: int) -> float:
     """Seconds of a whole run, from file to file."""
     from toolchain.run.request import RunRequest
     from toolchain.run.runner import run_matting
@@ -72,7 +72,7 @@ def by_us(xml: Path, folder: Path, hint: str, frames: int) -> float:
 
 def main(arguments: Sequence[str] = ()) -> int:
     """Run the benchmark; 1 if a target was missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--frames", type=int, default=240, help="of the clip (240, ten seconds)")
     parser.add_argument("--rounds", type=int, default=3, help="pairs of runs for each hint (3)")
     options = parser.parse_args(arguments)
@@ -82,19 +82,19 @@ def main(arguments: Sequence[str] = ()) -> int:
         command += ["--precisions", "FP16", "--frames", "1", "--quiet", "--output", name]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         (xml,) = folder.glob("public/*/FP16/*.xml")
-        made(folder, options.frames)
-        feeds = ready(folder)
+        make_data(folder, options.frames)
+        feeds = load_feeds(folder)
         figures = []
         for hint in HINTS:
-            figures += compared(
+            figures += compare_with_bare(
                 "run, 720p clip to clip,",
                 hint,
                 options.frames,
                 options.rounds,
-                partial(by_us, xml, folder, hint, options.frames),
-                partial(bare, xml, hint, feeds, options.frames),
+                partial(time_ours, xml, folder, hint, options.frames),
+                partial(time_bare, xml, hint, feeds, options.frames),
             )
-        return conclude("live", figures)
+        return conclude("run", figures)
 
 
 if __name__ == "__main__":
