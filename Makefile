@@ -17,7 +17,7 @@ endif
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup convert package verify test lint bench bench-model parity fidelity train wheel clean
+.PHONY: help setup convert package verify test lint bench bench-model parity fidelity campaign train wheel clean
 
 help:  ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -62,6 +62,9 @@ parity: $(READY)  ## compare with the Open Model Zoo tools, installed in .venv-o
 
 fidelity: $(READY)  ## checkpoints and faults through export, conversion and validation; writes docs/fidelity.md
 	$(BIN)/python -m fidelity $(ARGS)
+
+campaign: $(READY)  ## faults from outside, for CAMPAIGN_MINUTES (30); writes docs/faults.md
+	$(BIN)/python -m campaign $(ARGS)
 
 train: $(READY)  ## repeat the training of the bundled weights (then: python -m training.card)
 	$(BIN)/python -m training.bundled $(ARGS)

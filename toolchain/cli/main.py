@@ -7,7 +7,18 @@ import sys
 from collections.abc import Sequence
 
 from toolchain import __version__
-from toolchain.cli import evaluate, exits, info, package, run, serve, stages, unpack, verify
+from toolchain.cli import (
+    evaluate,
+    exits,
+    info,
+    memory,
+    package,
+    run,
+    serve,
+    stages,
+    unpack,
+    verify,
+)
 
 COMMANDS = (stages, evaluate, run, serve, package, verify, unpack, info)  # as the help lists them
 EXAMPLES = """\
@@ -35,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     options = create_parser().parse_args(arguments)
+    memory.require(options.command)
     code: int = options.run(options)
     return code
 

@@ -18,6 +18,27 @@ _WORDS = (
 )
 _NEARLY = 0.8  # share of the limit above which other errors are attributed to it
 _CHAIN_LIMIT = 20
+_MIB = 1 << 20
+# Addresses without which libraries abort the process instead of raising an error.
+_MINIMUM = {"unpack": 0, "verify": 0, "run": 512 * _MIB, "serve": 512 * _MIB}
+_MINIMUM_WITH_PYTORCH = 1024 * _MIB
+
+
+def require(command: str) -> None:
+    """Check, before anything large is loaded, that the limit of addresses permits the command.
+
+    Raises:
+        WorkspaceError: It does not.
+    """
+    limit = _get_limit()
+    needed = _MINIMUM.get(command, _MINIMUM_WITH_PYTORCH)
+    if limit is not None and limit < needed:
+        raise WorkspaceError(
+            f"not enough memory: the limit of this process is {limit // _MIB:,} MiB of addresses, "
+            f"`matting {command}` needs {needed // _MIB:,} MiB or more",
+            kept="Nothing was changed.",
+            hint="Raise the limit (ulimit -v).",
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -35,17 +56,24 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def is_limit_reached() -> bool:
     """Whether this process came near its limit of addresses, if it has one."""
+    limit = _get_limit()
+    if limit is None:
+        return False
     try:
-        import resource  # not on Windows
-
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if limit == resource.RLIM_INFINITY:
-            return False
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         peak = next(int(line.split()[1]) for line in lines if line.startswith("VmPeak"))
-    except (ImportError, OSError, StopIteration, ValueError):
+    except (OSError, StopIteration, ValueError):
         return False
     return peak * 1024 > _NEARLY * limit
+
+
+def _get_limit() -> int | None:
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def describe() -> WorkspaceError:

@@ -72,7 +72,7 @@ def _precisions(request: BuildRequest) -> tuple[str, ...]:
     try:
         verdict = json.loads(request.layout.validation.read_text(encoding="utf-8"))
         forms = dict.fromkeys(str(run["form"]) for run in verdict["runs"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ()  # the stage says what is wrong with it
     return tuple(form for form in forms if form != ONNX)
 

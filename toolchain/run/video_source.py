@@ -34,7 +34,8 @@ class VideoSource:
         self._path = path
         self.label = str(path)
         with self._open() as container:
-            if not container.streams.video:
+            video = container.streams.video
+            if not video or video[0].codec_context is None:  # None: of an unknown codec
                 raise FrameError(f"{path}: contains no video stream", path=path)
             stream = container.streams.video[0]
             self.notes: list[str] = []

@@ -172,7 +172,7 @@ def _read_origin(sidecar: Path) -> Origin | None:
     try:
         found = json.loads(sidecar.read_text(encoding="utf-8"))
         origin = Origin(found["source"], found["validator"], found["total"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None  # missing or damaged: the bytes are not used
     is_valid = (
         isinstance(origin.source, str)

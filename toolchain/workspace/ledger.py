@@ -42,7 +42,7 @@ class Ledger:
                 if str(file_digest(self.folder / name)) != digest:
                     return None
             result = record["result"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         return result if isinstance(result, dict) else None
 
@@ -70,7 +70,7 @@ class Ledger:
             if key is not None and record["key"] != key:
                 return None
             return str(record["outputs"][output.relative_to(self.folder).as_posix()])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def forget(self, stage: str) -> None:

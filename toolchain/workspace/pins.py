@@ -135,7 +135,7 @@ def _read(folder: Path) -> dict[str, Pin]:
             )
             for name, pin in json.loads(text)["files"].items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable(path, str(error)) from error
 
 

@@ -11,7 +11,6 @@ import shutil
 import stat
 import tarfile
 import tempfile
-import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +26,6 @@ from toolchain.workspace.atomic import TEMPORARY_SUFFIX, os_errors
 from toolchain.workspace.digests import CHUNK
 
 CAUSE_LENGTH = 200  # characters of a library's message
-ABANDONED_SECONDS = 3600.0  # age after which a staging folder without a lock file is abandoned
 _LOCK = "lock"
 _DECOMPRESSORS: Mapping[str, Callable[[IO[bytes]], Any]] = {
     "tar": lambda raw: raw,
@@ -204,12 +202,7 @@ def staging_folder(target: Path) -> Iterator[Path]:
     with os_errors(target, "write"):
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep_staging(target)
-        folder = Path(
-            tempfile.mkdtemp(prefix=f".{target.name}.", suffix=TEMPORARY_SUFFIX, dir=target.parent)
-        )
-        in_use = filelock.FileLock(folder / _LOCK)
-        in_use.acquire()
-        (folder / "files").mkdir()
+        folder, in_use = _create_staging(target)
     try:
         yield folder / "files"
     finally:
@@ -217,18 +210,26 @@ def staging_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _create_staging(target: Path) -> tuple[Path, filelock.BaseFileLock]:
+    prefix, suffix = f".{target.name}.", TEMPORARY_SUFFIX
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=target.parent))
+        in_use = filelock.FileLock(folder / _LOCK)
+        try:
+            in_use.acquire()
+            (folder / "files").mkdir()
+        except FileNotFoundError:  # another process swept it before it was locked
+            in_use.release()
+            continue
+        return folder, in_use
+
+
 def _sweep_staging(target: Path) -> None:
-    pattern = f".{glob.escape(target.name)}.*{TEMPORARY_SUFFIX}"
-    for folder in target.parent.glob(pattern):
-        with contextlib.suppress(OSError):
-            if folder.is_symlink() or not folder.is_dir():
-                continue
-            if not (folder / _LOCK).exists():  # its process may just be creating it
-                if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
-                    shutil.rmtree(folder, ignore_errors=True)
-                continue
-            with filelock.FileLock(folder / _LOCK, timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
+    for folder in target.parent.glob(f".{glob.escape(target.name)}.*{TEMPORARY_SUFFIX}"):
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        with contextlib.suppress(OSError), filelock.FileLock(folder / _LOCK, timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -119,7 +119,7 @@ def _load_record(path: Path, schema: int, missing: str) -> Json:
         known = found["schema"] == schema
     except FileNotFoundError as error:
         raise _not_packaged(f"{path}: file not found: {missing}", hint) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _not_packaged(f"{path}: not a readable record: {error}", hint) from error
     if not known:
         raise _not_packaged(

@@ -90,7 +90,7 @@ def report(request: ReportRequest, listener: Listener | None = None) -> ReportRe
 def _record(path: Path) -> Mapping[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ReportError(
             f"{path}: cannot be read: {error}",
             kept="No report was written.",
