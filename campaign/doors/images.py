@@ -12,8 +12,8 @@ from campaign.damage import damage
 from campaign.kinds import Door
 from campaign.laws import Try
 
-FORMS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
-OTHERS = ("DDS", "GIF", "ICO", "PCX", "PPM", "SGI", "SPIDER", "TGA", "XBM", "MSP", "JPEG2000")
+FORMS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "JPEG2000", "PPM")
+OTHERS = ("DDS", "ICO", "PCX", "SGI", "SPIDER", "XBM", "MSP")
 EPS = (
     b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n%%EndComments\n"
     b"(touch) (w) file closefile\n%%EOF\n"
@@ -63,7 +63,7 @@ def _prepare() -> Shared:
 
 
 MODULES = ("toolchain.run.runner", "toolchain.api.matting", "av", "PIL.Image")
-PICTURES = Door("images", MODULES, _prepare, memory=700, disk=64)
+PICTURES = Door("images", MODULES, _prepare, memory=2400, disk=64)
 VIDEOS = Door("videos", MODULES, _prepare, memory=900, disk=64)
 
 
@@ -83,7 +83,7 @@ def _run(one: Try, source: str, data: bytes, target: str = "out.png") -> int:
 
 
 def _damaged(form: str) -> None:
-    suffix = {"JPEG": "jpg", "TIFF": "tif"}.get(form, form.lower())
+    suffix = {"JPEG": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}.get(form, form.lower())
 
     @PICTURES.kind(f"a damaged {form}")
     def attempt(one: Try) -> None:
