@@ -10,7 +10,7 @@ from campaign.kinds import Door
 from campaign.laws import Try
 from toolchain.catalog.builtin import builtin_config
 
-DOOR = Door("catalogue", memory=160, disk=8)
+DOOR = Door("catalogue", memory=576, disk=8)
 TEXT = b"import torch\n" + b"a" * 60 + b"b\n"
 REGEX = """\
 description: d

@@ -21,9 +21,9 @@ from toolchain.workspace.ledger import Ledger
 from toolchain.workspace.limited_process import LimitExceeded, run_limited
 
 PROCESS = "toolchain.omz.regex_process"
-MEMORY_LIMIT = 2 << 30  # bytes of addresses while a pattern is applied
+MEMORY_LIMIT = 512 << 20  # bytes of addresses while a pattern is applied
 TIME_LIMIT = 30.0  # seconds, likewise
-TEXT_LIMIT = 64 << 20  # bytes of a file in which a pattern is replaced
+TEXT_LIMIT = 16 << 20  # bytes of a file in which a pattern is replaced
 ENTRY = "postprocess"
 ORIGINAL = ".orig"  # suffix, in Open Model Zoo, of a text file before the first replacement
 
