@@ -101,7 +101,11 @@ def _settings(model: Model, found: Mapping[str, Argument]) -> ConversionSettings
     by_name: list[tuple[str, tuple[int, ...] | None]] = [(name, None) for name in known]
     asked = read_or_default(found, "input", _inputs, by_name)
     inputs = tuple(name for name, _ in asked)
-    shapes = {name: info.shape for name, info in known.items() if info.shape and name in inputs}
+    shapes = {
+        name: info.fixed_shape
+        for name, info in known.items()
+        if info.fixed_shape and name in inputs
+    }
     shapes |= {name: shape for name, shape in asked if shape is not None}
     if "input_shape" in found:
         shapes |= _by_input(found["input_shape"], inputs, _shape)

@@ -133,7 +133,7 @@ def _mode(argument: Argument) -> RefineMode:
 
 
 def _size(model: Model) -> tuple[int, int]:
-    shapes = {info.name: info.shape for info in model.input_info}
+    shapes = {info.name: info.fixed_shape for info in model.input_info}
     src, bgr = (shapes.get(name, ()) for name in INPUTS)
     if set(shapes) != set(INPUTS) or src != bgr or len(src) != RANK or src[:2] != (1, 3):
         line, column = find_place(model.config_path, model.input_info[0].name if shapes else "")

@@ -23,19 +23,22 @@ Choice = TypeVar("Choice", bound=str)
 def read_mapping(
     node: Node, what: str, known: Collection[str], required: Iterable[str] = ()
 ) -> dict[str, Node]:
-    """Read a mapping that has all keys in `required` and none outside `known`."""
+    """Read a mapping that has all keys in `required` and none outside `known`.
+
+    Unknown keys are left out if the file is read leniently.
+    """
     if node.kind != "mapping":
         raise node.error(
             f"{what} is {describe(node)}", f"a mapping with {join_or(required or known)}"
         )
     pairs: Mapping[str, tuple[Node, Node]] = node.value
     for key, (place, _) in pairs.items():
-        if key not in known:
+        if key not in known and not node.lenient:
             raise place.error(f"unknown key {quote(key)} in {what}", suggest(key, known))
     for key in required:
         if key not in pairs:
             raise node.error(f"{what} has no {key}", f"the key {key}")
-    return {key: value for key, (_, value) in pairs.items()}
+    return {key: value for key, (_, value) in pairs.items() if key in known}
 
 
 def suggest(found: str, known: Collection[str]) -> str:
@@ -116,7 +119,9 @@ def read_texts(node: Node, what: str) -> tuple[str, ...]:
 def read_relative_path(node: Node, what: str) -> str:
     """Read a relative path that stays in its folder on every operating system."""
     value = read_text(node, what)
-    if fault := find_path_fault(value):
+    if node.lenient and not value.startswith("/"):
+        value = "/".join(part for part in value.split("/") if part not in (".", ""))
+    if fault := find_path_fault(value, any_system=not node.lenient):
         shortened = f" {quote(value)}" if value else ""
         raise node.error(
             one_line(f"{what}{shortened} {fault}"), "a relative path with / inside its folder"

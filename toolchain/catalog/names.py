@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
+from functools import partial
 
 MODEL_NAME = re.compile(r"[0-9A-Za-z._-]+")
 COMPONENT_BYTES = 200  # file systems allow 255; partial and lock files add to the name
@@ -17,7 +19,7 @@ _TOOLS = re.compile(
 )
 
 
-def find_path_fault(name: str) -> str:
+def find_path_fault(name: str, *, any_system: bool = True) -> str:
     """Find what is wrong with a relative path.
 
     A safe path, joined to a folder, is inside that folder on Linux, macOS and Windows, and can be
@@ -25,6 +27,7 @@ def find_path_fault(name: str) -> str:
 
     Args:
         name: The path, with `/`.
+        any_system: False: it only has to be safe on this operating system.
 
     Returns:
         The fault, "" if the path is safe.
@@ -37,24 +40,31 @@ def find_path_fault(name: str) -> str:
         return "is absolute"
     if _bytes(name) > TOTAL_BYTES:
         return f"is longer than {TOTAL_BYTES} bytes"
-    return next(filter(None, map(_find_fault_of_part, name.split("/"))), "")
+    all_names = not any_system and os.name == "posix"
+    find_fault = partial(_find_fault_of_part, all_names=all_names)
+    return next(filter(None, map(find_fault, name.split("/"))), "")
 
 
-def _find_fault_of_part(part: str) -> str:
+def _find_fault_of_part(part: str, *, all_names: bool) -> str:
+    """Find a fault; `all_names`: names that only Windows refuses are accepted."""
     forbidden = re.search(r'[<>:"|?*]', part)
-    faults = {
+    faults: dict[str, object] = {
         "has an empty part": not part,
         f'has a part "{part}"': part in (".", ".."),
         "has a non-printable character": not part.isprintable(),
+        "has a part that other tools read settings or commands from": _TOOLS.fullmatch(fold(part)),
+        f"has a part longer than {COMPONENT_BYTES} bytes": _bytes(part) > COMPONENT_BYTES,
+    }
+    only_windows: dict[str, object] = {
         f"has a character that some systems forbid ({forbidden and forbidden[0]})": forbidden,
         "has a part that starts with a space": part.startswith(" "),
         "has a part that ends with a dot or a space": part.endswith((".", " ")),
         "has a part that is a device name on Windows": _DEVICES.fullmatch(
             part.partition(".")[0].rstrip(" ")
         ),
-        "has a part that other tools read settings or commands from": _TOOLS.fullmatch(fold(part)),
-        f"has a part longer than {COMPONENT_BYTES} bytes": _bytes(part) > COMPONENT_BYTES,
     }
+    if not all_names:
+        faults |= only_windows
     return next((text for text, is_so in faults.items() if is_so), "")
 
 

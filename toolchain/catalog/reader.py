@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,6 +89,7 @@ def read_model(
     name: str | None = None,
     subdirectory: str | None = None,
     composite: str | None = None,
+    lenient: bool = False,
 ) -> Model:
     """Read one model.yml.
 
@@ -96,11 +98,13 @@ def read_model(
         name: Name of the model; by default the file's key `name`, else the name of its folder.
         subdirectory: Folder of its results, by default "public/<name>".
         composite: Name of the composite model of which it is a stage.
+        lenient: Whether to accept all that Open Model Zoo accepts, for the models of others:
+            unknown keys, sizes that are not fixed, any `model_info`, and what `read_yaml` lists.
 
     Raises:
         CatalogError: `path:line:column: what is wrong; expected ...`, one line.
     """
-    root = read_yaml(path)
+    root = read_yaml(path, lenient=lenient)
     found = read_mapping(root, "the model", (*REQUIRED, "files", *OPTIONAL), (*REQUIRED, "files"))
     called = _name(root, found, name)
     taken = FileNames()
@@ -145,17 +149,18 @@ def read_model(
     )
 
 
-def read_composite(path: Path, subdirectory: str) -> CompositeModel:
+def read_composite(path: Path, subdirectory: str, *, lenient: bool = False) -> CompositeModel:
     """Read one composite-model.yml and the model.yml of each stage in the folders next to it.
 
     Args:
         path: The file.
         subdirectory: Folder of its results.
+        lenient: As in `read_model`.
 
     Raises:
         CatalogError: One of the files is invalid.
     """
-    root = read_yaml(path)
+    root = read_yaml(path, lenient=lenient)
     known = (*REQUIRED, "stages_order")
     found = read_mapping(root, "the composite model", known, known)
     called = _name(root, {}, None)
@@ -188,6 +193,7 @@ def read_composite(path: Path, subdirectory: str) -> CompositeModel:
                 name=stage,
                 subdirectory=f"{subdirectory}/{stage}",
                 composite=called,
+                lenient=lenient,
             )
             for stage in names
         ),
@@ -274,32 +280,57 @@ def _input_info(node: Node) -> tuple[InputInfo, ...]:
         inputs.append(
             InputInfo(
                 name=name,
-                shape=tuple(read_integer(size, "an item of shape", least=1) for size in shape),
+                shape=tuple(_size(size) for size in shape),
                 layout=read_text(found["layout"], "layout") if "layout" in found else "",
             )
         )
     return tuple(inputs)
 
 
+def _size(node: Node) -> object:
+    if node.lenient and node.kind not in ("mapping", "list"):
+        return node.value
+    return read_integer(node, "an item of shape", least=1)
+
+
 def _model_info(node: Node) -> tuple[tuple[str, object], ...]:
     if node.kind != "mapping":
+        if node.lenient:
+            return ()
         raise node.error(f"model_info is {describe(node)}", "a mapping")
     return tuple((key, _plain(value, key)) for key, (_, value) in node.value.items())
 
 
 def _plain(node: Node, what: str) -> object:
-    """Read text, a number or a boolean, or a tuple of values of one of these kinds."""
+    """Read text, a number or a boolean, or a tuple of values of one of these kinds.
+
+    Of the models of others, another value is read as the text of its JSON.
+    """
+    if node.lenient and (
+        node.kind in ("mapping", "null", "date")
+        or (node.kind == "list" and len({item.kind for item in node.value}) > 1)
+        or (node.kind == "list" and any(item.kind in ("list", "mapping") for item in node.value))
+    ):
+        return json.dumps(_tree(node))
     if node.kind != "list":
         return _scalar(node, what)
     kinds = {item.kind for item in node.value}
-    if kinds == {"integer", "number"}:
+    if kinds == {"integer", "number"} and not node.lenient:
         return tuple(read_number(item, f"an item of {what}") for item in node.value)
     if len(kinds) > 1:
         raise node.error(f"{quote(what)} mixes {join_or(sorted(kinds))}", "items of one kind")
     return tuple(_scalar(item, f"an item of {what}") for item in node.value)
 
 
+def _tree(node: Node) -> object:
+    if node.kind == "mapping":
+        return {key: _tree(value) for key, (_, value) in node.value.items()}
+    return [_tree(item) for item in node.value] if node.kind == "list" else node.value
+
+
 def _scalar(node: Node, what: str) -> object:
+    if node.lenient:
+        return node.value
     if node.kind == "integer":
         return read_integer(node, one_line(what))
     if node.kind == "number":

@@ -139,13 +139,20 @@ class InputInfo:
 
     Attributes:
         name: Its name.
-        shape: Its shape, empty if not given.
+        shape: Its shape as written, empty if not given.  Models of others may have sizes such as
+            -1, "?" or "1..4".
         layout: Its layout, "" if not given.
     """
 
     name: str
-    shape: tuple[int, ...] = ()
+    shape: tuple[object, ...] = ()
     layout: str = ""
+
+    @property
+    def fixed_shape(self) -> tuple[int, ...]:
+        """Its shape if all sizes are fixed, else empty."""
+        sizes = tuple(size for size in self.shape if isinstance(size, int) and size > 0)
+        return sizes if len(sizes) == len(self.shape) else ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -38,6 +38,8 @@ _KINDS: dict[str, Kind] = {
 }
 _EXPLICIT = {"str", "int", "float", "bool", "null"}
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_MERGE = "<<"
 _BREAK = re.compile("\r\n|\r|\n")
 _CONSTRUCTOR = SafeConstructor()
 _NUMBERS: dict[str, Any] = {
@@ -60,6 +62,7 @@ class Node:
             or None; the text of a date.
         written: The text of a scalar in the file.
         weight: Number of nodes in it, including itself.
+        lenient: Whether the file is read as Open Model Zoo reads it, see `read_yaml`.
     """
 
     path: Path
@@ -69,6 +72,7 @@ class Node:
     value: Any
     written: str = ""
     weight: int = 1
+    lenient: bool = False
 
     def error(self, wrong: str, expected: str) -> CatalogError:
         """Build an error about this node."""
@@ -87,8 +91,13 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def read_yaml(path: Path) -> Node:
+def read_yaml(path: Path, *, lenient: bool = False) -> Node:
     """Read the only document of a file.
+
+    Args:
+        path: The file.
+        lenient: Whether to accept what Open Model Zoo accepts: UTF-16, merge keys, keys that are no
+            text, and of equal keys the last.
 
     Returns:
         The root node.
@@ -97,16 +106,16 @@ def read_yaml(path: Path) -> Node:
         CatalogError: The file is unreadable, too long, not UTF-8, not YAML, empty, or has tags
             other than those of plain values.
     """
-    return parse_yaml(path, _read_text(path))
+    return parse_yaml(path, _read_text(path, lenient=lenient), lenient=lenient)
 
 
-def parse_yaml(path: Path, text: str) -> Node:
-    """Parse `text` into its root node; `path` is for messages."""
+def parse_yaml(path: Path, text: str, *, lenient: bool = False) -> Node:
+    """Parse `text` into its root node; `path` is for messages, `lenient` as in `read_yaml`."""
     if found := _CONTROL.search(text):
         line, column = _place(text[: found.start()])
         character = f"control character U+{ord(found[0]):04X}"
         raise error_at(path, line, column, character, "printable text")
-    composer = _Composer(path)
+    composer = _Composer(path, lenient=lenient)
     try:
         for event in yaml.parse(text, Loader=LOADER):
             composer.take(event)
@@ -145,7 +154,7 @@ def _scalars(root: Node) -> Iterator[Node]:
             yield node
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, *, lenient: bool) -> str:
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             wrong = "cannot be read: not a plain file"
@@ -158,8 +167,12 @@ def _read_text(path: Path) -> str:
     if len(data) > SIZE_LIMIT:
         raise error_at(path, 1, 1, "the file is too long", f"at most {SIZE_LIMIT} bytes")
     try:
+        if lenient and data.startswith(_UTF16):
+            return data.decode("utf-16")
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if error.encoding.startswith("utf-16"):
+            raise error_at(path, 1, 1, "not UTF-16", "text in UTF-8 or UTF-16") from None
         # The byte order mark is removed before decoding; the offset does not include it.
         start = data.removeprefix(b"\xef\xbb\xbf")[: error.start]
         line, column = _place(start.decode())
@@ -186,9 +199,10 @@ class _Open:
 
 
 class _Composer:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, lenient: bool) -> None:
         self.root: Node | None = None
         self._path = path
+        self._lenient = lenient
         self._open: list[_Open] = []
         self._anchors: dict[str, Node | None] = {}
 
@@ -200,8 +214,11 @@ class _Composer:
             self._begin(event, line, column)
         elif isinstance(event, yaml.CollectionEndEvent):
             done = self._open.pop()
+            value = self._merged(done.value) if done.kind == "mapping" else done.value
             node = Node(
-                self._path, done.line, done.column, done.kind, done.value, weight=done.weight
+                *(self._path, done.line, done.column, done.kind, value),
+                weight=done.weight,
+                lenient=self._lenient,
             )
             self._add(node, done.anchor)
         elif isinstance(event, yaml.AliasEvent):
@@ -230,9 +247,7 @@ class _Composer:
         node = self._anchors[anchor]
         if node is None:
             raise self._error(line, column, f"alias *{anchor} contains itself", "a finite value")
-        return Node(
-            self._path, line, column, node.kind, node.value, node.written, weight=node.weight
-        )
+        return replace(node, line=line, column=column)
 
     def _add(self, node: Node, anchor: str | None) -> None:
         if anchor:
@@ -251,8 +266,10 @@ class _Composer:
             holder.value.append(node)
         elif holder.key is None:
             if node.kind != "text":
-                raise self._error(node.line, node.column, f"a key is {describe(node)}", "text")
-            if node.value in holder.value:
+                if not self._lenient or node.kind in ("mapping", "list"):
+                    raise self._error(node.line, node.column, f"a key is {describe(node)}", "text")
+                node = replace(node, kind="text", value=node.written)
+            if node.value in holder.value and not self._lenient:
                 first = holder.value[node.value][0].line
                 wrong = f'duplicate key "{node.value}", first on line {first}'
                 raise self._error(node.line, node.column, wrong, "each key once")
@@ -260,6 +277,18 @@ class _Composer:
         else:
             holder.value[holder.key.value] = (holder.key, node)
             holder.key = None
+
+    def _merged(self, pairs: dict[str, tuple[Node, Node]]) -> dict[str, tuple[Node, Node]]:
+        """Add the keys of the mappings under the merge key; keys beside it come first."""
+        if not self._lenient or _MERGE not in pairs:
+            return pairs
+        _, merged = pairs[_MERGE]
+        own = {key: pair for key, pair in pairs.items() if key != _MERGE}
+        for node in merged.value if merged.kind == "list" else [merged]:
+            if node.kind != "mapping":
+                raise node.error(f"the merge key has {describe(node)}", "a mapping")
+            own = {**node.value, **own}
+        return own
 
     def _scalar(self, event: Any, line: int, column: int) -> Node:
         text: str = event.value
@@ -276,7 +305,7 @@ class _Composer:
         value: Any = None if kind == "null" else text
         if kind in _NUMBERS:
             value = self._number(kind, tag, text, line, column)
-        return Node(self._path, line, column, kind, value, text)
+        return Node(self._path, line, column, kind, value, text, lenient=self._lenient)
 
     def _number(self, kind: Kind, tag: str, text: str, line: int, column: int) -> float:
         if len(text) > NUMBER_LENGTH:

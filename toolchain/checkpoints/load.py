@@ -94,7 +94,11 @@ class Description:
         for mapping in self.mappings:
             dtypes = ", ".join(f"{count} {dtype}" for dtype, count in mapping["dtypes"].items())
             state = "fits" if mapping["fits"] else "does not fit"
-            place = f"weights {mapping['name']}" if mapping["name"] != "." else "weights at the top level"
+            place = (
+                f"weights {mapping['name']}"
+                if mapping["name"] != "."
+                else "weights at the top level"
+            )
             if mapping["prefix"]:
                 place += f" (prefix {mapping['prefix']})"
             lines.append(f"{place}: {state}, {mapping['keys_that_fit']} keys ({dtypes})")

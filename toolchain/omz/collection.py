@@ -6,32 +6,49 @@ import fnmatch
 import os
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.catalog.reader import read_composite, read_model
 from toolchain.catalog.records import CatalogEntry, CompositeModel
 from toolchain.catalog.yaml_nodes import error_at
-from toolchain.errors import ToolchainError
+from toolchain.errors import CatalogError, ToolchainError
 from toolchain.printable import printable
 from toolchain.workspace.plain_file import open_plain_file
 
 LIST_LIMIT = 1 << 20  # bytes of a `--list` file
 PATTERN_LIMIT = 1000  # characters; fnmatch needs the square of it for brackets
 MODEL, COMPOSITE = "model.yml", "composite-model.yml"
+ROOT_VARIABLE = "OMZ_MODELS_ROOT"
 
 
-def read_collection(root: Path) -> tuple[CatalogEntry, ...]:
-    """Read all models below `root`.
+@dataclass(frozen=True)
+class UnreadableModel:
+    """A model of a collection that cannot be used; the others can.
+
+    Attributes:
+        name: Its name, that of its folder.
+        error: Why it cannot be read.
+    """
+
+    name: str
+    error: CatalogError
+
+
+Entry = CatalogEntry | UnreadableModel
+
+
+def read_collection(root: Path) -> tuple[Entry, ...]:
+    """Read all models below `root`, as leniently as Open Model Zoo.
 
     Returns:
         The models by name: each folder with a model.yml, or with a composite-model.yml above the
-        folders of its stages.
+        folders of its stages.  Of two models of one name, as below `intel` and `public`, both.
 
     Raises:
-        CatalogError: A file is invalid or misplaced, a name occurs twice, or there is no model.
+        CatalogError: There is no model, or one without a folder of its own.
     """
-    found: dict[str, CatalogEntry] = {}
-    stages: set[str] = set()
+    found: list[Entry] = []
     for folder, below, files in os.walk(root):
         below.sort()
         here = Path(folder)
@@ -41,36 +58,29 @@ def read_collection(root: Path) -> tuple[CatalogEntry, ...]:
         if here == root:  # the model has the name of its folder
             wrong = "is in the top folder of the collection"
             raise error_at(here / file, 1, 1, wrong, f"a folder for each model in {root}")
-        subdirectory = here.relative_to(root).as_posix()
         if file == COMPOSITE:
-            _check_stages(here, files)
             below.clear()
-            composite = read_composite(here / file, subdirectory)
-            stages |= {stage.name for stage in composite.stages}
-            entries: tuple[CatalogEntry, ...] = (composite, *composite.stages)
-        else:
-            entries = (read_model(here / file, subdirectory=subdirectory),)
-        for entry in entries:
-            if entry.name in found:
-                wrong = f"duplicate model {entry.name}, also in {found[entry.name].config_path}"
-                raise error_at(entry.config_path, 1, 1, wrong, "each name once")
-            found[entry.name] = entry
+        try:
+            found.append(_read_entry(here, files, here.relative_to(root).as_posix()))
+        except CatalogError as error:
+            found.append(UnreadableModel(here.name, error))
     if not found:
         raise error_at(root, 1, 1, f"no {MODEL} found", "a folder of models")
-    return tuple(found[name] for name in sorted(found) if name not in stages)
+    return tuple(sorted(found, key=lambda entry: entry.name))
 
 
-def _check_stages(folder: Path, files: Sequence[str]) -> None:
+def _read_entry(folder: Path, files: Sequence[str], subdirectory: str) -> CatalogEntry:
+    if COMPOSITE not in files:
+        return read_model(folder / MODEL, subdirectory=subdirectory, lenient=True)
     path = folder / COMPOSITE
     if MODEL in files:
         raise error_at(path, 1, 1, f"{MODEL} in the same folder", "the stages in folders below")
     if deeper := sorted(folder.glob(f"*/*/**/{MODEL}")):
         raise error_at(deeper[0], 1, 1, f"is too deep below {path}", "it one folder below")
+    return read_composite(path, subdirectory, lenient=True)
 
 
-def select_models(
-    models: Sequence[CatalogEntry], patterns: Sequence[str]
-) -> tuple[CatalogEntry, ...]:
+def select_models(models: Sequence[Entry], patterns: Sequence[str]) -> tuple[Entry, ...]:
     """Select the models whose names match; upper and lower case differ.
 
     Args:
@@ -79,27 +89,40 @@ def select_models(
             may match its stages.
 
     Returns:
-        The models in the order of the patterns, none twice.
+        The models in the order of the patterns, none twice.  Of two with one name the last.
 
     Raises:
         ToolchainError: A pattern matches no model.
     """
-    chosen: dict[str, CatalogEntry] = {}
+    chosen: dict[str, Entry] = {}
     for pattern in patterns:
         if len(pattern) > PATTERN_LIMIT:
             raise ToolchainError(
                 f"a pattern of {len(pattern):,} characters", hint=f"At most {PATTERN_LIMIT:,}."
             )
-        matching: list[CatalogEntry] = []
+        matching: list[Entry] = []
         for model in models:
             if fnmatch.fnmatchcase(model.name, pattern):
                 matching.append(model)
             elif isinstance(model, CompositeModel):
                 matching += [s for s in model.stages if fnmatch.fnmatchcase(s.name, pattern)]
         if not matching:
-            raise ToolchainError(f'No matching models: "{printable(pattern)}"')
+            raise ToolchainError(
+                f'No matching models: "{printable(pattern)}"', hint=_explain_no_match(models)
+            )
         chosen.update((model.name, model) for model in matching)
     return tuple(chosen.values())
+
+
+def _explain_no_match(models: Sequence[Entry]) -> str:
+    if len(models) == 1:
+        known = f"One model is known: {models[0].name}."
+    else:
+        known = f"{len(models)} models are known; --print_all lists them."
+    return (
+        f"{known} --models_root DIR, or the environment variable {ROOT_VARIABLE}, names a "
+        "collection in the layout of Open Model Zoo."
+    )
 
 
 def read_patterns(path: Path) -> list[str]:

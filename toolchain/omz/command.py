@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,11 +11,18 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from toolchain.catalog.builtin import builtin_config
 from toolchain.catalog.reader import read_model
-from toolchain.catalog.records import CatalogEntry, CompositeModel, Model
+from toolchain.catalog.records import CompositeModel, Model
 from toolchain.cli import exits
 from toolchain.definitions.variants import KNOWN
 from toolchain.errors import ToolchainError
-from toolchain.omz.collection import read_collection, read_patterns, select_models
+from toolchain.omz.collection import (
+    ROOT_VARIABLE,
+    Entry,
+    UnreadableModel,
+    read_collection,
+    read_patterns,
+    select_models,
+)
 
 if TYPE_CHECKING:
     import threading
@@ -73,7 +81,8 @@ class Parser(argparse.ArgumentParser):
             "--models-root",
             type=Path,
             metavar="DIR",
-            help="a folder of models with the layout of Open Model Zoo",
+            help="a folder of models with the layout of Open Model Zoo (environment variable "
+            f"{ROOT_VARIABLE})",
         )
 
     def add_argument(self, *flags: str, **settings: Any) -> argparse.Action:
@@ -119,7 +128,7 @@ class Parser(argparse.ArgumentParser):
 def run_command(
     parser: Parser,
     argv: Sequence[str] | None,
-    work: Callable[[tuple[CatalogEntry, ...], argparse.Namespace], int],
+    work: Callable[[tuple[Entry, ...], argparse.Namespace], int],
 ) -> int:
     """Parse the command line and call `work` with the chosen models and all options.
 
@@ -141,7 +150,7 @@ def run_command(
 
 def choose_models(
     options: argparse.Namespace, parser: argparse.ArgumentParser
-) -> tuple[CatalogEntry, ...]:
+) -> tuple[Entry, ...]:
     """Read the models that the options ask for.
 
     Raises:
@@ -160,14 +169,22 @@ def choose_models(
     patterns = None if options.name is None else options.name.split(",")
     if options.list is not None and not options.print_all:
         patterns = read_patterns(options.list)
-    if options.models_root is not None:
-        models = read_collection(options.models_root)
-    else:
-        models = (read_model(options.config or builtin_config()),)
+    models = _read_models(options)
     if options.print_all:
-        sys.stdout.writelines(f"{model.name}\n" for model in models)
+        for model in models:
+            if isinstance(model, UnreadableModel):
+                sys.stderr.write(f"{model.error.message}\n")
+            else:
+                sys.stdout.write(f"{model.name}\n")
         parser.exit()
     return models if patterns is None else select_models(models, patterns)
+
+
+def _read_models(options: argparse.Namespace) -> tuple[Entry, ...]:
+    if options.config is not None:
+        return (read_model(options.config, lenient=True),)
+    root = options.models_root or os.environ.get(ROOT_VARIABLE)
+    return read_collection(Path(root)) if root else (read_model(builtin_config()),)
 
 
 def parse_precisions(text: str | None, known: Sequence[str] = KNOWN) -> tuple[str, ...]:
@@ -217,7 +234,7 @@ def format_planned(runs: bool, target: Path) -> str:
 
 
 def run_on_models(
-    models: Sequence[CatalogEntry],
+    models: Sequence[Entry],
     work: Callable[[Model], object],
     *,
     write: Write,
@@ -252,11 +269,14 @@ def run_on_models(
             return False
         return True
 
-    def all_succeed(entry: CatalogEntry) -> bool:
+    def all_succeed(entry: Entry) -> bool:
+        if isinstance(entry, UnreadableModel):
+            note("\n".join(entry.error.lines()))
+            return False
         stages = entry.stages if isinstance(entry, CompositeModel) else (entry,)
         return all(list(map(succeeds, stages)))  # a list: each stage is done
 
-    if jobs == 1:
+    if jobs == 1 or not models:
         done = [all_succeed(entry) for entry in models]
     else:
         from concurrent.futures import (

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from toolchain.catalog.records import CatalogEntry, Model
+from toolchain.catalog.records import Model
 from toolchain.cli.console import make_listener
+from toolchain.omz.collection import Entry
 from toolchain.omz.command import (
     Parser,
     Write,
@@ -76,7 +77,7 @@ def _parse_jobs(text: str) -> int:
     raise argparse.ArgumentTypeError(f'must be a positive integer or "auto" (got {text!r})')
 
 
-def _run(models: Sequence[CatalogEntry], options: argparse.Namespace) -> int:
+def _run(models: Sequence[Entry], options: argparse.Namespace) -> int:
     precisions = parse_precisions(options.precisions)
     write, listener = line_writer(sys.stdout), make_listener()
     if options.mo is not None or options.python is not None:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from toolchain.catalog.records import CatalogEntry, Model
+from toolchain.catalog.records import Model
 from toolchain.cli.values import parse_positive
+from toolchain.omz.collection import Entry
 from toolchain.omz.command import (
     Parser,
     line_writer,
@@ -74,7 +75,7 @@ def create_parser() -> Parser:
     return parser
 
 
-def _run(models: Sequence[CatalogEntry], options: argparse.Namespace) -> int:
+def _run(models: Sequence[Entry], options: argparse.Namespace) -> int:
     precisions = parse_precisions(options.precisions)
     progress: DownloadProgress
     if options.progress_format == "json":

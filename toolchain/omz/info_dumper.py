@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toolchain.catalog.records import CatalogEntry, CompositeModel
+from toolchain.cli import exits
+from toolchain.omz.collection import Entry, UnreadableModel
 from toolchain.omz.command import Parser, run_command
 
 
@@ -27,10 +29,14 @@ def create_parser() -> Parser:
     )
 
 
-def _run(models: Sequence[CatalogEntry], _: argparse.Namespace) -> int:
-    text = json.dumps([describe_model(model) for model in models], indent=4)
+def _run(models: Sequence[Entry], _: argparse.Namespace) -> int:
+    readable = [model for model in models if not isinstance(model, UnreadableModel)]
+    text = json.dumps([describe_model(model) for model in readable], indent=4)
     sys.stdout.write(f"{text}\n")
-    return 0
+    for model in models:
+        if isinstance(model, UnreadableModel):
+            sys.stderr.write(f"{model.error.message}\n")
+    return exits.FAILED if len(readable) < len(models) else 0
 
 
 def describe_model(model: CatalogEntry) -> dict[str, object]:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from toolchain.catalog.records import CatalogEntry, Model
+from toolchain.catalog.records import Model
 from toolchain.cli.console import make_listener
 from toolchain.definitions.variants import QUANTIZED_FROM
 from toolchain.errors import ToolchainError
+from toolchain.omz.collection import Entry
 from toolchain.omz.command import (
     Parser,
     Write,
@@ -66,7 +67,7 @@ def create_parser() -> Parser:
     return parser
 
 
-def _run(models: Sequence[CatalogEntry], options: argparse.Namespace) -> int:
+def _run(models: Sequence[Entry], options: argparse.Namespace) -> int:
     precisions = parse_precisions(options.precisions, PRECISIONS)
     if options.target_device.upper() not in DEVICES:
         raise ToolchainError(
