@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolchain.checkpoints.constructors import Builder
+from toolchain.checkpoints import constructors
+from toolchain.checkpoints.constructors import Builder, NumpyType
 from toolchain.checkpoints.pickles import Budget, Interpreter
 from toolchain.checkpoints.sources import DamagedError, Memory
-from toolchain.checkpoints.values import Blob, Global, Table, Value
+from toolchain.checkpoints.values import Blob, DenseTensor, Global, Table, Value
 from toolchain.errors import CheckpointError, UnsafeCheckpointError
 
 PROTOCOLS = range(6)
@@ -222,3 +224,16 @@ def test_a_path_is_an_object_like_any_other(tmp_path: Path) -> None:
     for value in (tmp_path, slice(1, 2), range(3), complex(1, 2), {1, 2}, frozenset("a"), b"x"):
         read(pickle.dumps(value, 2))
         read(pickle.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("version", "is_fortran", "is_array"),
+    [
+        *(((1,), 0, True), ((0,), 1, True), ((), True, True), ((1,), 2**31, False)),
+        *(((1,), -1, False), ((2,), 0, False), (("1",), 0, False), ((), "F", False)),
+    ],
+)
+def test_a_state_that_numpy_refuses_is_no_array(version, is_fortran, is_array) -> None:
+    """An order of axes other than 0 and 1 would be a guess, as would another version."""
+    state = [*version, [1], NumpyType(torch.float32), is_fortran, bytes(4)]
+    assert isinstance(constructors._array(state), DenseTensor) == is_array

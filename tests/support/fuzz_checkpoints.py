@@ -23,6 +23,7 @@ import signal
 import struct
 import tempfile
 import time
+import warnings
 import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
@@ -489,7 +490,7 @@ class Result:
         kind: "refused", "right", "right as written", or a failure: "traceback", "hang", "memory",
             "message", "wrong".
         detail: What happened.
-        seconds: How long it took.
+        seconds: CPU time that it took.
         memory: Largest memory above that before it, in bytes.
     """
 
@@ -506,11 +507,11 @@ class Result:
 
 def check(path: Path, state: State, tolerance: float = 0.0) -> Result:
     """Read a file and check the result."""
-    before, started = _start_measuring(), time.monotonic()
+    before, started = _start_measuring(), time.process_time()  # other processes may use the CPU
     checkpoint: Checkpoint | None = None
     kind, detail = "refused", ""
     try:
-        with _alarm(2 * SECONDS):
+        with _alarm(12 * SECONDS):
             checkpoint = load_checkpoint(path)
     except CheckpointError as error:
         detail = " | ".join(error.lines())
@@ -518,7 +519,7 @@ def check(path: Path, state: State, tolerance: float = 0.0) -> Result:
             kind = "message"
     except Exception as error:  # noqa: BLE001 - this is what must not happen
         kind, detail = "traceback", repr(error)
-    seconds, memory = time.monotonic() - started, _stop_measuring(before)
+    seconds, memory = time.process_time() - started, _stop_measuring(before)
     if checkpoint is not None:
         kind, detail = _judge(checkpoint, path, state, tolerance)
     if seconds > SECONDS:
@@ -599,6 +600,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="folder for the files that failed")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")  # of zipfile, when a mutated archive has a name twice
     architecture = {"small": SMALL, "mobilenetv2": MOBILENETV2}[options.network]
     counts: Counter[str] = Counter()
     worst = Result("", "", 0.0, 0), Result("", "", 0.0, 0)

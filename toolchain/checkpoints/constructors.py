@@ -217,8 +217,8 @@ def array_tensor(
 def _array(state: Value) -> DenseTensor | Opaque:
     if not isinstance(state, list) or len(state) not in (4, 5):
         return MALFORMED
-    shape, dtype, is_fortran, data = state[-4:]
-    if not isinstance(is_fortran, int):
+    *version, shape, dtype, is_fortran, data = state
+    if any(number not in (0, 1) for number in (*version, is_fortran)):
         return MALFORMED
     return array_tensor(data, dtype, shape, is_fortran=bool(is_fortran))
 
