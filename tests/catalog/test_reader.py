@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -315,6 +316,11 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str]] = {
         VALID + STEP + "{$type: regex_replace, file: a, pattern: a, replacement: '\\2'}", 17, 62,
         "replacement",
     ),
+    "long pattern": (
+        VALID + STEP + "{$type: regex_replace, file: a, pattern: '" + "a" * 20_000
+        + "', replacement: b}", 17, 46, "at most 10,000",
+    ),
+    "reserved folder": (changed("a.onnx", ".git/config"), 6, 11, "settings or commands"),
     "archive": (VALID + STEP + "{$type: unpack_archive, file: a, format: rar}", 17, 46, "rar"),
     "shape": (changed("[1, 3, 8, 8]", "[1, 3, true, 8]"), 14, 19, "boolean"),
     "shape of zero": (changed("[1, 3, 8, 8]", "[1, 0, 8, 8]"), 14, 16, "from 1"),
@@ -392,6 +398,24 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
         (line,) = caught.value.lines()
         assert ":1:1: cannot be read: " in line
         assert line.isprintable()
+
+
+def test_a_pattern_is_not_applied_while_it_is_read(tmp_path: Path) -> None:
+    """One that would need gigabytes for an empty text is read at once, with its template."""
+    step = "{$type: regex_replace, file: a, pattern: '%s', replacement: '%s'}"
+    for pattern, replacement in (("(a?){4294967294}", r"\1"), ("(?P<n>(?:x?){0,65535})", r"\g<n>")):
+        (tmp_path / "model.yml").write_text(VALID + STEP + step % (pattern, replacement))
+        (found,) = read_model(tmp_path / "model.yml").postprocessing
+        assert isinstance(found, RegexReplace)
+        assert found.pattern == pattern
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A file that is none is an error at once."""
+    os.mkfifo(tmp_path / "model.yml")
+    with pytest.raises(CatalogError, match="not a plain file"):
+        read_model(tmp_path / "model.yml")
 
 
 def test_a_folder_name_that_is_not_a_model_name_is_an_error(tmp_path: Path) -> None:

@@ -41,6 +41,60 @@ def test_a_full_disk_behind_stdout_gives_one_line() -> None:
     assert done.stderr.count(b"\n") == 1
 
 
+def test_no_standard_output_at_all_gives_one_line() -> None:
+    """It is a failure; a file that is opened meanwhile does not get its number."""
+    code = "sys.exit(run(lambda: (open(sys.executable, 'rb'), print('x')) and 0))"
+    head = "import sys; from toolchain.cli.exits import run;"
+    shell = 'exec "$0" -c "$1" >&-'
+    done = subprocess.run(
+        ["sh", "-c", shell, sys.executable, head + code], check=False, capture_output=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == b"standard output is closed\n"
+
+
+def test_a_closed_stderr_changes_nothing_else() -> None:
+    """The result is written; messages are dropped."""
+    code = "sys.exit(run(lambda: (print('x'), print('y', file=sys.stderr)) and 0))"
+    head = "import sys; from toolchain.cli.exits import run;"
+    shell = 'exec "$0" -c "$1" 2>&-'
+    done = subprocess.run(
+        ["sh", "-c", shell, sys.executable, head + code], check=False, capture_output=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, b"x")
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    """Neither in a result nor in an error, wherever the text came from."""
+    done = _run(
+        "from toolchain.errors import UsageError;"
+        "exec('def main():\\n print(chr(27) + chr(7))\\n raise UsageError(chr(27) + chr(155))');"
+        "sys.exit(run(main))"
+    )
+    assert done.stdout.strip() == rb"\x1b\x07"
+    assert done.stderr.strip() == rb"\x1b\x9b"
+
+
+@pytest.mark.parametrize(
+    "error", ["MemoryError()", "ImportError('failed to map segment')", "RuntimeError('bad_alloc')"]
+)
+def test_too_little_memory_is_named_as_the_cause(error: str) -> None:
+    """Instead of a traceback."""
+    done = _run(f"sys.exit(run(lambda: (_ for _ in ()).throw({error})))")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"out of memory")
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of addresses")
+def test_a_limit_that_is_too_low_is_reported_before_anything_is_loaded() -> None:
+    """PyTorch would abort the process."""
+    command = f"ulimit -v 400000; exec {sys.executable} -m toolchain.cli.main info"
+    done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("not enough memory: the limit of this process is 390 MiB")
+
+
 def test_unsupported_characters_are_escaped() -> None:
     """Characters outside the encoding of the console do not stop the command."""
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}

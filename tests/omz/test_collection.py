@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from toolchain.catalog.reader import read_model
 from toolchain.catalog.records import CompositeModel
 from toolchain.errors import CatalogError, ToolchainError
-from toolchain.omz.collection import UnreadableModel, read_collection, select_models
+from toolchain.omz.collection import UnreadableModel, read_collection, read_patterns, select_models
 
 HEAD = "description: d\ntask_type: detection\nframework: onnx\nlicense: MIT\n"
 FILE = "- {{name: {!r}, size: 1, checksum: " + "0" * 96 + ", source: https://a.example/f}}\n"
@@ -184,3 +185,17 @@ def test_a_root_without_models_is_an_error(tmp_path: Path) -> None:
     for root in (tmp_path, tmp_path / "missing"):
         with pytest.raises(CatalogError, match=r"no model\.yml found"):
             read_collection(root)
+
+
+def test_a_long_pattern_is_refused_at_once(tree: Path) -> None:
+    """Matching many brackets would take hours."""
+    with pytest.raises(ToolchainError, match="a pattern of 60,000 characters"):
+        select_models(read_collection(tree), ["[" * 60_000])
+
+
+def test_a_list_is_a_plain_file_of_a_limited_size(tmp_path: Path) -> None:
+    """A device or a file of many megabytes is an error."""
+    (tmp_path / "large").write_bytes(b"#" * (2 << 20))
+    for path, message in ((tmp_path / "large", "too long"), (Path(os.devnull), "not a plain file")):
+        with pytest.raises(CatalogError, match=message):
+            read_patterns(path)

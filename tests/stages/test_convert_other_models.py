@@ -81,6 +81,26 @@ def test_no_colours_to_reverse_is_an_error(source: Path, tmp_path: Path) -> None
     assert not (tmp_path / "other.xml").exists()
 
 
+@pytest.mark.parametrize("location", ["../../../etc/passwd", "nowhere.bin", "/etc/passwd"])
+def test_weights_in_another_file_that_cannot_be_used_are_an_error(
+    location: str, tmp_path: Path
+) -> None:
+    """A file that is missing, or outside of the folder, is refused with a message."""
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4])
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0"), ("length", "16")):
+        tensor.external_data.add(key=key, value=value)
+    nodes = [helper.make_node("Add", ["x", "w"], ["y"])]
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], [tensor])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ConversionError, match=r"m\.onnx: cannot"):
+        convert(ConvertRequest(path, tmp_path / "m.xml", "FP32", NONE, ()))
+    assert not (tmp_path / "m.xml").exists()
+
+
 @pytest.mark.parametrize("name", ["image_abs", "image_node"])
 def test_an_inner_tensor_can_be_made_an_output(name: str, source: Path, tmp_path: Path) -> None:
     """--output may name an inner tensor, or the node that outputs it."""

@@ -123,6 +123,21 @@ def test_a_file_size_limit_is_a_workspace_error(server, make) -> None:
     assert make.target.read_bytes() == DATA
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_as_partial_file_is_an_error(server, make) -> None:
+    """It is not waited for; deeply nested JSON as its record is ignored."""
+    request = make.request(make.file(DATA, server.serve("/f", File(DATA))))
+    make.target.parent.mkdir(parents=True, exist_ok=True)
+    part = partial_module.partial_path(make.target)
+    part.with_name(f"{part.name}.json").write_text("[" * 100_000)
+    os.mkfifo(part)
+    with pytest.raises(WorkspaceError, match="not a plain file"):
+        download(request)
+    part.unlink()
+    download(request)
+    assert make.target.read_bytes() == DATA
+
+
 def test_a_full_disk_is_a_workspace_error(server, make, monkeypatch) -> None:
     """The partial file is kept, and the next run resumes."""
     room = [150_000]

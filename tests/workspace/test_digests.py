@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_several_digests_of_a_file_are_those_of_each_algorithm(tmp_path: Path) -
     path.write_bytes(b"content")
     both = file_digests(path, ("sha256", "sha384"))
     assert both == {name: file_digest(path, name) for name in ("sha256", "sha384")}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Only plain files have a digest."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="not a plain file"):
+            file_digest(path)
 
 
 def test_files_are_named_by_their_place_in_the_folder(tmp_path: Path) -> None:

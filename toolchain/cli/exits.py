@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TextIO, cast
 
 from toolchain.cli import memory
@@ -60,11 +61,13 @@ def _reserve_streams() -> None:
 @contextlib.contextmanager
 def _printable_streams() -> Iterator[None]:
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (cast("TextIO", PrintableStream(stream)) for stream in before)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+    with Path(os.devnull).open("w", encoding="utf-8") as null:
+        streams = sys.stdout, sys.stderr or null  # messages to a closed stderr are dropped
+        sys.stdout, sys.stderr = (cast("TextIO", PrintableStream(stream)) for stream in streams)
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
 
 
 def _report(ending: ToolchainError | KeyboardInterrupt | OSError | SystemExit) -> int:

@@ -73,6 +73,7 @@ def run_app(models: Models, listening: socket.socket, *, host: str, is_local: bo
         log_level="error",
         access_log=False,
         server_header=False,
+        use_colors=False,  # standard error escapes control characters
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     with suppress(KeyboardInterrupt):  # uvicorn raises it again after its shutdown

@@ -21,6 +21,7 @@ from pathlib import Path
 from toolchain.catalog.records import Digest, DigestAlgorithm
 from toolchain.workspace.atomic import os_errors, write_json
 from toolchain.workspace.digests import CHUNK, Digests
+from toolchain.workspace.plain_file import check_plain_file
 
 MAX_QUEUED = 8  # chunks of at most CHUNK bytes between the reader and the digest
 
@@ -72,6 +73,8 @@ class Partial(contextlib.AbstractContextManager["Partial"]):
     def __enter__(self) -> Partial:  # noqa: PYI034 - Self needs Python 3.11
         with os_errors(self.target, "write"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists():
+                check_plain_file(self.path)
             self._stream = io.FileIO(self.path, "ab")
             self.size = self._stream.seek(0, io.SEEK_END)
         self.origin = _read_origin(self._sidecar)

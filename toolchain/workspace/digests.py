@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from toolchain.catalog.records import Digest, DigestAlgorithm
+from toolchain.workspace.plain_file import check_plain_file
 
 CHUNK = 1 << 20
 Digests = dict[DigestAlgorithm, Digest]
@@ -27,6 +28,7 @@ def file_digests(path: Path, algorithms: Iterable[DigestAlgorithm]) -> Digests:
     Raises:
         OSError: The file cannot be read.
     """
+    check_plain_file(path)  # a named pipe would be waited for, a device read without end
     hashers = {name: hashlib.new(name) for name in algorithms}
     buffer = bytearray(CHUNK)
     view = memoryview(buffer)
