@@ -320,7 +320,7 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str]] = {
         VALID + STEP + "{$type: regex_replace, file: a, pattern: '" + "a" * 20_000
         + "', replacement: b}", 17, 46, "at most 10,000",
     ),
-    "reserved folder": (changed("a.onnx", ".git/config"), 6, 11, "settings or commands"),
+    "reserved folder": (changed(NAME, ".git/config"), 6, 11, "settings or commands"),
     "archive": (VALID + STEP + "{$type: unpack_archive, file: a, format: rar}", 17, 46, "rar"),
     "shape": (changed("[1, 3, 8, 8]", "[1, 3, true, 8]"), 14, 19, "boolean"),
     "shape of zero": (changed("[1, 3, 8, 8]", "[1, 0, 8, 8]"), 14, 16, "from 1"),
