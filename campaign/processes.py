@@ -148,6 +148,8 @@ class _Running:
     before: int
     base: int
     disk: int = 0
+    anonymous: int = 0
+    first: int | None = None
     killed: bool = False
     hung: bool = False
     outcome: Outcome | None = None
@@ -164,6 +166,7 @@ def _run_all(commands: Sequence[Command]) -> list[Outcome]:
             measured = time.monotonic()
         for number, one in enumerate(running):
             if one.outcome is None:
+                _measure_memory(one)
                 _watch(number, one, now)
         time.sleep(POLL_SECONDS)
     return [one.outcome for one in running if one.outcome is not None]
@@ -196,9 +199,22 @@ def _watch(number: int, one: _Running, now: float) -> None:
         texts[1],
         age,
         one.hung,
-        max(0, usage.ru_maxrss * 1024 - one.base),
+        max(one.anonymous, usage.ru_maxrss * 1024 - one.base, 0),
         one.disk,
     )
+
+
+def _measure_memory(one: _Running) -> None:
+    """Measure its own pages, which a fork begins with as many as its parent has.
+
+    The peak that the system reports also counts its children, but begins with what the parent has
+    mapped from files.
+    """
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        found = _read_status(one.pid, "RssAnon")
+        if one.first is None:
+            one.first = 0 if one.command.anew else found
+        one.anonymous = max(one.anonymous, found - one.first)
 
 
 def _names(number: int) -> tuple[str, str]:
@@ -208,7 +224,7 @@ def _names(number: int) -> tuple[str, str]:
 def _start(number: int, command: Command) -> _Running:
     before = measure_folder(command.folder)
     # What a fork has inherited counts as its own; a new interpreter begins with nothing.
-    base = 0 if command.anew else _resident()
+    base = 0 if command.anew else _read_status(os.getpid(), "VmRSS")
     began = time.monotonic()
     pid = os.fork()
     if pid:
@@ -223,9 +239,10 @@ def _start(number: int, command: Command) -> _Running:
     os._exit(code & 0xFF)
 
 
-def _resident() -> int:
-    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+def _read_status(pid: int, key: str) -> int:
+    """Return an amount of memory of a process in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in status if line.startswith(f"{key}:"))
 
 
 def _be_the_command(number: int, command: Command) -> int:
