@@ -72,7 +72,8 @@ def _printable_streams() -> Iterator[None]:
 
 def _report(ending: ToolchainError | KeyboardInterrupt | OSError | SystemExit) -> int:
     if isinstance(ending, ToolchainError):
-        if memory.is_out_of_memory(ending):
+        failed = ending.exit_code == FAILED  # not for an invalid argument
+        if memory.is_out_of_memory(ending) or (failed and memory.is_limit_reached()):
             _print(ending.message, *memory.describe().lines())
         else:
             _print(*ending.lines())

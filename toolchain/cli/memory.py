@@ -19,9 +19,9 @@ _WORDS = (
 _NEARLY = 0.8  # share of the limit above which other errors are attributed to it
 _CHAIN_LIMIT = 20
 _MIB = 1 << 20
-# Addresses without which libraries abort the process instead of raising an error.
-_MINIMUM = {"unpack": 0, "verify": 0, "run": 512 * _MIB, "serve": 512 * _MIB}
-_MINIMUM_WITH_PYTORCH = 1024 * _MIB
+# MiB of addresses without which libraries abort the process instead of raising an error.
+_MINIMUM = {"unpack": 0, "verify": 0, "run": 512, "serve": 512, "info": 1024, "download": 1024}
+_MINIMUM_OF_STAGES = 2048
 
 
 def require(command: str) -> None:
@@ -31,11 +31,11 @@ def require(command: str) -> None:
         WorkspaceError: It does not.
     """
     limit = _get_limit()
-    needed = _MINIMUM.get(command, _MINIMUM_WITH_PYTORCH)
-    if limit is not None and limit < needed:
+    needed = _MINIMUM.get(command, _MINIMUM_OF_STAGES)
+    if limit is not None and limit < needed * _MIB:
         raise WorkspaceError(
             f"not enough memory: the limit of this process is {limit // _MIB:,} MiB of addresses, "
-            f"`matting {command}` needs {needed // _MIB:,} MiB or more",
+            f"`matting {command}` needs {needed:,} MiB or more",
             kept="Nothing was changed.",
             hint="Raise the limit (ulimit -v).",
         )
