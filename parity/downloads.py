@@ -42,8 +42,8 @@ class Case:
 CASES = (
     Case("good", 0, Served(DATA)),
     Case("chunked", 0, Served(DATA, (File(DATA, chunked=True),))),
-    Case("longer-than-said", 1, Served(DATA, size=len(DATA) - 100_000)),
-    Case("shorter-than-said", 1, Served(DATA, size=len(DATA) + 1)),
+    Case("longer-than-stated", 1, Served(DATA, size=len(DATA) - 100_000)),
+    Case("shorter-than-stated", 1, Served(DATA, size=len(DATA) + 1)),
     Case("wrong-digest", 1, Served(DATA, sha384="0" * 96)),
     Case("404", 1, Served(DATA, (page(404),))),
     Case("500", 1, Served(DATA, (page(500),))),

@@ -177,7 +177,7 @@ def read_composite(path: Path, subdirectory: str, *, lenient: bool = False) -> C
             raise node.error(f"duplicate stage {quote(stage)}", "each stage once")
         if not (path.parent / stage / "model.yml").is_file():
             raise node.error(
-                f"stage {quote(stage)} has no model.yml", f"{stage}/model.yml beside it"
+                f"stage {quote(stage)} has no model.yml", f"{stage}/model.yml in the same folder"
             )
     return CompositeModel(
         name=called,

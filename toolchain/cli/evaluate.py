@@ -48,7 +48,7 @@ def add(commands: Commands) -> None:
         type=Path,
         metavar="DIR",
         help="frames with ground truth: com/ bgr/ fgr/, or RGBA cutouts, or fgr/ pha/, or fgr_* "
-        "beside pha_* (default: generated ones)",
+        "with pha_* (default: generated ones)",
     )
     parser.add_argument(
         "--backgrounds",

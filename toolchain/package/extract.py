@@ -15,7 +15,7 @@ def extract(package: Path, folder: Path) -> Findings:
     """Write the manifest and every declared file of `package` below `folder`, and nothing else.
 
     The package is read once: what was compared with the manifest is what was written, also if
-    somebody changes the package meanwhile.
+    it is changed meanwhile.
 
     Args:
         package: An archive, or the folder of an unpacked package.

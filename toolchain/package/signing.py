@@ -145,7 +145,7 @@ def verify_signature(folder: Path, key: Path, signature: Path) -> bytes:
             contextlib.redirect_stdout(sys.stderr),
             tempfile.TemporaryDirectory(prefix="matting-verify-") as scratch,
         ):
-            copy = Path(scratch, SIGNATURE)  # nobody changes it after it was verified
+            copy = Path(scratch, SIGNATURE)  # cannot change after the verification
             copy.write_bytes(data)
             config.verify(folder, copy)
         covered = _list_covered(data)
