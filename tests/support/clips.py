@@ -109,6 +109,7 @@ def read_envelope(path: Path) -> np.ndarray:
     with closing(source) as container:
         resampler = av.AudioResampler("s16", "mono", SOUND_RATE)
         start = container.streams.audio[0].start_time * container.streams.audio[0].time_base
+        start -= Fraction(container.start_time or 0, av.time_base)
         parts = [
             made.to_ndarray()[0]
             for frame in (*container.decode(audio=0), None)

@@ -54,10 +54,13 @@ class _PlainTask:
         self._label, self._total, self._unit = label, total, unit
         self._done = 0.0
         self._began = self._shown = time.monotonic()
+        self._first: tuple[float, float] | None = None  # when anything was done, and how much
 
     def reach(self, done: float) -> None:
         self._done = done
         now = time.monotonic()
+        if self._first is None and done:
+            self._first = now, done
         if now - self._shown >= LINE_SECONDS:
             self._shown = now
             self._show()
@@ -68,7 +71,12 @@ class _PlainTask:
     def _show(self) -> None:
         done = _amount(self._done, "" if self._total and self._unit != "B" else self._unit)
         of = f" of {_amount(self._total, self._unit)}" if self._total else ""
-        rate = _rate(self._done, self._shown - self._began, self._unit, self._total)
+        rate = ""
+        if self._first is not None and self._done > self._first[1]:
+            # The first frames take longer, so they are no measure of the time left.
+            began, before = self._first
+            left = None if self._total is None else self._total - self._done
+            rate = _rate(self._done - before, self._shown - began, self._unit, left)
         self._lines.note(f"{self._label}: {done}{of}{rate}")
 
     def __enter__(self) -> _PlainTask:  # noqa: PYI034 - Self needs Python 3.11
@@ -76,6 +84,8 @@ class _PlainTask:
 
     def __exit__(self, kind: object, *_: object) -> None:
         ended = "failed" if kind else "done"
+        if not kind and self._unit == "frames" and self._total and self._done < self._total:
+            ended = f"ended before all {self._total:.0f}"
         seconds = time.monotonic() - self._began
         amount = _amount(self._done, self._unit) + _rate(self._done, seconds, self._unit)
         self._lines.note(f"{self._label}: {ended}, {amount}, {seconds:.1f} s")
@@ -161,11 +171,11 @@ def _display(stream: TextIO) -> Progress:
     )
 
 
-def _rate(done: float, seconds: float, unit: str, total: float | None = None) -> str:
-    """Frames per second, and with a total the time left; empty for other units."""
+def _rate(done: float, seconds: float, unit: str, remaining: float | None = None) -> str:
+    """Frames per second, and the time for the remaining ones; empty for other units."""
     if unit != "frames" or not done or seconds <= 0:
         return ""
-    left = f", {(total - done) * seconds / done:.0f} s left" if total else ""
+    left = "" if remaining is None else f", {max(0, remaining) * seconds / done:.0f} s left"
     return f", {done / seconds:.1f} frames/s{left}"
 
 

@@ -37,8 +37,9 @@ def convert_to_srgb(image: Image.Image, mode: str) -> Pixels:
     if profile and (converted := _apply_profile(image, profile, mode)) is not None:
         return np.asarray(converted, np.uint8)
     pixels = np.asarray(image.convert(mode), np.uint8)
-    is_linear = bool(gamma) and abs(gamma - ENCODED_GAMMA) > GAMMA_TOLERANCE
-    if image.format in (None, "PNG") and is_linear and "srgb" not in image.info:
+    if gamma and image.format == "PNG" and "srgb" not in image.info:
+        if abs(gamma - ENCODED_GAMMA) < GAMMA_TOLERANCE:
+            return pixels
         pixels = np.dstack([_build_gamma_table(gamma)[pixels[..., :3]], pixels[..., 3:]])
     return pixels
 
@@ -79,7 +80,8 @@ def scale_to_bytes(image: Image.Image) -> Pixels:
 
 
 def _scale(values: npt.NDArray[np.generic], top: float) -> Pixels:
-    return np.rint(np.clip(values.astype(np.float64) * (BYTE / top), 0, BYTE)).astype(np.uint8)
+    scaled = np.rint(np.clip(values.astype(np.float64) * (BYTE / top), 0, BYTE))
+    return np.asarray(scaled, np.uint8)
 
 
 def _apply_profile(image: Image.Image, profile: bytes, mode: str) -> Image.Image | None:
@@ -103,4 +105,4 @@ def _build_gamma_table(gamma: float) -> Pixels:
     """Map bytes encoded with a gamma (PNG, chunk gAMA) to sRGB."""
     linear = (np.arange(256) / BYTE) ** (1 / gamma)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)  # noqa: PLR2004
-    return np.rint(encoded * BYTE).astype(np.uint8)
+    return np.asarray(np.rint(encoded * BYTE), np.uint8)

@@ -42,6 +42,7 @@ def open_image(path: Path, data: bytes | None = None) -> Image.Image:
     """
     try:
         source = path if data is None else io.BytesIO(data)
+        image: Image.Image
         with Image.open(source, formats=choose_formats(path, data)) as image:
             _check_pixel_count(image)
             image.load()

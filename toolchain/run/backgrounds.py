@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
+from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
@@ -27,12 +28,13 @@ HINT = "Give a colour such as green or #204060, an image, a video, blur or trans
 class Background(Protocol):
     """Source of the background of each frame."""
 
-    def next_fill(self, size: Size, plate: Pixels) -> BackgroundFill:
+    def next_fill(self, size: Size, plate: Pixels, time: Fraction) -> BackgroundFill:
         """Return the background of the next frame.
 
         Args:
             size: Width and height of the frame.
             plate: Clean plate of the frame, H x W x 3, uint8, RGB.
+            time: Seconds from the start of the output; it does not decrease.
         """
 
     def close(self) -> None:
@@ -78,7 +80,7 @@ class SolidBackground:
     def __init__(self, colour: tuple[int, int, int] | None) -> None:
         self._colour = colour
 
-    def next_fill(self, size: Size, plate: Pixels) -> BackgroundFill:
+    def next_fill(self, size: Size, plate: Pixels, time: Fraction) -> BackgroundFill:
         """See `Background.next_fill`."""
         return self._colour
 
@@ -92,7 +94,7 @@ class BlurredPlate:
     def __init__(self) -> None:
         self._cache = LruCache(1)
 
-    def next_fill(self, size: Size, plate: Pixels) -> BackgroundFill:
+    def next_fill(self, size: Size, plate: Pixels, time: Fraction) -> BackgroundFill:
         """See `Background.next_fill`."""
         # Keeping the plate with its blur ensures that no other array gets the same id.
         return self._cache.get_or_compute(id(plate), lambda: (plate, blur_plate(plate)))[1]
@@ -102,30 +104,52 @@ class BlurredPlate:
 
 
 class SourceBackground:
-    """An image, or the frames of a folder or a video in a loop."""
+    """An image; or the images of a folder, one for each frame; or a video at its own speed.
+
+    Folders and videos are repeated.
+    """
 
     def __init__(self, source: Source) -> None:
         self._images = self._loop(source)
-        self._is_still = source.kind == "image"
+        self._kind = source.kind
+        self._current, self._following = next(self._images), next(self._images, None)
+        self._is_first = True
         self._cache = LruCache(1)
 
-    def next_fill(self, size: Size, plate: Pixels) -> BackgroundFill:
+    def next_fill(self, size: Size, plate: Pixels, time: Fraction) -> BackgroundFill:
         """See `Background.next_fill`."""
-        if self._is_still:
-            return self._cache.get_or_compute(
-                size, lambda: scale_to_cover(next(self._images), size)
-            )
-        return scale_to_cover(next(self._images), size)
+        if self._kind == "folder":
+            if not self._is_first:
+                self._step()
+            self._is_first = False
+        while self._kind == "video" and self._following and self._following[0] <= time:
+            self._step()
+        start, image = self._current
+        return self._cache.get_or_compute((start, size), lambda: scale_to_cover(image, size))
 
     def close(self) -> None:
         """See `Background.close`."""
         self._images.close()
 
+    def _step(self) -> None:
+        if self._following is not None:
+            self._current, self._following = self._following, next(self._images, None)
+
     @staticmethod
-    def _loop(source: Source) -> Generator[Pixels, None, None]:
-        while True:
+    def _loop(source: Source) -> Generator[tuple[Fraction, Pixels], None, None]:
+        """Yield every image with the time at which it is first shown, without end."""
+        begin = Fraction(0)
+        length: Fraction = 1 / (source.rate or Fraction(1))
+        while source.kind != "image":
+            end = begin
             with closing(source.frames()) as frames:
-                yield from (frame.pixels for frame in frames)
+                for number, frame in enumerate(frames):
+                    offset = Fraction(number) * length if frame.time is None else frame.time
+                    yield begin + offset, frame.pixels
+                    end = begin + offset + length
+            begin = end
+        with closing(source.frames()) as frames:
+            yield begin, next(frames).pixels
 
 
 def blur_plate(plate: Pixels) -> Pixels:

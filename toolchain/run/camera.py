@@ -68,10 +68,13 @@ class CameraSource:
         Raises:
             FrameError: The camera cannot be opened or sends no frames.
         """
-        for seconds in range(PLATE_SECONDS, 0, -1):
-            note(f"Clean plate in {seconds} s: leave the frame, and do not move the camera.")
-            time.sleep(1)
         with closing(self.frames()) as frames:
+            next(frames)  # the countdown begins when the camera works
+            for seconds in range(PLATE_SECONDS, 0, -1):
+                note(f"Clean plate in {seconds} s: leave the frame, and do not move the camera.")
+                end = time.monotonic() + 1
+                while time.monotonic() < end:
+                    next(frames)  # the camera may keep old frames
             for _ in range(WARM_UP_FRAMES):
                 next(frames)
             images = [next(frames).pixels for _ in range(PLATE_FRAMES)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
+from fractions import Fraction
 
 import numpy as np
 from PIL import Image
@@ -32,6 +33,7 @@ class Plates:
         self._single: Pixels | None = None
         self._plates: Generator[SourceFrame, None, None] | None = None
         self._is_noted = False
+        self._aspect = Fraction(1)  # of the pixels of the last plate
         self._by_name = source.kind == frames.kind == "folder"
         if isinstance(source, CameraSource):
             self._single = source.capture_plate(note)
@@ -39,7 +41,8 @@ class Plates:
         self._plates = source.frames()
         if source.kind == "image" or source.count == 1:
             with closing(self._plates):
-                self._single = next(self._plates).pixels
+                plate = next(self._plates)
+                self._single, self._aspect = plate.pixels, plate.aspect
 
     @property
     def is_single(self) -> bool:
@@ -72,7 +75,7 @@ class Plates:
         assert self._plates is not None
         for plate in self._plates:
             if not self._by_name or plate.name == frame.name:
-                self._last = plate.pixels
+                self._last, self._aspect = plate.pixels, plate.aspect
                 return plate.pixels
         if self._by_name:
             raise FrameError(
@@ -90,7 +93,9 @@ class Plates:
             f"{self._source.label}: the clean plate is {plate_width}x{plate_height}, "
             f"the frame is {width}x{height}"
         )
-        if abs(plate_width * height / (plate_height * width) - 1) > ASPECT_TOLERANCE:
+        ratio = plate_width * height / (plate_height * width)  # of the shapes as stored
+        shown = ratio * float(self._aspect / frame.aspect)
+        if min(abs(ratio - 1), abs(shown - 1)) > ASPECT_TOLERANCE:
             raise FrameError(
                 found, hint="Take both with the same camera and settings, without moving it."
             )

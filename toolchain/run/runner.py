@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from itertools import islice
 from typing import Any
 
@@ -24,9 +25,10 @@ from toolchain.run.plate_correction import PlateCorrection, correct_plate, descr
 from toolchain.run.plates import Plates
 from toolchain.run.prefetch import prefetch
 from toolchain.run.request import RunRequest, RunResult
-from toolchain.run.sinks import Sink, check_output, open_sink, supports_alpha
+from toolchain.run.sinks import Sink, check_output, keeps_aspect, open_sink, supports_alpha
 from toolchain.run.source import Source, SourceFrame
 from toolchain.run.sources import open_source
+from toolchain.run.video_sink import DEFAULT_RATE
 
 PREFETCHED_FRAMES = 4
 OPAQUE_BACKGROUND = "green"  # default for outputs that do not support transparency
@@ -64,11 +66,12 @@ def run_matting(
         background_text = TRANSPARENT if supports_alpha(request.output) else OPAQUE_BACKGROUND
     transparent = background_text == TRANSPARENT
     with ExitStack() as stack:
-        source = open_source(request.src, "--src")
+        square = not keeps_aspect(request.output, transparent=transparent)
+        source = open_source(request.src, "--src", square=square)
         background = open_background(background_text)
         stack.callback(background.close)
         check_output(request.output, source, transparent=transparent, split=request.split)
-        plate_source = open_source(request.bgr, "--bgr")
+        plate_source = open_source(request.bgr, "--bgr", square=square)
         for note in dict.fromkeys(source.notes + plate_source.notes):
             listener.note(note)
         model = stack.enter_context(
@@ -84,7 +87,13 @@ def run_matting(
             listener.note(f"Weights: {weights}.")
         plates = Plates(plate_source, source, listener.note)
         stack.callback(plates.close)
-        sink = open_sink(request.output, source, transparent=transparent, split=request.split)
+        sink = open_sink(
+            request.output,
+            source,
+            transparent=transparent,
+            split=request.split,
+            note=listener.note,
+        )
         return _Runner(request, listener, model, source, plates, background, sink, stop).run()
 
 
@@ -109,6 +118,7 @@ class _Runner:
     sink: Sink
     stop: threading.Event | None
     correction: PlateCorrection | None = None  # of the first plate
+    _read: int = 0  # number of frames
     _corrected: Pixels | None = None
     _resized: tuple[Pixels, Pixels] | None = None  # the last plate, and its resized copy
 
@@ -164,8 +174,15 @@ class _Runner:
                     return
                 letterbox = self.model.letterbox(frame.size)
                 plate = self._correct(frame, self.plates.next_plate(frame))
-                fill = self.background.next_fill(frame.size, plate)
+                fill = self.background.next_fill(frame.size, plate, self._get_time(frame))
                 yield _Job(frame, self._resize(plate, letterbox), fill, letterbox)
+
+    def _get_time(self, frame: SourceFrame) -> Fraction:
+        """Return the time of a frame in the output."""
+        self._read += 1
+        if frame.time is not None:
+            return frame.time
+        return (self._read - 1) / (self.source.rate or DEFAULT_RATE)
 
     def _correct(self, frame: SourceFrame, plate: Pixels) -> Pixels:
         """Measure the first plate, and correct it if requested.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from toolchain.definitions.arrays import Pixels
 from toolchain.errors import UsageError
 from toolchain.run.backgrounds import BackgroundFill, composite
 from toolchain.run.source import Source, SourceFrame
-from toolchain.run.video_sink import VideoSink
+from toolchain.run.video_sink import VideoSink, choose_encoding
 from toolchain.workspace.atomic import write_bytes
 
 FORMAT_SUFFIX = re.compile(r"\.[a-z][a-z0-9]*", re.IGNORECASE)
@@ -112,7 +113,22 @@ def check_output(target: Path, source: Source, *, transparent: bool, split: bool
         )
 
 
-def open_sink(target: Path, source: Source, *, transparent: bool, split: bool) -> Sink:
+def keeps_aspect(target: Path, *, transparent: bool) -> bool:
+    """Whether an output can have pixels that are not square: some videos can."""
+    suffix = target.suffix.lower()
+    if is_folder(target) or suffix not in VIDEOS:
+        return False
+    return choose_encoding(suffix, transparent=transparent).keeps_aspect
+
+
+def open_sink(
+    target: Path,
+    source: Source,
+    *,
+    transparent: bool,
+    split: bool,
+    note: Callable[[str], None],
+) -> Sink:
     """Open the sink for an output path.
 
     Args:
@@ -120,6 +136,7 @@ def open_sink(target: Path, source: Source, *, transparent: bool, split: bool) -
         source: Source of the frames.
         transparent: Whether the background is transparent.
         split: Whether to write foreground and alpha separately.
+        note: Shows a line to the user.
 
     Returns:
         The sink.
@@ -128,7 +145,7 @@ def open_sink(target: Path, source: Source, *, transparent: bool, split: bool) -
         return FolderSink(target, split=split)
     if target.suffix.lower() in IMAGES:
         return ImageSink(target)
-    return VideoSink(target, source, transparent=transparent)
+    return VideoSink(target, source, transparent=transparent, note=note)
 
 
 class ImageSink:

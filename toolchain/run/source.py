@@ -22,11 +22,13 @@ class SourceFrame:
         name: File name without suffix, or the number of the frame.
         pixels: H x W x 3, uint8, RGB.
         time: Seconds from the start, None for images.
+        aspect: Width of a pixel divided by its height.
     """
 
     name: str
     pixels: Pixels
     time: Fraction | None = None
+    aspect: Fraction = Fraction(1)
 
     @property
     def size(self) -> Size:

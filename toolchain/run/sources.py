@@ -47,12 +47,13 @@ class ImageSource:
             yield SourceFrame(path.stem, pixels)
 
 
-def open_source(text: str, option: str) -> Source:
+def open_source(text: str, option: str, *, square: bool = True) -> Source:
     """Open the source that an argument names.
 
     Args:
         text: A path, or the number of a camera.
         option: Name of the argument, used in messages.
+        square: Whether to scale the frames of a video to square pixels.
 
     Returns:
         The source.
@@ -76,7 +77,7 @@ def open_source(text: str, option: str) -> Source:
         raise UsageError(f"{option} {text}: not found", hint=HINT)
     if is_image(path):
         return ImageSource(str(path), "image", [path])
-    return VideoSource(path)
+    return VideoSource(path, square=square)
 
 
 def get_natural_key(path: Path) -> list[tuple[int, str]]:

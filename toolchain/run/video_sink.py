@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +30,7 @@ FRAGMENTED = {
     "movflags": "+frag_keyframe+default_base_moof+delay_moov+hybrid_fragmented",
     "frag_duration": "1000000",
 }
+FRAGMENTED_SUFFIXES = (".mp4", ".m4v", ".mov")
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,24 @@ class Encoding:
         codec: FFmpeg's name of the encoder.
         pixel_format: FFmpeg's name of the pixel format.
         options: Options of the encoder.
-        muxer_options: Options of the container.
     """
 
     codec: str
     pixel_format: str
     options: dict[str, str]
-    muxer_options: dict[str, str]
+
+    @property
+    def needs_even_sides(self) -> bool:
+        """Whether width and height must be even."""
+        return self is H264
+
+    @property
+    def keeps_aspect(self) -> bool:
+        """Whether the file states the aspect ratio of pixels."""
+        return self in (H264, PRORES)
 
 
-H264 = Encoding("libx264", "yuv420p", {"crf": "18", "preset": "veryfast"}, FRAGMENTED)
+H264 = Encoding("libx264", "yuv420p", {"crf": "18", "preset": "veryfast"})
 VP9_OPTIONS = {
     "crf": "24",
     "b": "0",
@@ -57,10 +67,10 @@ VP9_OPTIONS = {
     "row-mt": "1",
     "auto-alt-ref": "0",  # alpha cannot be encoded with it
 }
-VP9 = Encoding("libvpx-vp9", "yuv420p", VP9_OPTIONS, {})
-ALPHA_VP9 = Encoding("libvpx-vp9", "yuva420p", VP9_OPTIONS, {})
+VP9 = Encoding("libvpx-vp9", "yuv420p", VP9_OPTIONS)
+ALPHA_VP9 = Encoding("libvpx-vp9", "yuva420p", VP9_OPTIONS)
 PRORES_OPTIONS = {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}
-PRORES = Encoding("prores_ks", "yuva444p10le", PRORES_OPTIONS, FRAGMENTED)
+PRORES = Encoding("prores_ks", "yuva444p10le", PRORES_OPTIONS)
 
 
 def choose_encoding(suffix: str, *, transparent: bool) -> Encoding:
@@ -87,13 +97,20 @@ class VideoSink:
         target: The video file.
         source: Source of the frames, for rate and audio.
         transparent: Whether to encode alpha.
+        note: Shows a line to the user.
     """
 
-    def __init__(self, target: Path, source: Source, *, transparent: bool) -> None:
+    def __init__(
+        self, target: Path, source: Source, *, transparent: bool, note: Callable[[str], None]
+    ) -> None:
+        self._note = note
+        self._is_padding_noted = False
         self._target = target
         self._part = get_part(target)
         self._source = source
-        self._encoding = choose_encoding(target.suffix.lower(), transparent=transparent)
+        suffix = target.suffix.lower()
+        self._encoding = choose_encoding(suffix, transparent=transparent)
+        self._muxer_options = FRAGMENTED if suffix in FRAGMENTED_SUFFIXES else {}
         self._container: Any = None
         self._stream: Any = None
         self._audio: AudioTrack | None = None
@@ -101,6 +118,8 @@ class VideoSink:
         self._last_pts = -1
         self._end = Fraction(0)
         self._count = 0
+        self._first_dts = 0
+        self._held: Any = None  # the last packet, whose duration is known at the end
         self._written: Path | None = None
         self._rate = source.rate or DEFAULT_RATE
 
@@ -109,7 +128,10 @@ class VideoSink:
     ) -> tuple[SourceFrame, Any]:
         """See `Sink.encode`. Converts the result to the pixel format of the encoder."""
         pixel_format = self._encoding.pixel_format
-        video_frame = _to_video_frame(_pad_to_even(composite(matte, fill), pixel_format))
+        pixels = composite(matte, fill)
+        if self._encoding.needs_even_sides:
+            pixels = self._pad_to_even(pixels)
+        video_frame = _to_video_frame(pixels)
         return frame, video_frame.reformat(format=pixel_format, dst_colorspace="ITU709")
 
     def write(self, encoded: tuple[SourceFrame, Any]) -> None:
@@ -126,7 +148,7 @@ class VideoSink:
         size = video_frame.width, video_frame.height
         with os_errors(self._part, "write"):
             if self._container is None:
-                self._open(size)
+                self._open(size, frame.aspect)
             if size != self._size:
                 raise FrameError(
                     f"{self._source.label}: frame {frame.name} is {size[0]}x{size[1]}, the video "
@@ -143,7 +165,7 @@ class VideoSink:
             self._count += 1
             if self._audio is not None:
                 self._audio.mux_until(time)
-            self._container.mux(self._stream.encode(video_frame))
+            self._mux(self._stream.encode(video_frame))
 
     def close(self, *, complete: bool) -> Path | None:
         """See `Sink.close`.
@@ -164,7 +186,8 @@ class VideoSink:
             with os_errors(self._part, "write"):
                 if self._audio is not None:
                     self._audio.mux_until(self._end)
-                container.mux(self._stream.encode(None))
+                self._mux(self._stream.encode(None), container)
+                self._mux_last(container)
                 container.close()
         except BaseException as error:
             with contextlib.suppress(OSError):
@@ -179,8 +202,43 @@ class VideoSink:
                 self._audio.close()
         return self._written
 
+    def _pad_to_even(self, pixels: Pixels) -> Pixels:
+        """Repeat the last row and column, as subsampled chroma needs even sides."""
+        height, width = pixels.shape[:2]
+        rows, columns = height % 2, width % 2
+        if not (rows or columns):
+            return pixels
+        if not self._is_padding_noted:
+            self._is_padding_noted = True
+            self._note(
+                f"The video is {width + columns}x{height + rows} instead of {width}x{height}, as "
+                "H.264 needs even sides; the last row or column is repeated."
+            )
+        return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
+
+    def _mux(self, packets: list[Any], container: Any = None) -> None:
+        for packet in packets:
+            if self._held is None:
+                self._first_dts = packet.dts
+            else:
+                (container or self._container).mux(self._held)
+            self._held = packet
+
+    def _mux_last(self, container: Any) -> None:
+        """Mux the last packet, with the duration that makes the length of the track right.
+
+        MP4 states the length in decoding times, and the last packet in the order of decoding is
+        seldom the last frame.
+        """
+        if self._held is None:
+            return
+        if self._muxer_options:
+            end = round(self._end / self._held.time_base) + min(0, self._first_dts)
+            self._held.duration = max(1, end - self._held.dts)
+        container.mux(self._held)
+
     def _publish(self, *, complete: bool) -> Path | None:
-        if not complete and self._encoding.muxer_options is FRAGMENTED:
+        if not complete and self._muxer_options:
             with contextlib.suppress(OSError):
                 truncate_after_last_fragment(self._part)
         if not self._part.exists() or not self._part.stat().st_size:
@@ -192,25 +250,24 @@ class VideoSink:
             return self._target
         return self._part
 
-    def _open(self, size: tuple[int, int]) -> None:
+    def _open(self, size: tuple[int, int], aspect: Fraction) -> None:
         self._part.parent.mkdir(parents=True, exist_ok=True)
         self._part.unlink(missing_ok=True)
-        self._container = load_pyav().open(
-            str(self._part), "w", options=self._encoding.muxer_options
-        )
+        self._container = load_pyav().open(str(self._part), "w", options=self._muxer_options)
         rate = self._rate.limit_denominator(1001)
         self._stream = self._container.add_stream(self._encoding.codec, rate=rate)
         context = self._stream.codec_context
         context.width, context.height = self._size = size
         context.pix_fmt = self._encoding.pixel_format
         context.options = self._encoding.options
+        context.sample_aspect_ratio = aspect
         context.time_base = TIME_BASE
         context.thread_type, context.thread_count = "AUTO", CODING_THREADS
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED_RANGE
         if self._source.audio is not None:
             suffix = self._target.suffix.lower()
-            self._audio = AudioTrack(self._source.audio, self._container, suffix)
+            self._audio = AudioTrack(self._source.audio, self._container, suffix, self._note)
 
 
 def _to_video_frame(pixels: Pixels) -> Any:
@@ -223,11 +280,3 @@ def _to_video_frame(pixels: Pixels) -> Any:
         lines = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
         lines[:, :width] = pixels[..., channel]
     return frame
-
-
-def _pad_to_even(pixels: Pixels, pixel_format: str) -> Pixels:
-    """Repeat the last row and column if subsampled chroma needs even sides."""
-    rows, columns = (side % 2 for side in pixels.shape[:2])
-    if "420" not in pixel_format or not (rows or columns):
-        return pixels
-    return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")

@@ -107,7 +107,8 @@ def write_bytes(target: Path, data: bytes) -> None:
 def write_json(target: Path, value: object) -> None:
     """Replace a file atomically by indented JSON; the order of keys is kept."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(target, (text + "\n").encode())
+    # Bytes of a file name that are not UTF-8 are lone surrogates, which JSON can escape.
+    write_bytes(target, (text + "\n").encode(errors="backslashreplace"))
 
 
 def nan_to_null(value: Any) -> Any:
