@@ -131,8 +131,8 @@ def test_damaged_sound_is_skipped_and_reported(tmp_path: Path, output: str) -> N
     target = tmp_path / f"out{output}"
     notes = copy_clip(tmp_path / "bad.mkv", target)
     assert len(read_clip(target)[0]) == 40
-    if output == ".webm":
-        assert any("damaged packets of the sound" in note for note in notes)
+    assert any("damaged packets of the sound" in note for note in notes)
+    if output == ".webm":  # encoded again, with silence in the gap
         written, original = read_envelope(target), read_envelope(clip)
         length = min(len(written), len(original)) - 1
         assert np.corrcoef(written[14:length], original[14:length])[0, 1] > 0.8
