@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from toolchain.omz.downloader import create_parser
+from toolchain.omz.downloader import main as download
 from toolchain.omz.info_dumper import main
 
 NAME = "background-matting-mobilenetv2"
@@ -136,3 +137,10 @@ def test_a_model_that_cannot_be_read_is_named_and_the_others_work(
     out, err = capsys.readouterr()
     assert out == "good\n"
     assert "bad/model.yml" in err.replace("\\", "/")
+
+
+def test_an_empty_list_is_no_error(tmp_path: Path) -> None:
+    """Nothing is done, with any number of jobs."""
+    (tmp_path / "empty.lst").write_text("# nothing\n", encoding="utf-8")
+    arguments = ["--list", str(tmp_path / "empty.lst"), "-o", str(tmp_path)]
+    assert download([*arguments, "-j", "2"]) == 0

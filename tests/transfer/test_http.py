@@ -226,6 +226,19 @@ def test_a_page_instead_of_the_file_is_an_error(tls_server, make, answer) -> Non
     assert not make.partial.exists()
 
 
+def test_a_published_digest_decides_whether_html_is_the_file(server, make) -> None:
+    """A file whose published content is HTML is downloaded; another page is named as such."""
+    data = b"<html>a page</html>"
+    url = server.serve("/f", File(data))
+    download(make.request(make.file(data, url)))
+    assert make.target.read_bytes() == data
+    make.target.unlink()
+    other = server.serve("/g", page(200, "<html>A page</html>"))
+    with pytest.raises(DownloadError, match="a login or quota page"):
+        download(make.request(make.file(data, other)))
+    assert not make.target.exists()
+
+
 def test_html_may_be_downloaded_as_a_html_file(server, make) -> None:
     """A file named .html may contain HTML."""
     make.name = "index.html"

@@ -17,6 +17,7 @@ from toolchain.transfer.connection import Connection, ConnectionFailure, SendReq
 from toolchain.transfer.partial import Origin, Partial
 from toolchain.transfer.transport import Transport
 
+PAGE = "received a web page instead of the file (a login or quota page)"
 REPORT_SECONDS = 0.1
 WAIT_REPORT_SECONDS = 0.5  # between two progress reports while waiting for the next attempt
 
@@ -129,8 +130,9 @@ def _transfer(work: Download, connection: Connection, offset: int, end: float) -
     with connection.open(work.send, headers) as response:
         begins, total = _check_response(work, response, offset)
         head = connection.read_head(response, responses.PAGE_HEAD)
-        if not begins and responses.is_page(work.file.name, response.headers, head):
-            raise SourceError("received a web page instead of the file (a login or quota page)")
+        is_page = not begins and responses.is_page(work.file.name, response.headers, head)
+        if is_page and work.file.digest is None:
+            raise SourceError(PAGE)
         if begins == 0:
             validator = responses.get_validator(response.headers)
             work.partial.start_over(Origin(work.name, validator, total))
@@ -141,6 +143,9 @@ def _transfer(work: Download, connection: Connection, offset: int, end: float) -
         raise _FailedAttempt(
             f"the connection was closed after {work.partial.size:,} of {expected:,} bytes"
         )
+    if is_page and work.file.digest not in work.partial.digests().values():
+        work.partial.discard()
+        raise SourceError(PAGE)
 
 
 def _check_response(
