@@ -250,7 +250,7 @@ def _audit_relu6(scope: str, bounds: list[float | None]) -> Iterator[str]:
 def _clamp_bounds(node: Any) -> list[float | None]:
     """Return the bounds of the clamp after a convolution and its bias; empty without one."""
     for _ in range(2):
-        readers = [target.get_node() for target in node.output(0).get_target_inputs()]
+        readers = _readers(node)
         if len(readers) != 1:
             return []
         (node,) = readers
@@ -339,7 +339,7 @@ def _audit_ir_matmul(
 
 def _scope_and_bias(node: Any) -> tuple[str, Array | None]:
     """Return the scope and the bias of an IR's convolution; the addition after it has the name."""
-    readers = [target.get_node() for target in node.output(0).get_target_inputs()]
+    readers = _readers(node)
     if len(readers) == 1 and readers[0].get_type_name() == "Add":
         name = readers[0].get_friendly_name()
         constants = [_constant(value) for value in readers[0].input_values()]
@@ -347,6 +347,12 @@ def _scope_and_bias(node: Any) -> tuple[str, Array | None]:
         if CONV in name and found is not None:
             return name.partition(CONV)[0], np.asarray(found.data)
     return node.get_friendly_name().partition(CONV)[0], None
+
+
+def _readers(node: Any) -> list[Any]:
+    """Return the nodes that read the values; OpenVINO before 2025 reads the shape as well."""
+    readers = [target.get_node() for target in node.output(0).get_target_inputs()]
+    return [reader for reader in readers if reader.get_type_name() != "ShapeOf"]
 
 
 def _constant(value: Any) -> Any:
