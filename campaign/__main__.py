@@ -38,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     work.mkdir(parents=True, exist_ok=True)
     journal = work / "tries.jsonl"
     records, spent = read_journal(journal)
+    if options.after_fix is not None:
+        records, spent = read_journal(options.after_fix)
+        failed = {(record.door, record.kind) for record in records if record.faults}
+        records = [record for record in records if (record.door, record.kind) not in failed]
     with journal.open("a", encoding="utf-8") as stream:
         began = time.monotonic()
         for record in make_tries(
@@ -58,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     few = [kind for kind in kinds if counts[kind.door, kind.name] < options.tries]
     failures = [record for record in records if record.faults]
     if options.door is None and not options.no_page:
-        write_page(PAGE, kinds, records, spent / 60, options.seed)
+        again = sorted(f"{door}, {kind}" for door, kind in failed) if options.after_fix else []
+        write_page(PAGE, kinds, records, spent / 60, options.seed, again)
         print(f"{PAGE.relative_to(ROOT)} written")
     for kind in few:
         print(f"TOO FEW: {kind.door}, {kind.name}: {counts[kind.door, kind.name]} tries")
@@ -150,6 +155,13 @@ def _create_parser() -> argparse.ArgumentParser:
     parser.add_argument("--tries", type=int, default=ENOUGH, metavar="N", help="of each kind (20)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of all tries (1)")
     parser.add_argument("--door", metavar="NAME", help="only this door; writes no page")
+    parser.add_argument(
+        "--after-fix",
+        type=Path,
+        metavar="JOURNAL",
+        help="keep the tries of an earlier run, except those of the kinds that failed, which are "
+        "all tried again; the page says so",
+    )
     parser.add_argument("--no-page", action="store_true", help="write no page")
     parser.add_argument(
         "--work",

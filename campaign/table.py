@@ -34,12 +34,23 @@ class Record:
 
 
 def write_page(
-    path: Path, kinds: Sequence[Kind], records: Sequence[Record], minutes: float, seed: int
+    path: Path,
+    kinds: Sequence[Kind],
+    records: Sequence[Record],
+    minutes: float,
+    seed: int,
+    again: Sequence[str] = (),
 ) -> None:
-    """Write the table as Markdown."""
+    """Write the table as Markdown; `again`: the kinds that were tried again after a fix."""
     failures = [record for record in records if record.faults]
     fewest = min(sum((r.door, r.kind) == (k.door, k.name) for r in records) for k in kinds)
     memory, disk = (max(getattr(r, name) for r in records) // MIB for name in ("memory", "disk"))
+    repeated = ""
+    if again:
+        repeated = (
+            "Kinds that had failures in this run; they were corrected, and all tries of these kinds "
+            f"were repeated: {'; '.join(again)}.\n\n"
+        )
     text = f"""\
 # What was tried to get in
 
@@ -54,7 +65,7 @@ imported program, {disk} MiB of disk.
 
 {processor()}, {os.cpu_count()} cores.
 
-| door | kind | tries | failures | MiB of memory | MiB of disk |
+{repeated}| door | kind | tries | failures | MiB of memory | MiB of disk |
 |---|---|---:|---:|---:|---:|
 """
     for kind in kinds:

@@ -31,23 +31,30 @@ def run(main: Callable[[], int]) -> int:
         error of the operating system, such as a full disk behind stdout, 1; for a SystemExit, as
         argparse raises it, its code.
     """
-    _reserve_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    with _printable_streams():
+    try:
+        _reserve_streams()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        with _printable_streams():
+            return _run(main)
+    except KeyboardInterrupt as ending:  # at any other moment than within `main`
+        return _report(ending)
+
+
+def _run(main: Callable[[], int]) -> int:
+    try:
         try:
-            try:
-                return main()
-            finally:
-                sys.stdout.flush()
-        except (ToolchainError, KeyboardInterrupt, OSError, SystemExit) as ending:
-            return _report(ending)
-        except Exception as error:
-            if not (memory.is_out_of_memory(error) or memory.is_limit_reached()):
-                raise
-            _print(*memory.describe().lines())
-            return FAILED
+            return main()
+        finally:
+            sys.stdout.flush()
+    except (ToolchainError, KeyboardInterrupt, OSError, SystemExit) as ending:
+        return _report(ending)
+    except Exception as error:
+        if not (memory.is_out_of_memory(error) or memory.is_limit_reached()):
+            raise
+        _print(*memory.describe().lines())
+        return FAILED
 
 
 def _reserve_streams() -> None:

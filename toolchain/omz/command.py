@@ -126,14 +126,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def run_command(
-    parser: Parser,
+    create_parser: Callable[[], Parser],
     argv: Sequence[str] | None,
     work: Callable[[tuple[Entry, ...], argparse.Namespace], int],
 ) -> int:
     """Parse the command line and call `work` with the chosen models and all options.
 
     Args:
-        parser: Parser of the command.
+        create_parser: Creates the parser of the command.
         argv: Command line without the program; None for that of the process.
         work: Does the work of the command; returns the exit code.
 
@@ -142,6 +142,7 @@ def run_command(
     """
 
     def run() -> int:
+        parser = create_parser()
         options = parser.parse_args(parser.expand(sys.argv[1:] if argv is None else argv))
         return work(choose_models(options, parser), options)
 

@@ -31,7 +31,7 @@ PRECISIONS = tuple(QUANTIZED_FROM)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `run_command`."""
-    return run_command(create_parser(), argv, _run)
+    return run_command(create_parser, argv, _run)
 
 
 def create_parser() -> Parser:

@@ -128,7 +128,8 @@ class VideoSource:
     def _open(self) -> Any:
         try:
             return load_pyav().open(str(self._path))
-        except (OSError, ValueError) as error:  # base classes of PyAV's own errors
+        # Base classes of most of PyAV's own errors; that of a truncated file has another one.
+        except (OSError, ValueError, EOFError) as error:
             raise FrameError(
                 f"{self._path}: cannot be opened as a video: {getattr(error, 'strerror', error)}",
                 hint="The file may be truncated, or not a video.",

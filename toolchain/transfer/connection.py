@@ -145,6 +145,9 @@ class Connection:
                     with contextlib.suppress(OSError, RuntimeError, ValueError):
                         raw.shutdown()  # ends the read in the other thread
                 raise ConnectionFailure(f"no data for {seconds:g} s") from None
+            except KeyboardInterrupt:
+                self._abandoned = response  # do not wait for the server
+                raise
 
     def read_head(self, response: requests.Response, size: int) -> bytes:
         """Read at least the first `size` bytes of the body, or all of a shorter one.

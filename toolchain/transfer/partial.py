@@ -191,19 +191,30 @@ class BackgroundDigest:
     At most `MAX_QUEUED` chunks are held in memory.  Call `close` at the end.
     """
 
+    # Queues of this type alone: an interrupt cannot leave them locked, which that of queue.Queue
+    # can, so that `close` would wait for ever.
+
     def __init__(self, algorithms: Iterable[DigestAlgorithm]) -> None:
         self._hashers = {name: hashlib.new(name) for name in algorithms}
-        self._chunks: queue.Queue[bytes | None] = queue.Queue(MAX_QUEUED)
+        self._chunks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[None] = queue.SimpleQueue()  # an item for each free place
+        self._finished: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(MAX_QUEUED):
+            self._free.put(None)
         self._thread = threading.Thread(target=self._work, name="digest", daemon=True)
         self._thread.start()
 
     def update(self, chunk: bytes) -> None:
         """Append `chunk`; waits while too many are queued."""
+        if not chunk:
+            return
+        self._free.get()
         self._chunks.put(chunk)
 
     def digests(self) -> Digests:
         """Return the digests of all chunks so far."""
-        self._chunks.join()
+        self._chunks.put(b"")
+        self._finished.get()
         return {name: Digest(name, hasher.hexdigest()) for name, hasher in self._hashers.items()}
 
     def close(self) -> None:
@@ -214,7 +225,9 @@ class BackgroundDigest:
 
     def _work(self) -> None:
         while (chunk := self._chunks.get()) is not None:
+            if not chunk:
+                self._finished.put(None)
+                continue
             for hasher in self._hashers.values():
                 hasher.update(chunk)
-            self._chunks.task_done()
-        self._chunks.task_done()
+            self._free.put(None)
