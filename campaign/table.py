@@ -48,7 +48,7 @@ def write_page(
     repeated = ""
     if again:
         repeated = (
-            "Kinds that had failures in this run; they were corrected, and all tries of these kinds "
+            "Kinds that had failures in this run; they were corrected, and all of their tries "
             f"were repeated: {'; '.join(again)}.\n\n"
         )
     text = f"""\
