@@ -50,7 +50,7 @@ def warped(plate: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Align, bool]] = {
     "shifted by 6, 4 pixels; --align": (shifted, "translation", False),
     "rotated by 0.7 degrees, 1 % larger; --align homography": (turned, "homography", False),
-    "dimmed by 14, 10, 6 %; --match-exposure": (dimmed, "off", True),
+    "dimmed by 14, 10, 6 %; --match-exposure": (dimmed, "none", True),
 }
 
 

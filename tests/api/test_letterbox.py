@@ -50,3 +50,14 @@ def test_a_constant_alpha_stays_constant() -> None:
         assert restored.shape == (97, 333)
         assert restored.dtype == alpha.dtype
         assert np.allclose(restored, alpha[0, 0], atol=1e-6)
+
+
+def test_the_padding_reflects_the_image() -> None:
+    """Beyond the border of a portrait image is its reflection, however narrow it is."""
+    image = np.random.default_rng(2).integers(0, 256, (40, 10, 3), np.uint8)
+    letterbox = Letterbox((10, 40), (64, 40))
+    left, _, right, _ = letterbox.box
+    padded = letterbox.apply(image)
+    assert np.array_equal(padded[:, left:right], image)
+    assert np.array_equal(padded[:, left - 10 : left], image[:, ::-1])
+    assert np.array_equal(padded[:, right : right + 10], image[:, ::-1])

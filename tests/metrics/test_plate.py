@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from toolchain.frames.foregrounds import draw_foreground
 from toolchain.frames.scenes import draw_scene
-from toolchain.metrics.plate import median_difference, plate_offset
+from toolchain.metrics.plate import ShiftTracker, find_mistake, median_difference, plate_offset
 
 SIZE = (480, 270)
 
@@ -87,3 +87,23 @@ def test_equal_pictures_do_not_differ() -> None:
     picture = pair(1, (0, 0), (1, 1, 1))[0]
     assert median_difference(picture, picture) == 0
     assert median_difference(np.zeros_like(picture), np.full_like(picture, 255)) == 255
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_wrong_plates_are_recognized(seed: int) -> None:
+    """The frame itself, another room, and frame and plate exchanged; a right plate is none."""
+    frame, plate = pair(seed, (0, 0), (1, 1, 1))
+    other = pair(seed + 50, (0, 0), (1, 1, 1))[1]
+    assert find_mistake(frame, plate) is None
+    assert find_mistake(frame, frame) == "equal"
+    assert find_mistake(plate, frame) == "exchanged"
+    assert find_mistake(frame, other) in ("other", "exchanged")
+
+
+def test_the_shift_of_each_frame_is_followed() -> None:
+    """Within a pixel of the true shift, at a quarter of the size."""
+    frame, plate = pair(3, (0, 0), (1, 1, 1), (1280, 720))
+    tracker = ShiftTracker(plate)
+    for x, y in ((0, 0), (8, -4), (-20, 12)):
+        moved = np.roll(frame, (y, x), (0, 1))
+        assert np.hypot(*np.subtract(tracker.measure(moved), (x, y))) < 1

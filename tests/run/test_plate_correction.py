@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import toolchain
-from tests.support.clips import make_walk
+from tests.support.clips import make_walk, to_bytes
+from toolchain.frames.scenes import draw_scene
 from toolchain.run.plate_correction import correct_plate, describe_correction
 
 SIZE = (640, 384)
@@ -61,7 +62,7 @@ def test_exposure_is_matched(scene: Any) -> None:
     frame, plate = scene
     gains = np.array([1.1, 0.92, 1.05])
     dim = np.clip(np.rint(plate / gains), 0, 255).astype(np.uint8)
-    lit = correct_plate(frame, dim, "off", exposure=True)
+    lit = correct_plate(frame, dim, "none", exposure=True)
     assert np.allclose(lit.gains, gains, atol=0.01)
     assert mean_difference(lit.plate, plate) < 1.5
     both = correct_plate(frame, np.roll(dim, (4, -5), (0, 1)), "translation", exposure=True)
@@ -74,8 +75,31 @@ def test_a_good_plate_is_unchanged(scene: Any) -> None:
     found = correct_plate(frame, plate, "homography", exposure=False)
     assert found.matrix is None
     assert np.array_equal(found.plate, plate)
-    found = correct_plate(frame, plate, "off", exposure=False)
-    assert describe_correction(found, align=False, exposure=False) == []
+    found = correct_plate(frame, plate, "none", exposure=False)
+    assert describe_correction(found, align="none", exposure=False) == []
+
+
+def test_auto_corrects_what_is_measured(scene: Any) -> None:
+    """With "auto" a shift of a pixel and a visible exposure are undone, a good plate is kept."""
+    frame, plate = scene
+    dim = np.roll(np.rint(plate * 0.85).astype(np.uint8), (3, -5), (0, 1))
+    found = correct_plate(frame, dim, "auto", exposure=None)
+    assert found.matrix is not None
+    assert np.allclose(found.matrix[:2, 2], (5, -3), atol=0.2)
+    assert np.allclose(found.gains, 1 / 0.85, atol=0.02)
+    assert mean_difference(found.plate, plate) < 2.5
+    assert correct_plate(frame, plate, "auto", exposure=None).plate is plate
+
+
+def test_another_scene_is_not_corrected(scene: Any) -> None:
+    """A plate of another room is named as such, and neither moved nor brightened."""
+    frame = scene[0]
+    room = to_bytes(draw_scene(np.random.default_rng(77), *SIZE))
+    found = correct_plate(frame, room, "auto", exposure=None)
+    assert found.mistake == "other"
+    assert found.plate is room
+    (line,) = describe_correction(found, align="auto", exposure=None)
+    assert "shows another scene" in line
 
 
 def test_unrelated_images_are_unchanged() -> None:
@@ -92,13 +116,13 @@ def test_the_description_contains_measurements_and_options(scene: Any) -> None:
     """It lists offset, gains and the options that help, then the effect of these options."""
     frame, plate = scene
     moved = np.roll(np.rint(plate * 0.8).astype(np.uint8), (2, -7), (0, 1))
-    found = correct_plate(frame, moved, "off", exposure=False)
-    text = " ".join(describe_correction(found, align=False, exposure=False))
+    found = correct_plate(frame, moved, "none", exposure=False)
+    text = " ".join(describe_correction(found, align="none", exposure=False))
     assert "misaligned: the frame is offset by +7.0, -2.0 px" in text
     assert "R, G, B gains 1.25, 1.25, 1.25" in text
     assert "--align --match-exposure" in text
     found = correct_plate(frame, moved, "translation", exposure=True)
-    text = " ".join(describe_correction(found, align=True, exposure=True))
+    text = " ".join(describe_correction(found, align="translation", exposure=True))
     assert "Clean plate corrected: median difference from the frame" in text
     assert "or try" not in text
 

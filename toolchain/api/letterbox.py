@@ -17,8 +17,8 @@ Size = tuple[int, int]  # width, height
 class Letterbox:
     """Placement of an image in the model's input.
 
-    The image is scaled with its aspect ratio kept, and centred. The padding is black in both the
-    frame and the clean plate, so the model treats it as background.
+    The image is scaled with its aspect ratio kept, and centred. The padding is the reflection of
+    the image, in both the frame and the clean plate, so the model sees no border.
 
     Attributes:
         image_size: Width and height of the image.
@@ -52,9 +52,10 @@ class Letterbox:
         scaled = np.asarray(_resize(Image.fromarray(image), (right - left, bottom - top)))
         if scaled.shape[:2] == self.model_size[::-1]:
             return scaled
-        padded = np.zeros((self.model_size[1], self.model_size[0], 3), np.uint8)
-        padded[top:bottom, left:right] = scaled
-        return padded
+        # With black a figure that the border cuts seems to end there.
+        width, height = self.model_size
+        sides = ((top, height - bottom), (left, width - right), (0, 0))
+        return np.pad(scaled, sides, mode="symmetric")
 
     def restore_alpha(self, alpha: Array) -> Array:
         """Resize the model's alpha to the size of the image.

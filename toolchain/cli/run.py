@@ -77,15 +77,16 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--align",
         nargs="?",
-        choices=("translation", "homography"),
+        choices=("auto", "none", "translation", "homography"),
         const="translation",
-        default="off",
-        help="align the plate to the frame, by a translation unless homography is given",
+        default="auto",
+        help="align the plate to the frames: where it is offset (auto, default), by a translation, "
+        "by a homography, or not at all (none)",
     )
     parser.add_argument(
         "--match-exposure",
-        action="store_true",
-        help="match the exposure of the plate to the frame",
+        action=argparse.BooleanOptionalAction,
+        help="match the exposure of the plate to the frame (default: where it differs)",
     )
     add_frames(parser, "stop after N frames")
     parser.add_argument("--skip-bad", action="store_true", help="skip frames that cannot be read")
@@ -146,6 +147,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
         "weights": result.weights,
         "executed": result.executed,
         "plate": result.plate,
+        "plates": result.plates,
     }
 
 

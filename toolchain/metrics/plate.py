@@ -6,19 +6,26 @@ Both are measured where the two agree, so that the subject is ignored.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from toolchain.definitions.arrays import Floats, Pixels
 
+TRACKING_WIDTH = 320  # likewise for every frame of a clip
 WIDTH = 640  # shifts are searched at most at this width, and reported at the frame's
 LOWPASS = 0.12  # cycles per pixel; higher frequencies are noise
 NEAR = 2  # half the side of the window around the peak whose centre is the shift
 DARK, BRIGHT = 16, 239  # a ratio outside comes from clipping, not exposure
 BINS = np.linspace(np.log(0.4), np.log(2.5), 385)
+SMOOTHING = np.exp(-0.5 * (np.arange(-8, 9) / 2.0) ** 2)  # a Gaussian of two bins
 BETTER = 0.97  # the median difference must fall to this for a shift to be accepted
+Mistake = Literal["equal", "other", "exchanged"]
+EQUAL, ALIKE, UNLIKE = 1.5, 16.0, 30.0  # differences of a block or pixel, 0..255
+LEAST_ALIKE = 0.15  # share of the blocks of a frame that agree with its own plate
+FEWEST, MOST = 0.01, 0.6  # share of the pixels that a foreground has, for its outline to be judged
+STEEPER = 1.25  # ratio of the gradients on the outline
 SHIFT_LIMIT, GAIN_LIMIT = 1.0, 0.04  # from here on a shift or gain is reported
 
 
@@ -93,10 +100,81 @@ def _reduced(picture: Pixels, step: int) -> Floats:
     return np.asarray(total / step**2, np.float32)
 
 
+class ShiftTracker:
+    """Shift of each frame of a clip against one plate, measured fast and coarsely.
+
+    Args:
+        plate: The plate, H x W x 3, uint8, RGB.
+    """
+
+    def __init__(self, plate: Pixels) -> None:
+        self._step = max(1, round(plate.shape[1] / TRACKING_WIDTH))
+        self._plate = _spectrum(self._reduce(plate))
+
+    def measure(self, frame: Pixels) -> tuple[float, float]:
+        """Return how far right and down the frame shows a thing, in pixels of the frame."""
+        small = self._reduce(frame)
+        x, y = _peak(_spectrum(small), self._plate, small.shape)
+        return x * self._step, y * self._step
+
+    def _reduce(self, image: Pixels) -> Floats:
+        return np.asarray(image[:: self._step, :: self._step, 1], np.float32)
+
+
+def find_mistake(src: Pixels, bgr: Pixels) -> Mistake | None:
+    """Recognize a plate that is none of this frame.
+
+    Args:
+        src: The frame, H x W x 3, uint8, RGB.
+        bgr: The plate in the place and exposure of the frame, likewise.
+
+    Returns:
+        "equal" if the two show the same, so that there is no foreground; "other" if hardly any part
+        agrees; "exchanged" if the outline of the foreground is in the plate; else None.
+    """
+    step = max(1, round(src.shape[1] / TRACKING_WIDTH))
+    frame, plate = (_reduced(picture, step) for picture in (src, bgr))
+    apart = np.abs(frame - plate).mean(2)
+    height, width = (side // 8 * 8 for side in apart.shape)
+    if not (height and width):
+        return None
+    blocks = apart[:height, :width].reshape(height // 8, 8, width // 8, 8).mean((1, 3))
+    if blocks.max() < EQUAL:
+        return "equal"
+    if (blocks < ALIKE).mean() < LEAST_ALIKE:
+        return "other"
+    mask = apart > UNLIKE
+    inner = mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+    outline = mask[1:-1, 1:-1] & ~inner
+    if not FEWEST < mask.mean() < MOST:
+        return None
+    steepness = [float(_gradient(picture)[outline].mean()) for picture in (frame, plate)]
+    return "exchanged" if steepness[1] > STEEPER * steepness[0] else None
+
+
+def _gradient(picture: Floats) -> Floats:
+    grey = picture.mean(2)
+    across, down = grey[1:-1, 2:] - grey[1:-1, :-2], grey[2:, 1:-1] - grey[:-2, 1:-1]
+    return np.asarray(np.abs(across) + np.abs(down), np.float32)
+
+
 def _shift(frame: Floats, plate: Floats) -> tuple[float, float]:
-    rows, columns = frame.shape
+    return _peak(_spectrum(frame), _spectrum(plate), frame.shape)
+
+
+def _spectrum(picture: Floats) -> npt.NDArray[np.complexfloating[Any, Any]]:
+    rows, columns = picture.shape
     window = np.outer(np.hanning(rows), np.hanning(columns))
-    spectra = [np.fft.rfft2((picture - picture.mean()) * window) for picture in (frame, plate)]
+    return np.asarray(np.fft.rfft2((picture - picture.mean()) * window))
+
+
+def _peak(
+    frame: npt.NDArray[np.complexfloating[Any, Any]],
+    plate: npt.NDArray[np.complexfloating[Any, Any]],
+    shape: tuple[int, ...],
+) -> tuple[float, float]:
+    rows, columns = shape
+    spectra = (frame, plate)
     cross = spectra[0] * spectra[1].conj()
     cross /= np.maximum(np.abs(cross), 1e-9)
     fy, fx = np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None]
@@ -115,7 +193,18 @@ def _shift(frame: Floats, plate: Floats) -> tuple[float, float]:
 
 
 def _moved(plate: Floats, shift: tuple[float, float]) -> Floats:
-    moved = ndimage.shift(plate, (shift[1], shift[0], 0), order=1, mode="nearest")
+    """The plate shifted right and down, linearly interpolated; its edges are repeated."""
+    moved = plate
+    for axis, distance in ((1, shift[0]), (0, shift[1])):
+        length = moved.shape[axis]
+        at = np.clip(np.arange(length) - distance, 0, length - 1)
+        first = np.minimum(at.astype(np.intp), max(0, length - 2))
+        shape = [1, 1, 1]
+        shape[axis] = length
+        share = (at - first).reshape(shape).astype(np.float32)
+        near = np.take(moved, first, axis)
+        far = np.take(moved, np.minimum(first + 1, length - 1), axis)
+        moved = near + (far - near) * share
     return np.asarray(moved, np.float32)
 
 
@@ -130,7 +219,7 @@ def _gains(frame: Floats, plate: Floats) -> tuple[float, float, float]:
             found.append(1.0)
             continue
         counts, _ = np.histogram(ratios, BINS)
-        smooth = ndimage.gaussian_filter1d(counts.astype(np.float64), 2.0)
+        smooth = np.convolve(counts, SMOOTHING, mode="same")
         middle = BINS[int(smooth.argmax())] + (BINS[1] - BINS[0]) / 2
         near = ratios[np.abs(ratios - middle) < 6 * (BINS[1] - BINS[0])]
         found.append(float(np.exp(near.mean())))

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from toolchain.definitions.arrays import Doubles, Mask, Pixels
-from toolchain.metrics.plate import PlateOffset, median_difference, plate_offset
+from toolchain.metrics.plate import (
+    Mistake,
+    PlateOffset,
+    find_mistake,
+    median_difference,
+    plate_offset,
+)
 from toolchain.run.extras import load_opencv
 from toolchain.run.request import Align
 
-MAX_FEATURES, MIN_INLIERS = 4000, 20  # ORB features, and matches that must agree on a homography
+ESTIMATION_WIDTH = 640  # images are at most this wide for features and refinement
+MAX_FEATURES, MIN_INLIERS = 2000, 20  # ORB features, and matches that must agree on a homography
 RANSAC_THRESHOLD = 2.0  # pixels
 ECC_ITERATIONS, ECC_EPSILON, ECC_FILTER = 40, 1e-4, 5
 ECC_SHARE = 0.75  # share of the pixels, those that differ least, that the refinement uses
 SMOOTHING = 1.5  # pixels, standard deviation of the blur before a warp is judged
 MAX_RATIO = 0.95  # of the difference after and before, for a warp to be kept
+MAX_DIFFERENCE = 12.0  # median after the correction, 0..255, above which it may be another scene
+MAX_SHIFT, MAX_GAIN_RATIO = 0.05, 1.4  # of the width; of the largest gain to the smallest
+MISTAKES: dict[Mistake, str] = {
+    "equal": "The frame equals its clean plate, so nothing in it is foreground. The plate must be "
+    "taken without the foreground, and the frame with it.",
+    "other": "The clean plate shows another scene than the frame, or in very different light. "
+    "Mattes from it are not usable: take the plate with the same camera in the same place.",
+    "exchanged": "The foreground seems to be in the clean plate and not in the frame. "
+    "--src and --bgr may be exchanged.",
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,7 @@ class PlateCorrection:
         gains: Factors by which R, G, B of the plate were multiplied.
         before: Median difference from the frame before the correction, 0..255.
         after: Median difference from the frame after it.
+        mistake: What is wrong with the plate itself, see `find_mistake`.
     """
 
     plate: Pixels
@@ -41,9 +59,17 @@ class PlateCorrection:
     gains: tuple[float, float, float]
     before: float
     after: float
+    mistake: Mistake | None = None
+
+    @property
+    def plate_changed(self) -> bool:
+        """Whether the plate was warped or multiplied."""
+        return self.matrix is not None or self.gains != (1.0, 1.0, 1.0)
 
 
-def correct_plate(src: Pixels, bgr: Pixels, align: Align, *, exposure: bool) -> PlateCorrection:
+def correct_plate(
+    src: Pixels, bgr: Pixels, align: Align, *, exposure: bool | None
+) -> PlateCorrection:
     """Align a clean plate to a frame and match its exposure.
 
     A warp is kept only if it reduces the difference from the frame. Pixels outside the warped
@@ -52,8 +78,10 @@ def correct_plate(src: Pixels, bgr: Pixels, align: Align, *, exposure: bool) -> 
     Args:
         src: The frame, H x W x 3, uint8, RGB.
         bgr: The clean plate, likewise.
-        align: "translation", or "homography" to also try a homography, for a camera that turned.
-        exposure: Whether to multiply each channel by its measured gain.
+        align: "none"; "auto" for a translation where the offset is at least one pixel;
+            "translation"; or "homography" to also try a homography, for a camera that turned.
+        exposure: Whether to multiply each channel by its measured gain; None: where the gains show
+            and reduce the difference.
 
     Returns:
         The corrected plate; `bgr` itself if nothing was changed.
@@ -61,37 +89,45 @@ def correct_plate(src: Pixels, bgr: Pixels, align: Align, *, exposure: bool) -> 
     offset = plate_offset(src, bgr)
     before = median_difference(src, bgr)
     plate, matrix = bgr, None
-    gains = offset.gains if exposure else (1.0, 1.0, 1.0)
-    if align != "off":
-        matched = _apply_gains(bgr, offset.gains)  # features and refinement need equal exposure
-        candidates = [_find_translation(src, matched, offset)]
-        if align == "homography" and (homography := _find_homography(src, matched)) is not None:
-            candidates.append(homography)
-        ratios = [_measure_ratio(src, matched, candidate) for candidate in candidates]
-        if min(ratios) < MAX_RATIO:
-            matrix = candidates[int(np.argmin(ratios))]
-            plate = _warp(bgr, matrix)
-    if exposure:
+    gains = (1.0, 1.0, 1.0)
+    if align != "none":
+        if align != "auto" or offset.moved:
+            matrix = _find_matrix(src, _apply_gains(bgr, offset.gains), align, offset)
         if matrix is not None:
-            gains = plate_offset(src, plate).gains
-        plate = _apply_gains(plate, gains)
+            plate = _warp(bgr, matrix)
+    if exposure is not False and (exposure or offset.exposed):
+        found = plate_offset(src, plate).gains if matrix is not None else offset.gains
+        matched = _apply_gains(plate, found)
+        limit = MAX_RATIO * median_difference(src, plate)
+        if exposure or median_difference(src, matched) < limit:
+            gains, plate = found, matched
+    mistake = find_mistake(src, plate)
     after = before if plate is bgr else median_difference(src, plate)
+    if after > MAX_DIFFERENCE and _is_implausible(src, offset):
+        mistake = "other"
+    if mistake == "other":  # what was measured means nothing
+        offset = replace(offset, shift=(0.0, 0.0), gains=(1.0, 1.0, 1.0))
+        return PlateCorrection(bgr, offset, None, (1.0, 1.0, 1.0), before, before, mistake)
     if matrix is not None:
         plate = np.where(_find_covered(plate, matrix)[..., None], plate, src)
-    return PlateCorrection(plate, offset, matrix, gains, before, after)
+    return PlateCorrection(plate, offset, matrix, gains, before, after, mistake)
 
 
-def describe_correction(correction: PlateCorrection, *, align: bool, exposure: bool) -> list[str]:
+def describe_correction(
+    correction: PlateCorrection, *, align: Align, exposure: bool | None
+) -> list[str]:
     """Describe the quality of a clean plate for the user.
 
     Args:
         correction: Result of `correct_plate`.
-        align: Whether alignment was requested.
-        exposure: Whether exposure matching was requested.
+        align: As for `correct_plate`.
+        exposure: As for `correct_plate`.
 
     Returns:
         Sentences; none if the plate is good and no correction was requested.
     """
+    if correction.mistake is not None:
+        return [MISTAKES[correction.mistake]]
     offset = correction.offset
     lines, options = [], []
     x, y = offset.shift
@@ -99,23 +135,56 @@ def describe_correction(correction: PlateCorrection, *, align: bool, exposure: b
         lines.append(
             f"The clean plate is misaligned: the frame is offset by {x:+.1f}, {y:+.1f} px."
         )
-        if not align:
+        if align == "none":
             options.append("--align")
     if offset.exposed:
         gains = ", ".join(f"{gain:.2f}" for gain in offset.gains)
         lines.append(f"Exposure differs from the clean plate: R, G, B gains {gains}.")
-        if not exposure:
+        if exposure is False:
             options.append("--match-exposure")
     if options:
         lines.append(f"This degrades the mattes. Retake the plate, or try {' '.join(options)}.")
-    if align or exposure:
+    is_requested = align in ("translation", "homography") or exposure is True
+    if is_requested or correction.plate_changed:
         lines.append(
             f"Clean plate corrected: median difference from the frame {correction.before:.1f} -> "
             f"{correction.after:.1f} of 255."
         )
-        if align and correction.matrix is None:
-            lines.append("Alignment did not reduce the difference; the plate was not moved.")
+    if correction.matrix is None and (is_requested or offset.moved) and align != "none":
+        lines.append("Alignment did not reduce the difference; the plate was not moved.")
     return lines
+
+
+def _is_implausible(src: Pixels, offset: PlateOffset) -> bool:
+    """Whether an offset or gains are rather a fit to another scene."""
+    is_far = np.hypot(*offset.shift) > MAX_SHIFT * src.shape[1]
+    return bool(is_far or max(offset.gains) > MAX_GAIN_RATIO * min(offset.gains))
+
+
+def _find_matrix(src: Pixels, bgr: Pixels, align: Align, offset: PlateOffset) -> Doubles | None:
+    """Find the warp of a plate of equal exposure, None if none reduces the difference."""
+    step = max(1, round(src.shape[1] / ESTIMATION_WIDTH))
+    src, bgr = _reduce(src, step), _reduce(bgr, step)
+    candidates = [_find_translation(src, bgr, offset.shift[0] / step, offset.shift[1] / step)]
+    if align == "homography" and (homography := _find_homography(src, bgr)) is not None:
+        candidates.append(homography)
+    ratios = [_measure_ratio(src, bgr, candidate) for candidate in candidates]
+    if min(ratios) >= MAX_RATIO:
+        return None
+    # Pixel i of the reduced image has its centre at i * step + (step - 1) / 2.
+    middle = (step - 1) / 2
+    enlarge = np.array([[step, 0, middle], [0, step, middle], [0, 0, 1]], np.float64)
+    found = enlarge @ candidates[int(np.argmin(ratios))] @ np.linalg.inv(enlarge)
+    return np.asarray(found / found[2, 2])
+
+
+def _reduce(image: Pixels, step: int) -> Pixels:
+    if step == 1:
+        return image
+    height, width = (side // step * step for side in image.shape[:2])
+    size = width // step, height // step
+    cv = load_opencv()
+    return np.asarray(cv.resize(image[:height, :width], size, interpolation=cv.INTER_AREA))
 
 
 def _apply_gains(plate: Pixels, gains: tuple[float, float, float]) -> Pixels:
@@ -123,8 +192,8 @@ def _apply_gains(plate: Pixels, gains: tuple[float, float, float]) -> Pixels:
     return np.dstack([table[plate[..., channel], channel] for channel in range(3)])
 
 
-def _find_translation(src: Pixels, bgr: Pixels, offset: PlateOffset) -> Doubles:
-    matrix = np.array([[1, 0, offset.shift[0]], [0, 1, offset.shift[1]]], np.float32)
+def _find_translation(src: Pixels, bgr: Pixels, x: float, y: float) -> Doubles:
+    matrix = np.array([[1, 0, x], [0, 1, y]], np.float32)
     return _refine(src, bgr, matrix, load_opencv().MOTION_TRANSLATION)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from toolchain.definitions.variants import DEFAULT_DEVICE, Hint
 
-Align = Literal["off", "translation", "homography"]
+Align = Literal["none", "auto", "translation", "homography"]
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,10 @@ class RunRequest:
         output: A folder, an image or a video; see `sinks`.
         background: See `backgrounds`. None: transparent if the output supports it, else green.
         split: Whether to write foreground and alpha separately.
-        align: How to align the clean plate to the frame.
-        exposure: Whether to match the exposure of the clean plate to the frame.
+        align: How to align the clean plate to the frames; "auto": by a translation, where an offset
+            of at least one pixel is measured.
+        exposure: Whether to match the exposure of the clean plate to the frame; None: where it
+            differs so that it shows.
         overwrite: Whether an existing output is replaced. An input is never replaced.
         skip_bad: Whether to skip frames that cannot be read.
         frames: Maximum number of frames, None for all.
@@ -38,8 +40,8 @@ class RunRequest:
     output: Path
     background: str | None = None
     split: bool = False
-    align: Align = "off"
-    exposure: bool = False
+    align: Align = "auto"
+    exposure: bool | None = None
     overwrite: bool = True
     skip_bad: bool = False
     frames: int | None = None
@@ -62,6 +64,7 @@ class RunResult:
         weights: Description of the weights, "" if the IR has none.
         stopped: Whether the run was stopped before the end of the source.
         plate: Measurements of the first clean plate, for scripts.
+        plates: Measurements of each clean plate that was measured, with the name of the frame.
     """
 
     written: Path | None
@@ -73,6 +76,7 @@ class RunResult:
     weights: str
     stopped: bool
     plate: dict[str, Any] = field(default_factory=dict)
+    plates: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def rate(self) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from functools import cached_property
+from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
@@ -18,13 +21,14 @@ from toolchain.api.matte import Matte
 from toolchain.api.matting import Matting, PreparedPair
 from toolchain.definitions.arrays import Pixels
 from toolchain.errors import FrameError, ToolchainError
+from toolchain.metrics.plate import SHIFT_LIMIT, ShiftTracker
 from toolchain.progress import Listener, SilentListener
 from toolchain.run.backgrounds import TRANSPARENT, Background, BackgroundFill, open_background
 from toolchain.run.input_protection import check_inputs_are_kept, check_not_existing
 from toolchain.run.plate_correction import PlateCorrection, correct_plate, describe_correction
 from toolchain.run.plates import Plates
 from toolchain.run.prefetch import prefetch
-from toolchain.run.request import RunRequest, RunResult
+from toolchain.run.request import Align, RunRequest, RunResult
 from toolchain.run.sinks import Sink, check_output, keeps_aspect, open_sink, supports_alpha
 from toolchain.run.source import Source, SourceFrame
 from toolchain.run.sources import open_source
@@ -32,6 +36,9 @@ from toolchain.run.video_sink import DEFAULT_RATE
 
 PREFETCHED_FRAMES = 4
 OPAQUE_BACKGROUND = "green"  # default for outputs that do not support transparency
+MOVED_PIXELS = 1.0  # change of the offset from which a plate is aligned again
+MAX_LISTED = 20
+MISTAKE_NAMES = {"equal": "equals the frame", "other": "another scene", "exchanged": "exchanged"}
 PERCENTILES = (50, 90, 99)
 
 
@@ -118,6 +125,9 @@ class _Runner:
     sink: Sink
     stop: threading.Event | None
     correction: PlateCorrection | None = None  # of the first plate
+    _tracker: ShiftTracker | None = None
+    _tracked: tuple[float, float] | None = None  # the shift when the plate was last corrected
+    _measured: list[dict[str, Any]] = field(default_factory=list)
     _read: int = 0  # number of frames
     _corrected: Pixels | None = None
     _resized: tuple[Pixels, Pixels] | None = None  # the last plate, and its resized copy
@@ -140,6 +150,7 @@ class _Runner:
             stopped = self.stop is not None and self.stop.is_set()
             self._require_frames(latencies or stopped)
             written = self.sink.close(complete=not stopped or self.source.kind == "camera")
+            self._list_bad_plates()
         except ToolchainError as error:
             written = self.sink.close(complete=False)
             error.kept = (
@@ -161,6 +172,7 @@ class _Runner:
             weights=self.model.facts.get("weights_are", ""),
             stopped=stopped,
             plate=_to_record(self.correction),
+            plates=self._measured,
         )
 
     def _require_frames(self, found: object) -> None:
@@ -185,24 +197,66 @@ class _Runner:
         return (self._read - 1) / (self.source.rate or DEFAULT_RATE)
 
     def _correct(self, frame: SourceFrame, plate: Pixels) -> Pixels:
-        """Measure the first plate, and correct it if requested.
+        """Measure the plate, and correct it if requested or needed.
 
         Each image of a folder, and each plate of several, is measured again, since the camera may
-        have been moved in between.
+        have been moved in between. Through a clip the offset is followed.
         """
-        align, exposure = self.request.align, self.request.exposure
-        is_requested = align != "off" or exposure
-        is_repeated = is_requested and (self.source.kind == "folder" or not self.plates.is_single)
-        if self.correction is None or is_repeated:
+        align, exposure = self._align, self.request.exposure
+        is_off = align == "none" and exposure is False
+        has_moved = not is_off and self._has_moved(frame, plate)
+        if self.correction is None or has_moved:
             correction = correct_plate(frame.pixels, plate, align, exposure=exposure)
             if self.correction is None:
                 self.correction = correction
-                for line in describe_correction(
-                    correction, align=align != "off", exposure=exposure
+                is_empty = correction.mistake == "equal" and self.source.kind in ("video", "camera")
+                # A clip may begin before anyone enters.
+                for line in (
+                    []
+                    if is_empty
+                    else describe_correction(correction, align=align, exposure=exposure)
                 ):
                     self.listener.note(line)
             self._corrected = correction.plate
-        return self._corrected if is_requested and self._corrected is not None else plate
+            self._measured.append({"frame": frame.name, **_to_record(correction)})
+        return plate if is_off or self._corrected is None else self._corrected
+
+    @cached_property
+    def _align(self) -> Align:
+        """How plates are aligned; "auto" needs OpenCV, which is optional."""
+        is_possible = self.request.align != "auto" or find_spec("cv2") is not None
+        return self.request.align if is_possible else "none"
+
+    def _has_moved(self, frame: SourceFrame, plate: Pixels) -> bool:
+        """Whether a plate has to be measured again for a frame."""
+        if self.source.kind == "folder" or not self.plates.is_single:
+            return True
+        if self._align == "none":
+            return False
+        if self._tracker is None:
+            self._tracker = ShiftTracker(plate)
+        shift = self._tracker.measure(frame.pixels)
+        if self._tracked is not None and math.dist(shift, self._tracked) < MOVED_PIXELS:
+            return False
+        self._tracked = shift
+        return True
+
+    def _list_bad_plates(self) -> None:
+        """List the images of a folder whose plates were not as they should be."""
+        if self.source.kind != "folder" or len(self._measured) < 2:  # noqa: PLR2004
+            return
+        bad = [
+            f"{one['frame']} ({MISTAKE_NAMES[one['mistake']]})"
+            if one["mistake"]
+            else f"{one['frame']} ({one['shift'][0]:+.1f}, {one['shift'][1]:+.1f} px)"
+            for one in self._measured
+            if one["mistake"] or math.hypot(*one["shift"]) >= SHIFT_LIMIT
+        ]
+        if bad:
+            more = f" and {len(bad) - MAX_LISTED} more" if len(bad) > MAX_LISTED else ""
+            self.listener.note(
+                f"Clean plates that did not match their frames: {', '.join(bad[:MAX_LISTED])}{more}"
+            )
 
     def _resize(self, plate: Pixels, letterbox: Letterbox) -> Pixels:
         if self._resized is None or plate is not self._resized[0]:
@@ -228,6 +282,7 @@ def _to_record(correction: PlateCorrection | None) -> dict[str, Any]:
         "exposure_times": list(correction.gains),
         "difference": correction.before,
         "difference_after": correction.after,
+        "mistake": correction.mistake,
     }
 
 

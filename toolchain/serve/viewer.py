@@ -157,7 +157,7 @@ class Viewer:
         if plate is None or time.monotonic() - plate.measured < MEASURE_SECONDS:
             return
         plate.measured = time.monotonic()
-        align: Align = "homography" if self._align and find_spec("cv2") else "off"
+        align: Align = "homography" if self._align and find_spec("cv2") else "none"
         exposure = self._exposure
 
         def measure() -> PlateCorrection:
@@ -167,7 +167,7 @@ class Viewer:
 
         correction = await asyncio.to_thread(measure)
         plate.used = correction.plate
-        lines = describe_correction(correction, align=align != "off", exposure=exposure)
+        lines = describe_correction(correction, align=align, exposure=exposure)
         if lines != self._advice:
             self._advice = lines
             await self._send(type="advice", lines=lines)
