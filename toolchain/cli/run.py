@@ -14,7 +14,10 @@ from typing import Any
 from toolchain.cli.console import make_listener, print_json
 from toolchain.cli.exits import INTERRUPTED
 from toolchain.cli.options import Commands, add_command, add_frames, add_model, add_output
+from toolchain.progress import Listener
 from toolchain.run.request import RunRequest, RunResult
+
+BUNDLED = "bundled"  # as --model: the model of the bundled weights
 
 
 def add(commands: Commands) -> None:
@@ -96,8 +99,9 @@ def add(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     from toolchain.run.runner import run_matting  # imports numpy and OpenVINO
 
+    listener = make_listener(quiet=options.quiet)
     request = RunRequest(
-        model=options.model,
+        model=_find_model(options.model, listener),
         src=options.src,
         bgr=options.bgr,
         output=options.output,
@@ -113,7 +117,7 @@ def _run(options: argparse.Namespace) -> int:
         hint=options.precision_hint,
     )
     with stopping() as stop:
-        result = run_matting(request, make_listener(quiet=options.quiet), stop)
+        result = run_matting(request, listener, stop)
     if options.json:
         print_json(as_json(result))
     elif result.written is not None:
@@ -122,6 +126,14 @@ def _run(options: argparse.Namespace) -> int:
     if result.stopped and request.src.isdecimal():
         return 0  # the normal end of a camera
     return INTERRUPTED if result.stopped else 0
+
+
+def _find_model(model: Path, listener: Listener) -> Path:
+    if str(model) != BUNDLED or model.exists():
+        return model
+    from toolchain.pipeline.bundled import find_bundled  # imports the stages
+
+    return find_bundled(listener)
 
 
 def summary(result: RunResult) -> str:
