@@ -191,16 +191,19 @@ def test_ctrl_c_keeps_what_was_scored(built: list[str], tmp_path: Path, capsys: 
 
 
 def test_lines_show_rate_and_time_left(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    """Without a terminal there is a line every ten seconds with frames/s and the time left."""
+    """Without a terminal there is a line every ten seconds; a task that ends early is shown."""
     now = [0.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
     lines = PlainLines()
     with lines.task("Evaluating", 100, "frames") as task:
         now[0] = 10.0
         task.reach(20)
-        now[0] = 12.0
-        task.reach(24)
+        now[0] = 20.0
+        task.reach(40)
+        now[0] = 22.0
+        task.reach(44)
     assert capsys.readouterr().err.splitlines() == [
-        "Evaluating: 20 of 100 frames, 2.0 frames/s, 40 s left",
-        "Evaluating: done, 24 frames, 2.0 frames/s, 12.0 s",
+        "Evaluating: 20 of 100 frames",  # the first ones are no measure of the time left
+        "Evaluating: 40 of 100 frames, 2.0 frames/s, 30 s left",
+        "Evaluating: ended before all 100, 44 frames, 2.0 frames/s, 22.0 s",
     ]

@@ -260,7 +260,7 @@ def test_one_failure_stops_the_others(server, make) -> None:
 def test_a_folder_in_place_of_the_target_is_an_error(server, make) -> None:
     """A WorkspaceError of one sentence."""
     make.target.mkdir(parents=True)
-    with pytest.raises(WorkspaceError, match="cannot read: Is a directory"):
+    with pytest.raises(WorkspaceError, match="not a plain file, but a folder"):
         download(make.request(make.file(DATA, server.serve("/f", File(DATA)), size=False)))
 
 
