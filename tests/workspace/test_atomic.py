@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +137,10 @@ def test_an_os_error_becomes_a_message_with_a_hint(tmp_path, number, hint) -> No
     assert caught.value.message == f"{tmp_path}: cannot write: {os.strerror(number)}"
     assert hint in caught.value.hint
     assert caught.value.kept == ""
+
+
+def test_json_contains_names_that_are_not_utf8(tmp_path: Path) -> None:
+    """A byte of a file name that is not UTF-8 is read back as it was."""
+    name = b"bad\xff.pth".decode(errors="surrogateescape")
+    write_json(tmp_path / "file", {"name": name})
+    assert json.loads((tmp_path / "file").read_text(encoding="utf-8")) == {"name": name}

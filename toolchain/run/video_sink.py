@@ -190,10 +190,11 @@ class VideoSink:
                 self._mux_last(container)
                 container.close()
         except BaseException as error:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # base classes of PyAV's own errors
                 container.close()
             self._written = self._publish(complete=False)
-            if complete or not isinstance(error, WorkspaceError):
+            # After a full disk a packet is missing, which the muxer rejects as invalid.
+            if complete or not isinstance(error, (WorkspaceError, ValueError)):
                 raise
         else:
             self._written = self._publish(complete=complete)
@@ -218,11 +219,11 @@ class VideoSink:
 
     def _mux(self, packets: list[Any], container: Any = None) -> None:
         for packet in packets:
-            if self._held is None:
+            held, self._held = self._held, packet
+            if held is None:
                 self._first_dts = packet.dts
             else:
-                (container or self._container).mux(self._held)
-            self._held = packet
+                (container or self._container).mux(held)
 
     def _mux_last(self, container: Any) -> None:
         """Mux the last packet, with the duration that makes the length of the track right.
