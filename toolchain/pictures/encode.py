@@ -64,7 +64,7 @@ def _reduced(image: Image.Image, factor: int) -> Image.Image:
 
 
 def _png(image: Image.Image) -> str:
-    return _address(image, "png", compress_level=9)
+    return _address(image, "png", compress_level=6)
 
 
 def _webp(image: Image.Image) -> str:
