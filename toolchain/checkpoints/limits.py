@@ -1,7 +1,7 @@
 """Limits on what a file may make the reader do.  No honest checkpoint of this network comes near.
 
 Reading takes at most three times the network's tensors plus 64 MiB of memory, and a few seconds,
-whatever the file says.  Tensors outside this network are never read, so they count for nothing.
+whatever the file declares.  Tensors outside this network are never read and need no memory.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ _WORDS = (
     "failed to map segment",
     "start new thread",
     "resource temporarily unavailable",  # of OpenVINO's and OpenMP's threads
-    "failed to serialize proto",  # protobuf says no more
+    "failed to serialize proto",  # protobuf gives no other reason
 )
 _NEARLY = 0.8  # share of the limit above which other errors are attributed to it
 _CHAIN_LIMIT = 20

@@ -247,7 +247,7 @@ def _list_compared_files(request: BuildRequest) -> dict[str, Path]:
 
 
 def collect_facts(request: BuildRequest, sha384: str | None = None) -> Facts:
-    """What every file of a build says about itself; the same for the same inputs.
+    """Return the facts recorded in every file of a build; the same for the same inputs.
 
     `sha384`: see `create_jobs`.
     """
@@ -280,7 +280,7 @@ def _collect_trust(request: BuildRequest) -> Facts:
 
 
 def collect_ir_facts(settings: ConversionSettings, input_format: InputFormat = "f32-nchw") -> Facts:
-    """What an IR says about its inputs and outputs."""
+    """Return the facts recorded in an IR about its inputs and outputs."""
     kind, layout = input_format.upper().split("-")
     return (
         ("input_colour_order", "BGR" if settings.reverse_input_channels else "RGB"),

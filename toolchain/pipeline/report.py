@@ -20,8 +20,8 @@ MOST_COMPOSITES = 3  # of those validated are shown by a build
 def create_report_job(request: BuildRequest) -> Job:
     """The job that makes report.html and report.md.
 
-    It tells of the precisions that are validated in this run, or else of those that
-    validation.json speaks of.
+    It shows the precisions that are validated in this run, or else those in
+    validation.json.
     """
     layout = request.layout
     irs = tuple((precision, layout.ir(precision)) for precision in _precisions(request))
@@ -73,7 +73,7 @@ def _precisions(request: BuildRequest) -> tuple[str, ...]:
         verdict = json.loads(request.layout.validation.read_text(encoding="utf-8"))
         forms = dict.fromkeys(str(run["form"]) for run in verdict["runs"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ()  # the stage says what is wrong with it
+        return ()  # the stage reports what is wrong with it
     return tuple(form for form in forms if form != ONNX)
 
 
@@ -86,16 +86,18 @@ def _composites(request: BuildRequest) -> int:
 def describe_provenance(request: BuildRequest) -> tuple[tuple[str, str], ...]:
     """Where model and weights come from, without any path of this machine."""
     model, weights = request.model, request.weights
-    told = [("Model", " ".join(re.sub("[<>]", "", model.description).split()))]
-    told.append(("Weights", f"{weights.kind}: {weights.description}"))
+    facts = [("Model", " ".join(re.sub("[<>]", "", model.description).split()))]
+    facts.append(("Weights", f"{weights.kind}: {weights.description}"))
     if weights.kind == "upstream":
         sources = [str(source) for source in weights.file.sources if not _local(source)]
-        told.append(("Published at", "; ".join(sources)) if sources else ("Source", "a local file"))
-        told.append(("Published digest", describe_anchor(request)))
+        facts.append(
+            ("Published at", "; ".join(sources)) if sources else ("Source", "a local file")
+        )
+        facts.append(("Published digest", describe_anchor(request)))
     elif weights.kind == "bundled":
-        told.append(("Their card", "toolchain/data/background-matting-mobilenetv2-bundled.md"))
-    told.append(("Licence", model.license_url))
-    return tuple(told)
+        facts.append(("Their card", "toolchain/data/background-matting-mobilenetv2-bundled.md"))
+    facts.append(("Licence", model.license_url))
+    return tuple(facts)
 
 
 def _local(source: object) -> bool:

@@ -192,7 +192,7 @@ class BackgroundDigest:
     """
 
     # Queues of this type alone: an interrupt cannot leave them locked, which that of queue.Queue
-    # can, so that `close` would wait for ever.
+    # can, so that `close` would never return.
 
     def __init__(self, algorithms: Iterable[DigestAlgorithm]) -> None:
         self._hashers = {name: hashlib.new(name) for name in algorithms}

@@ -18,7 +18,7 @@ def verify(request: VerifyRequest, listener: Listener | None = None) -> VerifyRe
     """Compare a package with its manifest; check its signature and run its sample on request.
 
     A package that differs from its manifest is not run.  Signature and sample are checked on a
-    private copy, so that nobody can change the files between the checks.
+    private copy, so that the files cannot change between the checks.
 
     Args:
         request: What to verify.
