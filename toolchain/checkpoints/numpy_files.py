@@ -56,7 +56,5 @@ def read_array(file: Data) -> DenseTensor | Opaque:
     storage = Storage(content.size, content, is_swapped=found[1] == ">")
     tensor = DenseTensor(storage, 0, shape, strides, dtype)
     if tensor.bytes != content.size:
-        raise DamagedError(
-            "it is damaged: an array in it has another size than its header declares"
-        )
+        raise DamagedError("it is damaged: the size of an array differs from its header")
     return tensor
