@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import openvino
 import pytest
 
 from toolchain.catalog.reader import read_model
-from toolchain.catalog.records import CompositeModel
+from toolchain.catalog.records import CompositeModel, Model
 from toolchain.errors import CatalogError, ToolchainError
 from toolchain.omz.collection import UnreadableModel, read_collection, read_patterns, select_models
 
@@ -162,6 +163,28 @@ def test_what_open_model_zoo_accepts_is_read(tmp_path: Path, change: Callable[[s
     assert model.task_type == "detection"
     with pytest.raises(CatalogError):
         read_model(tmp_path / "public" / "c" / "model.yml")
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        *(("[1, 2.5]", (1.0, 2.5)), ("[-1, 2]", (-1, 2)), ("-0.5", -0.5), ("[a, b]", ("a", "b"))),
+        *(("[null, null]", "[null, null]"), ("[1, a]", '[1, "a"]'), ("[yes, no]", (True, False))),
+        *(("99999999999999999999", "99999999999999999999"), ("null", "null"), ("[]", ())),
+        *((".inf", "Infinity"), ("{a: [1]}", '{"a": [1]}'), ("2001-01-01", '"2001-01-01"')),
+    ],
+)
+def test_any_model_info_can_be_recorded_in_an_ir(
+    tmp_path: Path, written: str, value: object
+) -> None:
+    """Numbers stay numbers; what an IR cannot record is text."""
+    put(tmp_path, "public/c/model.yml", MODEL + f"model_info: {{x: {written}}}\n")
+    (model,) = read_collection(tmp_path)
+    assert isinstance(model, Model)
+    assert model.model_info == (("x", value),)
+    empty = openvino.Model([], [], "empty")
+    found = model.model_info[0][1]
+    empty.set_rt_info(list(found) if isinstance(found, tuple) else found, ["model_info", "x"])
 
 
 def test_utf_16_is_read(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def _append(*more: tuple[tarfile.TarInfo, bytes]) -> Callable[[Entries], Entries
 
 HOSTILE: dict[str, Callable[[Entries], Entries]] = {
     "above": _rename_last(f"{ROOT}/../../escaped"),
-    "absolute": _rename_last("/tmp/escaped"),
+    "absolute": _rename_last("/absolute/escaped"),
     "beside": _rename_last("other-1.0/m.onnx"),
     "backslash": _rename_last(f"{ROOT}/..\\escaped"),
     "drive": _rename_last("C:/escaped"),

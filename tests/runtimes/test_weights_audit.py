@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from openvino import opset8
 
 from tests.support.builds import (
     SETTINGS,
@@ -373,3 +374,28 @@ def test_correct_irs_for_bytes_pass(
     xml = write_ir(small_build.onnx, tmp_path / "m.xml", precision, input_format="u8-nhwc")
     for path in (xml, dict(small_build.irs)[precision], small_build.onnx):
         assert faults_in(path, expected) == []
+
+
+def test_a_reader_of_the_shape_hides_no_layer(
+    small_build: ValidateRequest, expected: ExpectedWeights, tmp_path: Path
+) -> None:
+    """OpenVINO 2024.6 adds one to each convolution with a bias; the bias is still audited."""
+
+    def read_shapes(model: Any) -> None:
+        found = [
+            opset8.shape_of(item.output(0))
+            for item in model.get_ordered_ops()
+            if item.get_type_name() in ("Convolution", "GroupConvolution")
+        ]
+        model.add_outputs([item.output(0) for item in found])
+
+    source = dict(small_build.irs)["FP32"]
+    assert faults_in(broken_ir(source, tmp_path / "a.xml", read_shapes), expected) == []
+
+    def break_bias(model: Any) -> None:
+        read_shapes(model)
+        item = find_in_ir(model, "aspp.project.0.bias")
+        replace_constant(item, scale_one(item.data))
+
+    (fault,) = faults_in(broken_ir(source, tmp_path / "b.xml", break_bias), expected)
+    assert fault.startswith("aspp.project.0.bias: 1 of ")

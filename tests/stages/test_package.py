@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from toolchain.errors import PackageError
 from toolchain.network.profile import profile
 from toolchain.package.inspection import inspect_package
 from toolchain.package.layouts import list_precisions
+from toolchain.stages.package import sample
 from toolchain.stages.package.package import package
 from toolchain.stages.package.request import PackageRequest
 from toolchain.stages.unpack.request import UnpackRequest
@@ -354,3 +356,15 @@ def test_the_sbom_is_valid_and_lists_model_files_source_and_tools(plain: Path) -
         "format": "src: f32 1x3x192x320 NCHW BGR 0..255"
     }
     assert "timestamp" not in sbom["metadata"]
+
+
+def test_the_share_of_other_patches_is_that_of_the_validation() -> None:
+    """The bound of the same precision and hint; else a default."""
+    limits = {"bounds": {"different_patches": 0.25}}
+    runs = [
+        {"form": "FP32", "hint": "f32", "limits": None},
+        {"form": "FP16", "hint": "f32", "limits": limits},
+    ]
+    build: Any = SimpleNamespace(validation={"runs": runs})
+    assert sample._get_allowed_share(build, "FP16") == 0.25
+    assert sample._get_allowed_share(build, "FP32") == sample.DIFFERENT_PATCHES

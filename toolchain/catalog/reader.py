@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from toolchain.catalog.fields import (
+    LARGEST,
     join_or,
     read_choice,
     read_integer,
@@ -302,24 +303,30 @@ def _model_info(node: Node) -> tuple[tuple[str, object], ...]:
 
 
 def _plain(node: Node, what: str) -> object:
-    """Read text, a number or a boolean, or a tuple of values of one of these kinds.
-
-    Of the models of others, another value is read as the text of its JSON.
-    """
-    if node.lenient and (
-        node.kind in ("mapping", "null", "date")
-        or (node.kind == "list" and len({item.kind for item in node.value}) > 1)
-        or (node.kind == "list" and any(item.kind in ("list", "mapping") for item in node.value))
-    ):
-        return json.dumps(_tree(node))
+    """Read text, a number or a boolean, or a tuple of values of one of these kinds."""
+    if node.lenient:
+        return _read_any(node)
     if node.kind != "list":
         return _scalar(node, what)
     kinds = {item.kind for item in node.value}
-    if kinds == {"integer", "number"} and not node.lenient:
+    if kinds == {"integer", "number"}:
         return tuple(read_number(item, f"an item of {what}") for item in node.value)
     if len(kinds) > 1:
         raise node.error(f"{quote(what)} mixes {join_or(sorted(kinds))}", "items of one kind")
     return tuple(_scalar(item, f"an item of {what}") for item in node.value)
+
+
+def _read_any(node: Node) -> object:
+    """Read what an IR can record; any other value is read as the text of its JSON."""
+    items = node.value if node.kind == "list" else [node]
+    kinds = {item.kind for item in items}
+    if kinds <= {"integer", "number"} and all(abs(item.value) <= LARGEST for item in items):
+        values = [float(item.value) if "number" in kinds else item.value for item in items]
+    elif kinds in ({"text"}, {"boolean"}):
+        values = [item.value for item in items]
+    else:
+        return json.dumps(_tree(node))
+    return tuple(values) if node.kind == "list" else values[0]
 
 
 def _tree(node: Node) -> object:
@@ -329,8 +336,6 @@ def _tree(node: Node) -> object:
 
 
 def _scalar(node: Node, what: str) -> object:
-    if node.lenient:
-        return node.value
     if node.kind == "integer":
         return read_integer(node, one_line(what))
     if node.kind == "number":
